@@ -1,0 +1,318 @@
+"""The loop: ask, build, judge, profile, record; once per turn, until the budget says stop.
+
+The transcript is the only state, so every step first looks whether it has been recorded already;
+resuming, replaying and pairing are all "open a transcript and take another turn". What a candidate
+is worth is the bench's finding, and what the next prompt says is a function of the transcript.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from msgspec.structs import replace
+
+from refine_agent.profiling import delta
+from refine_agent.prompts import render
+from refine_agent.records import (
+    Budget,
+    Candidate,
+    Failed,
+    Judged,
+    Measured,
+    Offered,
+    Passed,
+    Phase,
+    Profiled,
+    Prompted,
+    Replied,
+    Sealed,
+    TurnClosed,
+    Unreadable,
+)
+from refine_agent.reply import extract
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+    from refine_agent.profiling.records import Page
+    from refine_agent.records import AnyVerdict, Attempt, Problem, Prompt, Reply, Setup, Turn
+    from refine_agent.transcript import Transcript
+
+R = TypeVar("R")
+
+
+class Watch(Protocol):
+    """Whoever looks on while a turn runs: the terminal, a notebook, a test, nobody."""
+
+    def phase(self, name: str) -> None:
+        """Say which phase begins now."""
+
+    def text(self, piece: str) -> None:
+        """Show a piece of a reply as it streams in."""
+
+
+class Quiet:
+    """A watch that shows nothing."""
+
+    def phase(self, name: str) -> None:
+        """Ignore the phase."""
+
+    def text(self, piece: str) -> None:
+        """Ignore the piece."""
+
+
+class Author(Protocol):
+    """Whoever writes kernels: litellm, a recording, a folder of answers, a person."""
+
+    name: str
+
+    def ask(self, prompt: Prompt, *, attempt: int, watch: Watch) -> Reply:
+        """Answer the prompt. Raise ``NoAnswer`` when the answer is not there yet."""
+
+
+class NoAnswer(Exception):  # noqa: N818 - it is not an error: the run waits
+    """The answer does not exist yet; the run stops here and goes on with ``resume``."""
+
+
+class BenchFault(Exception):  # noqa: N818 - a fault of the machine, in the field's word
+    """The machine, not the candidate, is at fault; the message names the cause and the next step."""
+
+
+class Bench(Protocol):
+    """Whatever runs untrusted code and reports back: child processes on a GPU, or a script."""
+
+    def measure(self, problem: Problem, watch: Watch) -> Setup:
+        """Measure machine, problem and baselines; once, before the first candidate."""
+
+    def build(self, candidate: Candidate, watch: Watch) -> AnyVerdict | None:
+        """Compile what the candidate asks for; ``None`` when it built. Safe to call in parallel."""
+
+    def judge(self, candidate: Candidate, watch: Watch) -> AnyVerdict:
+        """Check and time the candidate."""
+
+    def profile(self, candidate: Candidate, verdict: Passed, watch: Watch) -> Page | None:
+        """Say where the candidate's time goes."""
+
+    def seal(self, candidate: Candidate, watch: Watch) -> AnyVerdict:
+        """Rebuild with torch's own headers, then judge in a fresh process under a fresh seed."""
+
+
+def refine(
+    transcript: Transcript, author: Author, bench: Bench, watch: Watch | None = None
+) -> Iterator[Turn]:
+    """Yield turns until the budget is spent; the caller sets the pace."""
+    watch = watch or Quiet()
+    begin(transcript, bench, watch)
+    while spent(transcript) is None:
+        yield take_turn(transcript, author, bench, watch)
+    seal_best(transcript, bench, watch)
+
+
+def begin(transcript: Transcript, bench: Bench, watch: Watch) -> None:
+    """Let the bench set up, and record what it found if that is new."""
+    setup = bench.measure(transcript.problem, watch)
+    if transcript.setup is None or transcript.setup.environment != setup.environment:
+        transcript.record(Measured(at=time.time(), setup=setup))
+
+
+def spent(transcript: Transcript) -> str | None:
+    """Say why the run is over, or ``None`` while there is budget left."""
+    budget, best = transcript.options.budget, transcript.best
+    if budget.target is not None and best is not None and _reached(best, budget.target):
+        return f"reached {best.speedup:.2f}x (target {budget.target:.2f}x)"
+    if transcript.has_open_turn:
+        return None
+    if budget.turns is not None and transcript.model_turns >= budget.turns:
+        return f"{transcript.model_turns} of {budget.turns} turns taken"
+    if budget.usd is not None and transcript.cost_usd >= budget.usd:
+        return f"${transcript.cost_usd:.2f} of ${budget.usd:.2f} spent"
+    if budget.minutes is not None and transcript.seconds >= budget.minutes * 60:
+        return f"{transcript.seconds / 60:.1f} of {budget.minutes:g} minutes used"
+    if budget.patience is not None and transcript.turns_since_best >= budget.patience:
+        return f"no better kernel in {transcript.turns_since_best} turns"
+    return None
+
+
+def _reached(best: Attempt, target: float) -> bool:
+    """Only a sealed result stops a run: the light build's lower call overhead flatters."""
+    return isinstance(best.sealed, Passed) and best.speedup >= target
+
+
+def take_turn(transcript: Transcript, author: Author, bench: Bench, watch: Watch) -> Turn:
+    """Take the next turn, or finish the one that was cut short."""
+    began = time.monotonic()
+    turn = transcript.open_turn or _open_turn(transcript, watch)
+    waited = _ask(transcript, turn, author, watch)
+    _evaluate(transcript, turn, bench, watch)
+    return _close(transcript, turn, began, waited)
+
+
+def offer(
+    transcript: Transcript,
+    bench: Bench,
+    source: str,
+    *,
+    parent: int | None = None,
+    idea: str | None = None,
+    watch: Watch | None = None,
+) -> Turn:
+    """Put the engineer's own kernel on the bench, exactly as the model's would be."""
+    began, watch = time.monotonic(), watch or Quiet()
+    begin(transcript, bench, watch)
+    turn, attempt = transcript.next_turn, transcript.next_attempt
+    transcript.record(
+        Offered(
+            at=time.time(), turn=turn, attempt=attempt, source=source, parent=parent, idea=idea
+        )
+    )
+    _evaluate(transcript, turn, bench, watch)
+    return _close(transcript, turn, began, 0.0)
+
+
+def _open_turn(transcript: Transcript, watch: Watch) -> int:
+    watch.phase("prompt")
+    turn, parent = transcript.next_turn, transcript.parent
+    prompt = render(transcript)
+    number = parent.number if parent is not None else None
+    transcript.record(Prompted(at=time.time(), turn=turn, prompt=prompt, parent=number))
+    return turn
+
+
+def _ask(transcript: Transcript, turn: int, author: Author, watch: Watch) -> float:
+    """Buy the replies this turn still lacks; each is on disk before anything is done with it."""
+    prompt = transcript.prompt_of(turn)
+    missing = transcript.samples_of(turn) - len(transcript.attempts_of(turn))
+    if prompt is None or missing <= 0:
+        return 0.0
+    began = time.monotonic()
+    watch.phase("model")
+    first = transcript.next_attempt
+    numbers = range(first, first + missing)
+    for number, reply in _in_parallel(
+        lambda number: author.ask(prompt, attempt=number, watch=watch), numbers
+    ):
+        transcript.record(Replied(at=time.time(), turn=turn, attempt=number, reply=reply))
+    return time.monotonic() - began
+
+
+def _evaluate(transcript: Transcript, turn: int, bench: Bench, watch: Watch) -> None:
+    try:
+        _judge_all(transcript, turn, bench, watch)
+        _profile_best(transcript, turn, bench, watch)
+        _seal_if_target(transcript, bench, watch)
+    except BenchFault as fault:
+        transcript.record(Failed(at=time.time(), turn=turn, attempt=None, fault=str(fault)))
+        raise
+
+
+def _judge_all(transcript: Transcript, turn: int, bench: Bench, watch: Watch) -> None:
+    """Read, build side by side, judge one at a time: builds share the cores, timing shares nothing."""
+    waiting = [a.number for a in transcript.attempts_of(turn) if a.verdict is None]
+    readable: dict[int, Candidate] = {}
+    for number in waiting:
+        match transcript.read_candidate(number, extract):
+            case Candidate() as candidate:
+                readable[number] = candidate
+            case Unreadable() as verdict:
+                _judged(transcript, turn, number, verdict, None)
+    if not readable:
+        return
+    watch.phase("build")
+    built = dict(_in_parallel(lambda number: bench.build(readable[number], watch), readable))
+    for number, candidate in readable.items():
+        verdict = built[number] or bench.judge(candidate, watch)
+        _judged(transcript, turn, number, verdict, candidate)
+
+
+def _judged(
+    transcript: Transcript,
+    turn: int,
+    attempt: int,
+    verdict: AnyVerdict,
+    candidate: Candidate | None,
+) -> None:
+    transcript.record(
+        Judged(at=time.time(), turn=turn, attempt=attempt, verdict=verdict, candidate=candidate)
+    )
+
+
+def _profile_best(transcript: Transcript, turn: int, bench: Bench, watch: Watch) -> None:
+    """Profile the turn's best kernel. Counters of a wrong one explain nothing."""
+    passed = [a for a in transcript.attempts_of(turn) if a.passed is not None]
+    best = max(passed, key=lambda a: a.speedup, default=None)
+    if best is None or best.candidate is None or best.page is not None or best.passed is None:
+        return
+    watch.phase("profile")
+    began = time.monotonic()
+    page = bench.profile(best.candidate, best.passed, watch)
+    if page is not None:
+        _profiled(transcript, best, page, seconds=time.monotonic() - began)
+
+
+def _profiled(transcript: Transcript, attempt: Attempt, page: Page, *, seconds: float) -> None:
+    """Record the page with what changed since the parent, and grade what its author foretold."""
+    candidate = attempt.candidate
+    assert candidate is not None  # noqa: S101 - only a candidate is profiled
+    if page.candidate_digest != candidate.digest:
+        raise BenchFault(
+            f"the profile is of {page.candidate_digest}, not of {candidate.digest}; "
+            "delete the run's profile folder and resume"
+        )
+    parent = transcript.attempt(candidate.parent) if candidate.parent is not None else None
+    before = parent.page if parent is not None else None
+    if before is not None:
+        page = replace(page, changed=delta.changes(before, page))
+    foretold = candidate.prediction
+    grade = delta.grade(foretold, before, page) if foretold is not None else None
+    transcript.record(
+        Profiled(
+            at=time.time(),
+            turn=attempt.turn,
+            attempt=attempt.number,
+            page=page,
+            grade=grade,
+            seconds=seconds,
+        )
+    )
+
+
+def _seal_if_target(transcript: Transcript, bench: Bench, watch: Watch) -> None:
+    target, best = transcript.options.budget.target, transcript.best
+    if target is not None and best is not None and best.speedup >= target:
+        seal_best(transcript, bench, watch)
+
+
+def seal_best(transcript: Transcript, bench: Bench, watch: Watch) -> Attempt | None:
+    """Seal the best kernel before anyone reports it; one that does not survive is best no more."""
+    while (best := transcript.best) is not None and best.sealed is None:
+        watch.phase("seal")
+        assert best.candidate is not None  # noqa: S101 - only a candidate can have passed
+        verdict = bench.seal(best.candidate, watch)
+        transcript.record(Sealed(at=time.time(), attempt=best.number, verdict=verdict))
+    return transcript.best
+
+
+def _close(transcript: Transcript, turn: int, began: float, waited: float) -> Turn:
+    seconds = time.monotonic() - began
+    phases = [Phase(name="model", seconds=waited)] if waited else []
+    phases += transcript.phases_of(turn)
+    overhead = max(0.0, seconds - sum(phase.seconds for phase in phases))
+    ledger = (*phases, Phase(name="overhead", seconds=overhead))
+    transcript.record(TurnClosed(at=time.time(), turn=turn, ledger=ledger, seconds=seconds))
+    return transcript.turn(turn)
+
+
+def _in_parallel(
+    work: Callable[[int], R], numbers: Collection[int]
+) -> Iterator[tuple[int, R]]:
+    """Do the same work for each number side by side; yield each result as soon as it is there."""
+    if len(numbers) == 1:
+        (number,) = numbers
+        yield number, work(number)
+        return
+    with ThreadPoolExecutor(max_workers=len(numbers)) as pool:
+        futures = {pool.submit(work, number): number for number in numbers}
+        for future in as_completed(futures):
+            yield futures[future], future.result()

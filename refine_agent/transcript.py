@@ -1,0 +1,535 @@
+"""The transcript: an append-only JSON-lines file per run, with content-addressed blobs beside it.
+
+It owns how events are written, read back and viewed as turns and attempts; it leaves to the loop
+what happens next and to prompts, reports and frames how it looks.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import secrets
+import time
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec.structs import replace
+
+from refine_agent.records import (
+    AnyEvent,
+    Attempt,
+    Candidate,
+    Changed,
+    Failed,
+    Hinted,
+    Judged,
+    Measured,
+    Moved,
+    Offered,
+    Phase,
+    Profiled,
+    Prompted,
+    Replied,
+    Sealed,
+    Started,
+    Stopped,
+    Turn,
+    TurnClosed,
+    Unreadable,
+    Vetoed,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+
+    from refine_agent.records import Options, Problem, Prompt, Reply, Setup
+
+SCHEMA = 1
+EVENTS = "events.jsonl"
+BLOBS = "blobs"
+INBOX = "inbox"
+
+# Longer texts (sources, prompts, replies, logs, pages) live once each in a file named by content.
+BLOB_FROM_CHARS = 1024
+_BLOB = "blob:sha256:"
+# A line of 64 MB is no transcript of ours; reading it would only fill the memory.
+MAX_LINE_BYTES = 64 << 20
+
+_decoder = msgspec.json.Decoder(AnyEvent)
+
+
+class TranscriptError(Exception):
+    """The run cannot be opened; the message says why and what to do."""
+
+
+def new_run_id() -> str:
+    """Return a name for a run: its start to the second, then four random hex digits."""
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+
+
+class Transcript:
+    """One run, as it happened. Reading needs nothing but the folder; writing holds its lock."""
+
+    def __init__(self, folder: Path, *, lock: int | None = None) -> None:
+        self.folder = folder
+        self.events: list[AnyEvent] = []
+        self.damaged: list[str] = []  # lines that could not be read, and why
+        self._lock = lock
+        self._attempts: dict[int, Attempt] = {}
+        self._prompts: dict[int, Prompted] = {}
+        self._closed: dict[int, TurnClosed] = {}
+
+    # --- opening --------------------------------------------------------------------------------
+
+    @classmethod
+    def create(cls, folder: Path, started: Started) -> Transcript:
+        """Begin a run in a new folder and hold it for writing."""
+        folder.mkdir(parents=True, exist_ok=False)
+        run = cls(folder, lock=_take_lock(folder))
+        run.record(started)
+        return run
+
+    @classmethod
+    def open(cls, folder: Path) -> Transcript:
+        """Open a run to go on with it; only one process at a time may."""
+        _require_run(folder)
+        run = cls(folder, lock=_take_lock(folder))
+        run._load()
+        run._mend()
+        return run
+
+    @classmethod
+    def read(cls, folder: Path) -> Transcript:
+        """Open a run to look at it, even while another process writes it."""
+        _require_run(folder)
+        run = cls(folder)
+        run._load()
+        return run
+
+    def close(self) -> None:
+        """Let another process write the run."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def __enter__(self) -> Transcript:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _load(self) -> None:
+        path = self.folder / EVENTS
+        with path.open("rb") as lines:
+            for number, line in enumerate(_bounded_lines(lines), 1):
+                self._load_line(number, line)
+        if not self.events or not isinstance(self.events[0], Started):
+            raise TranscriptError(
+                f"{path} does not begin with a run's header; it is not a transcript of refine_agent"
+            )
+
+    def _load_line(self, number: int, line: bytes | None) -> None:
+        if line is None:
+            self.damaged.append(f"line {number}: longer than {MAX_LINE_BYTES >> 20} MiB")
+            return
+        if not line.endswith(b"\n"):
+            self.damaged.append(f"line {number}: cut off")
+            return
+        try:
+            event = _decoder.decode(msgspec.json.encode(self._restore(msgspec.json.decode(line))))
+            self._fold(event)
+        except (msgspec.DecodeError, UnicodeDecodeError, LookupError, OSError, ValueError) as why:
+            self.damaged.append(f"line {number}: {str(why)[:200]}")
+            return
+        self.events.append(event)
+
+    def _mend(self) -> None:
+        """Cut off a half-written last line, so that the next event starts on a line of its own."""
+        path = self.folder / EVENTS
+        content_end = path.stat().st_size
+        with path.open("rb+") as file:
+            file.seek(max(0, content_end - 1))
+            if content_end == 0 or file.read(1) == b"\n":
+                return
+            file.seek(0)
+            kept = file.read().rfind(b"\n") + 1
+            file.truncate(kept)
+            os.fsync(file.fileno())
+
+    # --- writing --------------------------------------------------------------------------------
+
+    def record(self, event: AnyEvent) -> None:
+        """Append one event; it is on the disk when this returns."""
+        if self._lock is None:
+            raise TranscriptError(
+                f"{self.folder} was opened for reading only; open it for writing to record"
+            )
+        line = msgspec.json.encode(self._externalise(mask(msgspec.to_builtins(event))))
+        with (self.folder / EVENTS).open("ab") as file:
+            file.write(line + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self._fold(event)
+        self.events.append(event)
+
+    def _externalise(self, value: Any) -> Any:  # noqa: ANN401 - JSON is what JSON is
+        if isinstance(value, dict):
+            return {key: self._externalise(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._externalise(item) for item in value]
+        if isinstance(value, str) and (len(value) > BLOB_FROM_CHARS or value.startswith(_BLOB)):
+            return _BLOB + self.keep(value.encode("utf-8", "surrogatepass"))
+        return value
+
+    def keep(self, content: bytes) -> str:
+        """Store bytes under their SHA-256 and return it as hex; storing twice stores once."""
+        name = sha256(content).hexdigest()
+        path = self._blob_path(name)
+        if path.exists():
+            return name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(f".{secrets.token_hex(4)}")
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.rename(path)
+        return name
+
+    def kept(self, name: str) -> bytes:
+        """Return the bytes stored under a SHA-256; raise ``TranscriptError`` if they are not it."""
+        if not re.fullmatch(r"[0-9a-f]{64}", name):
+            raise TranscriptError(f"{name[:80]!r} is not the name of a blob")
+        content = self._blob_path(name).read_bytes()
+        if sha256(content).hexdigest() != name:
+            raise TranscriptError(f"blob {name[:12]} was changed after it was written")
+        return content
+
+    def _blob_path(self, name: str) -> Path:
+        return self.folder / BLOBS / name[:2] / name[2:]
+
+    def _restore(self, value: Any) -> Any:  # noqa: ANN401 - JSON is what JSON is
+        if isinstance(value, dict):
+            return {key: self._restore(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._restore(item) for item in value]
+        if isinstance(value, str) and value.startswith(_BLOB):
+            try:
+                return self.kept(value.removeprefix(_BLOB)).decode("utf-8", "replace")
+            except (OSError, TranscriptError) as why:
+                return f"[not readable: {why}]"
+        return value
+
+    # --- folding events into what a reader sees --------------------------------------------------
+
+    def _fold(self, event: AnyEvent) -> None:
+        match event:
+            case Prompted():
+                self._prompts[event.turn] = event
+            case Replied():
+                self._attempts[event.attempt] = Attempt(
+                    number=event.attempt, turn=event.turn, author="model", reply=event.reply
+                )
+            case Offered():
+                self._attempts[event.attempt] = Attempt(
+                    number=event.attempt, turn=event.turn, author="engineer"
+                )
+            case Judged():
+                self._update(event.attempt, verdict=event.verdict, candidate=event.candidate)
+            case Profiled():
+                self._update(
+                    event.attempt,
+                    page=event.page,
+                    grade=event.grade,
+                    profile_seconds=event.seconds,
+                )
+            case Sealed():
+                self._update(event.attempt, sealed=event.verdict)
+            case Vetoed():
+                self._update(event.attempt, veto=event.reason)
+            case TurnClosed():
+                self._closed[event.turn] = event
+            case _:
+                pass
+
+    def _update(self, attempt: int, **fields: Any) -> None:  # noqa: ANN401 - checked by msgspec
+        self._attempts[attempt] = replace(self._attempts[attempt], **fields)
+
+    def last(self, kind: type[msgspec.Struct]) -> Any:  # noqa: ANN401 - an event of that kind
+        """Return the last event of a kind, or ``None``."""
+        return next((e for e in reversed(self.events) if isinstance(e, kind)), None)
+
+    # --- the run --------------------------------------------------------------------------------
+
+    @property
+    def started(self) -> Started:
+        """The header."""
+        header = self.events[0]
+        assert isinstance(header, Started)  # noqa: S101 - opening checked it
+        return header
+
+    @property
+    def problem(self) -> Problem:
+        """What the run is about."""
+        return self.started.problem
+
+    @property
+    def options(self) -> Options:
+        """How the run was asked for, as last changed."""
+        changed: Changed | None = self.last(Changed)
+        return changed.options if changed is not None else self.started.options
+
+    @property
+    def model(self) -> str:
+        """Who answers, as last changed."""
+        changed: Changed | None = self.last(Changed)
+        return changed.model if changed is not None else self.started.model
+
+    @property
+    def setup(self) -> Setup | None:
+        """What the bench last found out about machine and problem."""
+        measured: Measured | None = self.last(Measured)
+        return measured.setup if measured is not None else None
+
+    @property
+    def cost_usd(self) -> float:
+        """Dollars paid for replies whose price is known."""
+        replies = (attempt.reply for attempt in self.attempts)
+        return sum(r.cost_usd for r in replies if r is not None and r.cost_usd is not None)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of turns taken; pauses between them cost nothing."""
+        return sum(closed.seconds for closed in self._closed.values())
+
+    @property
+    def stopped(self) -> Stopped | None:
+        """Why the run is not running, or ``None`` if it was cut short or still runs."""
+        final = self.events[-1]
+        return final if isinstance(final, Stopped) else None
+
+    # --- turns and attempts ---------------------------------------------------------------------
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """Every attempt, in order."""
+        return tuple(self._attempts[number] for number in sorted(self._attempts))
+
+    def attempt(self, number: int) -> Attempt:
+        """Return one attempt; raise ``TranscriptError`` if there is none of that number."""
+        try:
+            return self._attempts[number]
+        except KeyError:
+            known = f"1 to {max(self._attempts)}" if self._attempts else "none yet"
+            raise TranscriptError(f"there is no attempt {number} in this run ({known})") from None
+
+    def attempts_of(self, turn: int) -> tuple[Attempt, ...]:
+        """Return the attempts of one turn."""
+        return tuple(attempt for attempt in self.attempts if attempt.turn == turn)
+
+    def turn(self, number: int) -> Turn:
+        """Return one turn as a view."""
+        prompted, closed = self._prompts.get(number), self._closed.get(number)
+        faults = [e.fault for e in self.events if isinstance(e, Failed) and e.turn == number]
+        return Turn(
+            number=number,
+            attempts=self.attempts_of(number),
+            prompt=prompted.prompt if prompted is not None else None,
+            ledger=closed.ledger if closed is not None else (),
+            seconds=closed.seconds if closed is not None else None,
+            fault=faults[-1] if faults and closed is None else None,
+        )
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """Every turn, in order."""
+        return tuple(self.turn(number) for number in self._turn_numbers())
+
+    def _turn_numbers(self) -> list[int]:
+        return sorted({*self._prompts, *(attempt.turn for attempt in self._attempts.values())})
+
+    @property
+    def open_turn(self) -> int | None:
+        """The turn that was begun and not closed: what a resumed run finishes first."""
+        return next((n for n in self._turn_numbers() if n not in self._closed), None)
+
+    @property
+    def has_open_turn(self) -> bool:
+        """Whether a turn was cut short."""
+        return self.open_turn is not None
+
+    @property
+    def next_turn(self) -> int:
+        """The number of the turn after the last."""
+        return max(self._turn_numbers(), default=0) + 1
+
+    @property
+    def next_attempt(self) -> int:
+        """The number of the attempt after the last."""
+        return max(self._attempts, default=0) + 1
+
+    @property
+    def model_turns(self) -> int:
+        """Turns for which replies were bought."""
+        return sum(number in self._closed for number in self._prompts)
+
+    def prompt_of(self, turn: int) -> Prompt | None:
+        """Return the prompt of a turn, or ``None`` for an offer."""
+        prompted = self._prompts.get(turn)
+        return prompted.prompt if prompted is not None else None
+
+    def samples_of(self, turn: int) -> int:
+        """Return how many replies a turn asks for: as many as when it was begun."""
+        asked = self.started.options.samples
+        for event in self.events:
+            if isinstance(event, Changed):
+                asked = event.options.samples
+            if isinstance(event, Prompted) and event.turn == turn:
+                return asked
+        return asked
+
+    def phases_of(self, turn: int) -> list[Phase]:
+        """Return the seconds of a turn by phase; builds that ran side by side count once."""
+        spent: dict[str, float] = {}
+        for attempt in self.attempts_of(turn):
+            for phase in attempt.verdict.phases if attempt.verdict is not None else ():
+                before = spent.get(phase.name, 0.0)
+                side_by_side = phase.name == "build"
+                spent[phase.name] = (
+                    max(before, phase.seconds) if side_by_side else before + phase.seconds
+                )
+            if attempt.profile_seconds:
+                spent["profile"] = spent.get("profile", 0.0) + attempt.profile_seconds
+            if attempt.sealed is not None:
+                sealing = sum(phase.seconds for phase in attempt.sealed.phases)
+                spent["seal"] = spent.get("seal", 0.0) + sealing
+        return [Phase(name=name, seconds=seconds) for name, seconds in spent.items()]
+
+    @property
+    def best(self) -> Attempt | None:
+        """The fastest attempt that passed, survived its sealing and was not vetoed."""
+        passed = [attempt for attempt in self.attempts if attempt.passed is not None]
+        return max(passed, key=lambda attempt: attempt.speedup, default=None)
+
+    @property
+    def parent(self) -> Attempt | None:
+        """The attempt the next turn revises: where the engineer moved to, else the best."""
+        moved: Moved | None = self.last(Moved)
+        if moved is None:
+            return self.best
+        since = self.events[self.events.index(moved) :]
+        newer = {event.attempt for event in since if isinstance(event, Judged)}
+        branch = [a for a in self.attempts if a.number in newer and a.passed is not None]
+        start = [self.attempt(moved.attempt)] if moved.attempt is not None else []
+        better = [a for a in (*start, *branch) if a.passed is not None]
+        return max(better, key=lambda a: a.speedup, default=start[0] if start else None)
+
+    @property
+    def turns_since_best(self) -> int:
+        """Model turns closed after the one that brought the best kernel."""
+        since = self.best.turn if self.best is not None else 0
+        return sum(number in self._closed and number > since for number in self._prompts)
+
+    @property
+    def hints(self) -> tuple[Hinted, ...]:
+        """What the engineer said since the last prompt was rendered."""
+        said: list[Hinted] = []
+        for event in self.events:
+            if isinstance(event, Prompted):
+                said.clear()
+            if isinstance(event, Hinted):
+                said.append(event)
+        return tuple(said)
+
+    def read_candidate(
+        self, attempt: int, extract: Callable[[Reply, int | None], Candidate | Unreadable]
+    ) -> Candidate | Unreadable:
+        """Return the kernel an attempt puts forward: the reply's, or the engineer's own."""
+        for event in self.events:
+            if isinstance(event, Offered) and event.attempt == attempt:
+                return Candidate(
+                    source=event.source, author="engineer", parent=event.parent, idea=event.idea
+                )
+        known = self.attempt(attempt)
+        assert known.reply is not None  # noqa: S101 - a model's attempt begins with its reply
+        prompted = self._prompts[known.turn]
+        return extract(known.reply, prompted.parent)
+
+
+# --- secrets never reach the disk ----------------------------------------------------------------
+
+_SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)$")
+_MIN_SECRET_CHARS = 8
+
+
+def mask(value: Any) -> Any:  # noqa: ANN401 - JSON is what JSON is
+    """Return a JSON value with every secret of this process's environment, and its home, masked."""
+    found = [
+        (secret, f"[{name}]")
+        for name, secret in os.environ.items()
+        if _SECRET_NAME.search(name) and len(secret) >= _MIN_SECRET_CHARS
+    ]
+    home = str(Path.home())
+    if len(home) > 1:
+        found.append((home + "/", "~/"))
+    return _mask(value, found)
+
+
+def _mask(value: Any, found: list[tuple[str, str]]) -> Any:  # noqa: ANN401 - JSON is what JSON is
+    if isinstance(value, dict):
+        return {key: _mask(item, found) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_mask(item, found) for item in value]
+    if isinstance(value, str):
+        for secret, shown in found:
+            value = value.replace(secret, shown)
+    return value
+
+
+# --- files ---------------------------------------------------------------------------------------
+
+
+def _require_run(folder: Path) -> None:
+    if not (folder / EVENTS).is_file():
+        raise TranscriptError(
+            f"{folder} holds no run (there is no {EVENTS} in it); "
+            "`refine_agent show` lists the runs it finds"
+        )
+
+
+def _take_lock(folder: Path) -> int:
+    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise TranscriptError(
+            f"another process is writing {folder}; wait for it, stop it, "
+            f"or steer it with `refine_agent hint {folder} TEXT`"
+        ) from None
+    return handle
+
+
+def _bounded_lines(file: Any) -> Iterator[bytes | None]:  # noqa: ANN401 - a binary file
+    """Yield lines; ``None`` stands for one that is too long to be ours."""
+    while line := file.readline(MAX_LINE_BYTES):
+        if line.endswith(b"\n") or len(line) < MAX_LINE_BYTES:
+            yield line
+            continue
+        while (rest := file.readline(MAX_LINE_BYTES)) and not rest.endswith(b"\n"):
+            pass
+        yield None
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """Return the run folders below ``folder``, oldest first."""
+    return sorted(path.parent for path in folder.glob(f"*/{EVENTS}")) if folder.is_dir() else []
