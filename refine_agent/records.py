@@ -12,7 +12,7 @@ from typing import Literal, assert_never
 import msgspec
 
 # Records that travel inside an event name a class that must be importable at run time.
-from refine_agent.profiling.records import Grade, Page, Prediction, Work  # noqa: TC001
+from refine_agent.profiling.records import Ceilings, Grade, Page, Prediction, Work  # noqa: TC001
 
 
 def digest_of(text: str) -> str:
@@ -306,6 +306,7 @@ class Setup(Record, frozen=True, kw_only=True):
     baseline: Baseline
     work: Work
     ceilings: tuple[str, ...] = ()  # rendered for the prompt: "measured copy 4.27 TB/s"
+    peaks: Ceilings | None = None  # the same as numbers: the roofs of a roofline
     bound_us: float | None = None  # datasheet floor: faster is impossible
     floor_us: float | None = None  # floor at measured ceilings: faster is suspicious
     phases: tuple[Phase, ...] = ()
