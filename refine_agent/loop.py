@@ -105,6 +105,7 @@ def refine(
     """Yield turns until the budget is spent; the caller sets the pace."""
     watch = watch or Quiet()
     begin(transcript, bench, watch)
+    seal_if_target(transcript, bench, watch)
     while spent(transcript) is None:
         yield take_turn(transcript, author, bench, watch)
     seal_best(transcript, bench, watch)
@@ -144,9 +145,9 @@ def take_turn(transcript: Transcript, author: Author, bench: Bench, watch: Watch
     """Take the next turn, or finish the one that was cut short."""
     began = time.monotonic()
     turn = transcript.open_turn or _open_turn(transcript, watch)
-    waited = _ask(transcript, turn, author, watch)
+    _ask(transcript, turn, author, watch)
     _evaluate(transcript, turn, bench, watch)
-    return _close(transcript, turn, began, waited)
+    return _close(transcript, turn, time.monotonic() - began)
 
 
 def offer(
@@ -163,12 +164,10 @@ def offer(
     begin(transcript, bench, watch)
     turn, attempt = transcript.next_turn, transcript.next_attempt
     transcript.record(
-        Offered(
-            at=time.time(), turn=turn, attempt=attempt, source=source, parent=parent, idea=idea
-        )
+        Offered(at=time.time(), turn=turn, attempt=attempt, source=source, parent=parent, idea=idea)
     )
     _evaluate(transcript, turn, bench, watch)
-    return _close(transcript, turn, began, 0.0)
+    return _close(transcript, turn, time.monotonic() - began)
 
 
 def _open_turn(transcript: Transcript, watch: Watch) -> int:
@@ -180,13 +179,12 @@ def _open_turn(transcript: Transcript, watch: Watch) -> int:
     return turn
 
 
-def _ask(transcript: Transcript, turn: int, author: Author, watch: Watch) -> float:
+def _ask(transcript: Transcript, turn: int, author: Author, watch: Watch) -> None:
     """Buy the replies this turn still lacks; each is on disk before anything is done with it."""
     prompt = transcript.prompt_of(turn)
     missing = transcript.samples_of(turn) - len(transcript.attempts_of(turn))
     if prompt is None or missing <= 0:
-        return 0.0
-    began = time.monotonic()
+        return
     watch.phase("model")
     first = transcript.next_attempt
     numbers = range(first, first + missing)
@@ -194,14 +192,13 @@ def _ask(transcript: Transcript, turn: int, author: Author, watch: Watch) -> flo
         lambda number: author.ask(prompt, attempt=number, watch=watch), numbers
     ):
         transcript.record(Replied(at=time.time(), turn=turn, attempt=number, reply=reply))
-    return time.monotonic() - began
 
 
 def _evaluate(transcript: Transcript, turn: int, bench: Bench, watch: Watch) -> None:
     try:
         _judge_all(transcript, turn, bench, watch)
         _profile_best(transcript, turn, bench, watch)
-        _seal_if_target(transcript, bench, watch)
+        seal_if_target(transcript, bench, watch)
     except BenchFault as fault:
         transcript.record(Failed(at=time.time(), turn=turn, attempt=None, fault=str(fault)))
         raise
@@ -278,7 +275,8 @@ def _profiled(transcript: Transcript, attempt: Attempt, page: Page, *, seconds: 
     )
 
 
-def _seal_if_target(transcript: Transcript, bench: Bench, watch: Watch) -> None:
+def seal_if_target(transcript: Transcript, bench: Bench, watch: Watch) -> None:
+    """Seal the best kernel where it seems to meet the target: only a sealed one may stop a run."""
     target, best = transcript.options.budget.target, transcript.best
     if target is not None and best is not None and best.speedup >= target:
         seal_best(transcript, bench, watch)
@@ -294,25 +292,39 @@ def seal_best(transcript: Transcript, bench: Bench, watch: Watch) -> Attempt | N
     return transcript.best
 
 
-def _close(transcript: Transcript, turn: int, began: float, waited: float) -> Turn:
-    seconds = time.monotonic() - began
+def _close(transcript: Transcript, turn: int, seconds: float) -> Turn:
+    """Write the ledger. A turn that was cut short also took what its earlier half recorded."""
+    replies = [a.reply for a in transcript.attempts_of(turn) if a.reply is not None]
+    waited = max((reply.seconds for reply in replies), default=0.0)  # they came side by side
     phases = [Phase(name="model", seconds=waited)] if waited else []
     phases += transcript.phases_of(turn)
-    overhead = max(0.0, seconds - sum(phase.seconds for phase in phases))
-    ledger = (*phases, Phase(name="overhead", seconds=overhead))
-    transcript.record(TurnClosed(at=time.time(), turn=turn, ledger=ledger, seconds=seconds))
+    known = sum(phase.seconds for phase in phases)
+    ledger = (*phases, Phase(name="overhead", seconds=max(0.0, seconds - known)))
+    transcript.record(
+        TurnClosed(at=time.time(), turn=turn, ledger=ledger, seconds=max(seconds, known))
+    )
     return transcript.turn(turn)
 
 
-def _in_parallel(
-    work: Callable[[int], R], numbers: Collection[int]
-) -> Iterator[tuple[int, R]]:
-    """Do the same work for each number side by side; yield each result as soon as it is there."""
+def _in_parallel(work: Callable[[int], R], numbers: Collection[int]) -> Iterator[tuple[int, R]]:
+    """Do the same work for each number side by side; yield each result as soon as it is there.
+
+    When one of them fails the others are waited for and yielded first: their replies are paid for.
+    """
     if len(numbers) == 1:
         (number,) = numbers
         yield number, work(number)
         return
-    with ThreadPoolExecutor(max_workers=len(numbers)) as pool:
+    failure: BaseException | None = None
+    pool = ThreadPoolExecutor(max_workers=len(numbers))
+    try:
         futures = {pool.submit(work, number): number for number in numbers}
         for future in as_completed(futures):
-            yield futures[future], future.result()
+            failure = future.exception() or failure
+            if future.exception() is None:
+                yield futures[future], future.result()
+    finally:
+        # Whoever interrupts does not wait for a model that may take minutes.
+        pool.shutdown(wait=False, cancel_futures=True)
+    if failure is not None:
+        raise failure

@@ -74,11 +74,13 @@ def new_run_id() -> str:
 class Transcript:
     """One run, as it happened. Reading needs nothing but the folder; writing holds its lock."""
 
-    def __init__(self, folder: Path, *, lock: int | None = None) -> None:
+    def __init__(self, folder: Path, *, lock: int | None = None, texts: bool = True) -> None:
         self.folder = folder
         self.events: list[AnyEvent] = []
         self.damaged: list[str] = []  # lines that could not be read, and why
+        self.listeners: list[Callable[[AnyEvent], None]] = []  # told once an event is on the disk
         self._lock = lock
+        self._texts = texts
         self._attempts: dict[int, Attempt] = {}
         self._prompts: dict[int, Prompted] = {}
         self._closed: dict[int, TurnClosed] = {}
@@ -103,10 +105,13 @@ class Transcript:
         return run
 
     @classmethod
-    def read(cls, folder: Path) -> Transcript:
-        """Open a run to look at it, even while another process writes it."""
+    def read(cls, folder: Path, *, texts: bool = True) -> Transcript:
+        """Open a run to look at it, even while another process writes it.
+
+        Without ``texts`` long texts stay the names of their blobs: enough for a list of runs.
+        """
         _require_run(folder)
-        run = cls(folder)
+        run = cls(folder, texts=texts)
         run._load()
         return run
 
@@ -145,12 +150,18 @@ class Transcript:
             self.damaged.append(f"line {number}: cut off")
             return
         try:
-            event = _decoder.decode(msgspec.json.encode(self._restore(msgspec.json.decode(line))))
+            event = self._decode(line)
             self._fold(event)
-        except (msgspec.DecodeError, UnicodeDecodeError, LookupError, OSError, ValueError) as why:
+        # RecursionError: a line nested thousands deep is nobody's event either.
+        except (msgspec.DecodeError, LookupError, OSError, ValueError, RecursionError) as why:
             self.damaged.append(f"line {number}: {str(why)[:200]}")
             return
         self.events.append(event)
+
+    def _decode(self, line: bytes) -> AnyEvent:
+        if not self._texts or _BLOB.encode() not in line:
+            return _decoder.decode(line)
+        return _decoder.decode(msgspec.json.encode(self._restore(msgspec.json.decode(line))))
 
     def _mend(self) -> None:
         """Cut off a half-written last line, so that the next event starts on a line of its own."""
@@ -173,13 +184,18 @@ class Transcript:
             raise TranscriptError(
                 f"{self.folder} was opened for reading only; open it for writing to record"
             )
-        line = msgspec.json.encode(self._externalise(mask(msgspec.to_builtins(event))))
+        content = mask(msgspec.to_builtins(event))
+        line = msgspec.json.encode(self._externalise(content))
         with (self.folder / EVENTS).open("ab") as file:
             file.write(line + b"\n")
             file.flush()
             os.fsync(file.fileno())
-        self._fold(event)
-        self.events.append(event)
+        # Masked here too, so that a run that goes on and one that is resumed see the same.
+        kept = _decoder.decode(msgspec.json.encode(content))
+        self._fold(kept)
+        self.events.append(kept)
+        for listener in self.listeners:
+            listener(kept)
 
     def _externalise(self, value: Any) -> Any:  # noqa: ANN401 - JSON is what JSON is
         if isinstance(value, dict):
@@ -472,7 +488,7 @@ _MIN_SECRET_CHARS = 8
 
 
 def mask(value: Any) -> Any:  # noqa: ANN401 - JSON is what JSON is
-    """Return a JSON value with every secret of this process's environment, and its home, masked."""
+    """Return a JSON value with this process's secrets and its home masked, fit for UTF-8."""
     found = [
         (secret, f"[{name}]")
         for name, secret in os.environ.items()
@@ -492,6 +508,8 @@ def _mask(value: Any, found: list[tuple[str, str]]) -> Any:  # noqa: ANN401 - JS
     if isinstance(value, str):
         for secret, shown in found:
             value = value.replace(secret, shown)
+        # Half a surrogate pair, as a cut-off stream can leave, has no place in a file of UTF-8.
+        return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
     return value
 
 
