@@ -1,0 +1,269 @@
+"""One call of a candidate, all evidence together: kernels by time and numbers of the whole call.
+
+Several kernels become one number here, weighted by time; `diagnosis` finds what is wrong with them
+and `details` prints them.
+"""
+
+import msgspec
+
+from refine_agent.profiling import metrics, plain, roofline
+from refine_agent.profiling.evidence import CpuRun, KernelReport, Static, Trace
+from refine_agent.profiling.records import Ceilings, Kernel, Metric, Work
+from refine_agent.profiling.roofline import Floors
+
+# A kernel with nine tenths of the time stands for the whole call: its floor is the call's floor.
+DOMINANT = 0.9
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything known about one call; any part may be missing."""
+
+    work: Work | None = None
+    ceilings: Ceilings | None = None
+    timing_us: float | None = None
+    reports: tuple[KernelReport, ...] = ()
+    trace: Trace | None = None
+    static: Static | None = None
+    cpu: CpuRun | None = None
+
+
+def floors(call: Call) -> Floors | None:
+    """Return bound and measured ceiling of the call's work, or None without work or device."""
+    if call.work is None or call.ceilings is None:
+        return None
+    return roofline.floors(call.work, call.ceilings)
+
+
+def kernels_us(call: Call) -> float | None:
+    """Return the device time of all kernels of one call, from the best source there is."""
+    if call.trace is not None and call.trace.kernels:
+        return sum(kernel.time_us for kernel in call.trace.kernels)
+    return sum(report.time_us for report in call.reports) or None
+
+
+def time_us(call: Call) -> float | None:
+    """Return the time of one call: the judge's median, else that of its kernels."""
+    return call.timing_us if call.timing_us is not None else kernels_us(call)
+
+
+def room(call: Call) -> float | None:
+    """Return the fraction of the call's time above its measured ceiling (else its bound), 0 to 1."""
+    both, took = floors(call), time_us(call)
+    floor = (both.ceiling or both.bound) if both else None
+    if floor is None or not took:
+        return None
+    return max(0.0, 1 - floor.us / took)
+
+
+def kernels(call: Call) -> tuple[Kernel, ...]:
+    """Return the call's kernels by time: torch.profiler's list where there is one, else ncu's."""
+    total = kernels_us(call)
+    if call.trace is not None and call.trace.kernels:
+        return tuple(
+            Kernel(
+                name=one.name,
+                share_pct=100 * one.time_us / total if total else None,
+                time_us=one.time_us,
+                launches=one.launches,
+                grid=one.grid,
+                block=one.block,
+            )
+            for one in call.trace.kernels
+        )
+    return _profiled_kernels(call, total)
+
+
+def _profiled_kernels(call: Call, total: float | None) -> tuple[Kernel, ...]:
+    grouped: dict[str, list[KernelReport]] = {}
+    for report in call.reports:
+        grouped.setdefault(report.name, []).append(report)
+    found = [
+        Kernel(
+            name=name,
+            share_pct=100 * sum(one.time_us for one in launches) / total if total else None,
+            time_us=sum(one.time_us for one in launches),
+            launches=len(launches),
+            grid=launches[0].grid,
+            block=launches[0].block,
+        )
+        for name, launches in grouped.items()
+    ]
+    return tuple(sorted(found, key=lambda kernel: kernel.time_us or 0.0, reverse=True))
+
+
+def heaviest(call: Call, most: int) -> tuple[KernelReport, ...]:
+    """Return the longest launch of each of the heaviest kernels, heaviest first."""
+    longest: dict[str, KernelReport] = {}
+    for report in sorted(call.reports, key=lambda one: one.time_us):
+        longest[report.name] = report
+    order = {kernel.name: rank for rank, kernel in enumerate(kernels(call))}
+    ranked = sorted(longest.values(), key=lambda one: order.get(one.name, len(order)))
+    return tuple(ranked[:most])
+
+
+def share_of(call: Call, name: str) -> float:
+    """Return a kernel's share of the call's device time, 0 to 1."""
+    for kernel in kernels(call):
+        if kernel.name == name:
+            return (kernel.share_pct or 0.0) / 100
+    total = sum(report.time_us for report in call.reports)
+    mine = sum(report.time_us for report in call.reports if report.name == name)
+    return mine / total if total else 0.0
+
+
+def dram_bytes(call: Call) -> float | None:
+    """Return the bytes all launches moved over the DRAM interface, or None if one was not counted."""
+    counted = [metrics.reading(report, "dram_mb") for report in call.reports]
+    if not counted or any(value is None for value in counted):
+        return None
+    return sum(value for value in counted if value is not None) * 1e6
+
+
+def gap_us(call: Call) -> float | None:
+    """Return the time of one call in which the device ran no kernel.
+
+    A profiler slows the host and stretches the gaps, so the judge's own timing, which ran without
+    one, caps them.
+    """
+    trace = call.trace
+    if trace is None or trace.gap_us is None:
+        return None
+    busy = kernels_us(call)
+    if call.timing_us is None or busy is None:
+        return trace.gap_us
+    return min(trace.gap_us, max(0.0, call.timing_us - busy))
+
+
+def metrics_of(call: Call) -> tuple[Metric, ...]:
+    """Return every number of the page: the whole call's first, then each heavy kernel's own."""
+    found = [*_call_metrics(call), *_pooled(call)]
+    several = len({report.name for report in call.reports}) > 1
+    for report in heaviest(call, most=4) if several else ():
+        found += [
+            Metric(
+                key=one.quantity.key,
+                value=one.value,
+                unit=one.quantity.unit,
+                ceiling=one.ceiling,
+                kernel=report.name,
+            )
+            for one in metrics.readings(report)
+        ]
+    return tuple(found)
+
+
+def _call_metrics(call: Call) -> list[Metric]:
+    took, both = time_us(call), floors(call)
+    moved, gap = dram_bytes(call), gap_us(call)
+    launches = sum(kernel.launches for kernel in kernels(call)) or None
+    values = {
+        "time_us": took,
+        "floor_ratio": took / both.ceiling.us if took and both and both.ceiling else None,
+        "bound_ratio": took / both.bound.us if took and both and both.bound else None,
+        "traffic_ratio": moved / call.work.bytes_needed if moved and call.work else None,
+        "launches": launches,
+        "gap_pct": 100 * gap / took if gap is not None and took else None,
+        **_processor_values(call, took),
+        "spill_bytes": _spill_bytes(call),
+    }
+    ceilings = _processor_ceilings(call)
+    return [
+        Metric(
+            key=key, value=float(value), unit=metrics.BY_KEY[key].unit, ceiling=ceilings.get(key)
+        )
+        for key, value in values.items()
+        if value is not None
+    ]
+
+
+def _spill_bytes(call: Call) -> int | None:
+    if call.static is None or not call.static.kernels:
+        return None
+    return max(one.spill_store_bytes + one.spill_load_bytes for one in call.static.kernels)
+
+
+def _processor_values(call: Call, took: float | None) -> dict[str, float | None]:
+    if call.cpu is None:
+        return {}
+    run, work, loops = call.cpu, call.work, call.static.loops if call.static else ()
+    return {
+        "cpu_gbps": work.bytes_needed / took / 1e3 if work and took else None,
+        "cpu_gflops": operations(work) / took / 1e3 if work and took and operations(work) else None,
+        "threads_used": threads_used(run),
+        "vectorised_loops": sum(one.vector_bytes is not None for one in loops) if loops else None,
+        "scalar_loops": sum(one.vector_bytes is None for one in loops) if loops else None,
+        "ipc": run.instructions / run.cycles if run.instructions and run.cycles else None,
+        "cache_misses_m": run.cache_misses / 1e6 if run.cache_misses is not None else None,
+    }
+
+
+def _processor_ceilings(call: Call) -> dict[str, float | None]:
+    if call.cpu is None or call.ceilings is None:
+        return {}
+    matmul = call.ceilings.fp32_matmul_tflops
+    return {
+        "cpu_gbps": call.ceilings.copy_gbps,
+        "cpu_gflops": matmul * 1e3 if matmul else None,
+        "threads_used": call.ceilings.threads,
+    }
+
+
+def operations(work: Work) -> int:
+    """Return all operations the reference asks for."""
+    return sum(flops.count for flops in work.flops)
+
+
+def threads_used(run: CpuRun) -> float | None:
+    """Return how many threads worked: as counted, else CPU time over wall time."""
+    if run.threads_used is not None:
+        return float(run.threads_used)
+    if run.cpu_seconds is None or not run.wall_seconds:
+        return None
+    return float(max(1, round(run.cpu_seconds / run.wall_seconds)))
+
+
+def _pooled(call: Call) -> list[Metric]:
+    read = [(report, metrics.readings(report)) for report in call.reports]
+    found = []
+    for quantity in metrics.TABLE:
+        rows = [
+            (report.time_us, one.value, one.ceiling)
+            for report, every in read
+            for one in every
+            if one.quantity.key == quantity.key
+        ]
+        if rows:
+            found.append(_pool(quantity, rows))
+    return found
+
+
+def _pool(quantity: metrics.Quantity, rows: list[tuple[float, float, float | None]]) -> Metric:
+    weight = sum(row[0] for row in rows) or 1.0
+    if quantity.pool == "sum":
+        value = sum(row[1] for row in rows)
+    elif quantity.pool == "max":
+        value = max(row[1] for row in rows)
+    else:
+        value = sum(row[0] * row[1] for row in rows) / weight
+    ceilings = [row[2] for row in rows if row[2] is not None]
+    alike = ceilings[0] if ceilings and (len(rows) == 1 or len(set(ceilings)) == 1) else None
+    return Metric(key=quantity.key, value=value, unit=quantity.unit, ceiling=alike)
+
+
+def disagreements(call: Call) -> tuple[str, ...]:
+    """Return where Nsight Compute, torch.profiler and the timing do not tell the same story."""
+    found = []
+    if call.trace is not None and call.trace.kernels and call.reports:
+        seen = {plain.function(kernel.name) for kernel in call.trace.kernels}
+        profiled = {plain.function(report.name) for report in call.reports}
+        heavy = {plain.function(one.name) for one in kernels(call) if (one.share_pct or 0) >= 5}  # noqa: PLR2004
+        if lost := sorted(heavy - profiled):
+            found.append(f"not profiled by ncu: {', '.join(lost[:3])}")
+        if extra := sorted(profiled - seen):
+            found.append(f"only under ncu: {', '.join(extra[:3])}")
+    busy = kernels_us(call)
+    if call.timing_us and busy and busy > 1.2 * call.timing_us:
+        found.append(
+            f"kernels take {busy:.1f} us when profiled, the call {call.timing_us:.1f} us when timed"
+        )
+    return tuple(found)

@@ -1,0 +1,148 @@
+"""What changed from one page to the next, and how a prediction about it fared.
+
+It compares whole-call numbers only, so that a renamed or split kernel still compares.
+"""
+
+from refine_agent.profiling import metrics
+from refine_agent.profiling.metrics import Quantity
+from refine_agent.profiling.records import Change, Direction, Grade, Outcome, Page, Prediction
+
+# Repeated profiles of one kernel differ by half a percent in time, a little more in caches.
+NOISE = 0.03
+# Percentages near zero change by large factors and mean nothing: at least two points must move.
+LEAST_POINTS = 2.0
+# A prediction is confirmed when the measured value is within a tenth of the predicted one, or has
+# gone at least four fifths of the predicted way.
+CLOSE = 0.10
+FAR_ENOUGH = 0.8
+PARTLY = 0.3
+
+# What moves a decision comes first.
+_FIRST = (
+    "time_us",
+    "floor_ratio",
+    "traffic_ratio",
+    "dram_mb",
+    "launches",
+    "gap_pct",
+    "bank_conflict_pct",
+    "excess_sectors_pct",
+    "spill_instructions",
+    "occupancy_pct",
+    "dram_gbps",
+)
+# Said better by another row, or a consequence of it.
+_UNSAID = {
+    "kernel_us",
+    "bound_ratio",
+    "dram_pct",
+    "dram_read_mb",
+    "dram_write_mb",
+    "stall_selected_pct",
+    "stall_not_selected_pct",
+    "stall_misc_pct",
+}
+
+
+def changes(parent: Page, child: Page) -> tuple[Change, ...]:
+    """Return the numbers that moved beyond noise from the parent's page to the child's, ranked."""
+    found = []
+    for quantity in metrics.TABLE:
+        before, after = parent.value(quantity.key), child.value(quantity.key)
+        if before is None or after is None or quantity.key in _UNSAID:
+            continue
+        if _moved(quantity, before, after):
+            found.append(_change(quantity, before, after))
+    return tuple(sorted(found, key=_rank))
+
+
+def _moved(quantity: Quantity, before: float, after: float) -> bool:
+    if quantity.unit == "%" and abs(after - before) < LEAST_POINTS:
+        return False
+    return abs(after - before) > NOISE * max(abs(before), abs(after))
+
+
+def _rank(change: Change) -> tuple[int, float]:
+    if change.metric in _FIRST:
+        return (_FIRST.index(change.metric), 0.0)
+    # Points for percentages, relative change for the rest: both say how far it went.
+    scale = 100.0 if change.unit == "%" else max(abs(change.before), abs(change.after))
+    return (len(_FIRST), -abs(change.after - change.before) / scale)
+
+
+def _change(quantity: Quantity, before: float, after: float) -> Change:
+    direction = _direction(quantity, before, after)
+    words = {"better": " (better)", "worse": " (worse)", "neither": ""}[direction]
+    text = f"{quantity.key} {_number(before)} -> {_number(after)} {quantity.unit}{words}"
+    return Change(
+        metric=quantity.key,
+        before=before,
+        after=after,
+        unit=quantity.unit,
+        direction=direction,
+        text=text,
+    )
+
+
+def _direction(quantity: Quantity, before: float, after: float) -> Direction:
+    if quantity.better == "neither":
+        return "neither"
+    return "better" if (after < before) == (quantity.better == "lower") else "worse"
+
+
+def predictable(page: Page) -> tuple[str, ...]:
+    """Return the metric keys on this page that an author may predict."""
+    present = {metric.key for metric in page.metrics if metric.kernel is None}
+    return tuple(row.key for row in metrics.TABLE if row.predictable and row.key in present)
+
+
+def grade(prediction: Prediction, before: Page | None, after: Page) -> Grade:
+    """Return how a prediction about one metric fared on the page that followed."""
+    quantity = metrics.BY_KEY.get(prediction.metric)
+    if quantity is None:
+        return _ungraded(prediction, f"{prediction.metric} is not a metric of the page")
+    measured = after.value(prediction.metric)
+    if measured is None:
+        return _ungraded(prediction, f"{prediction.metric} was not measured this time")
+    start = before.value(prediction.metric) if before is not None else None
+    start = prediction.before if start is None else start
+    verdict = _verdict(quantity, prediction.after, start, measured)
+    expected = _number(prediction.after)
+    if start is not None:
+        expected = f"{_number(start)} -> {expected}"
+    return Grade(
+        prediction=prediction,
+        measured=measured,
+        verdict=verdict,
+        text=f"expected {prediction.metric} {expected} {quantity.unit}; it is {_number(measured)}: "
+        f"{verdict}",
+    )
+
+
+def _ungraded(prediction: Prediction, why: str) -> Grade:
+    return Grade(prediction=prediction, measured=None, verdict="not measured", text=why)
+
+
+def _verdict(quantity: Quantity, expected: float, start: float | None, measured: float) -> Outcome:
+    slack = max(CLOSE * abs(expected), LEAST_POINTS if quantity.unit == "%" else 0.0)
+    if abs(measured - expected) <= slack:
+        return "confirmed"
+    if start is None or expected == start:
+        return "refuted"
+    progress = (measured - start) / (expected - start)
+    if _beyond(quantity, expected, start, measured) or FAR_ENOUGH <= progress <= 2 - FAR_ENOUGH:
+        return "confirmed"
+    return "partly" if progress >= PARTLY else "refuted"
+
+
+def _beyond(quantity: Quantity, expected: float, start: float, measured: float) -> bool:
+    """Tell whether a number got better than predicted, in the direction in which it is better."""
+    if quantity.better == "lower":
+        return expected < start and measured <= expected
+    return quantity.better == "higher" and expected > start and measured >= expected
+
+
+def _number(value: float) -> str:
+    if abs(value) >= 1000:  # noqa: PLR2004
+        return f"{value:,.0f}"
+    return f"{value:.3g}"

@@ -1,0 +1,347 @@
+"""The lines of a page below its findings: each says a number, its unit and its ceiling.
+
+It formats what `metrics` and `call` computed and decides nothing.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from refine_agent.profiling import blame, findings, metrics, plain
+from refine_agent.profiling import call as calls
+from refine_agent.profiling.call import Call
+from refine_agent.profiling.evidence import KernelReport, Rule
+from refine_agent.profiling.metrics import reading
+from refine_agent.profiling.roofline import Floor
+
+SHOWN_KERNELS = 5
+SHOWN_STALLS = 3
+SHOWN_RULES = 4
+
+
+def overview(call: Call) -> Iterator[str]:
+    """Yield kernels, floors and traffic of the whole call."""
+    yield from _kernels(call)
+    yield from _floors(call)
+    yield from _traffic(call)
+    for words in calls.disagreements(call):
+        yield f"DISAGREEMENT  {words}"
+
+
+def _kernels(call: Call) -> Iterator[str]:
+    every = calls.kernels(call)
+    if not every:
+        return
+    launches = sum(kernel.launches for kernel in every)
+    named = "; ".join(
+        f"{one.name} <<<{one.grid}, {one.block}>>>"
+        + (f" x{one.launches}" if one.launches > 1 else "")
+        + ("" if one.time_us is None else f" {one.time_us:.1f} us")
+        + ("" if one.share_pct is None or len(every) == 1 else f" {one.share_pct:.0f} %")
+        for one in every[:SHOWN_KERNELS]
+    )
+    more = f"; {len(every) - SHOWN_KERNELS} more" if len(every) > SHOWN_KERNELS else ""
+    gap = calls.gap_us(call)
+    idle = f"; {gap:.1f} us without any kernel" if gap else ""
+    yield f"KERNELS  {launches} launch{'es' if launches > 1 else ''}: {named}{more}{idle}"
+
+
+def _floors(call: Call) -> Iterator[str]:
+    took, both = calls.time_us(call), calls.floors(call)
+    if took is None:
+        return
+    by = "" if call.timing_us is not None else " (kernels only)"
+    if both is None or (both.bound is None and both.ceiling is None):
+        yield f"TIME  {took:.1f} us{by}; no floor: the operation's work or the device's rates are unknown"
+        return
+    parts = []
+    if both.ceiling is not None:
+        parts.append(f"{took / both.ceiling.us:.2f}x the measured ceiling {_floor(both.ceiling)}")
+    if both.bound is not None:
+        parts.append(f"{took / both.bound.us:.2f}x the bound {_floor(both.bound)}")
+    caveats = (both.ceiling or both.bound or _NO_FLOOR).caveats
+    note = f" [{'; '.join(caveats)}]" if caveats else ""
+    yield f"FLOOR  {took:.1f} us{by} is {', '.join(parts)}{note}"
+
+
+_NO_FLOOR = Floor(us=0.0, by="bytes", text="")
+
+
+def _floor(floor: Floor) -> str:
+    return f"{floor.us:.1f} us ({floor.text})"
+
+
+def _traffic(call: Call) -> Iterator[str]:
+    moved = calls.dram_bytes(call)
+    if moved is None:
+        return
+    read = sum(reading(report, "dram_read_mb") or 0.0 for report in call.reports)
+    written = sum(reading(report, "dram_write_mb") or 0.0 for report in call.reports)
+    needed = ""
+    if call.work is not None:
+        ratio = moved / call.work.bytes_needed
+        needed = f" for {call.work.bytes_needed / 1e6:.1f} MB needed = {ratio:.2f}x"
+    took = sum(report.time_us for report in call.reports)
+    rate, peak = moved / took / 1e3, metrics.dram_peak_gbps(call.reports[0])
+    of = f" of {peak / 1e3:.2f} TB/s ({100 * rate / peak:.0f} %)" if peak else " TB/s"
+    yield (
+        f"TRAFFIC  DRAM {moved / 1e6:.1f} MB ({read:.1f} read + {written:.1f} written){needed}; "
+        f"{rate / 1e3:.2f}{of}"
+    )
+
+
+def kernel(report: KernelReport) -> Iterator[str]:
+    """Yield what matters inside one kernel."""
+    yield from _ceilings(report)
+    yield from _occupancy(report)
+    yield from _stalls(report)
+    yield from _hot(report)
+    yield from _memory(report)
+    yield from _arithmetic(report)
+
+
+def _ceilings(report: KernelReport) -> Iterator[str]:
+    units = {"DRAM": "dram_pct", "L2": "l2_pct", "L1": "l1_pct", "SM": "sm_pct"}
+    busy = {name: reading(report, key) for name, key in units.items()}
+    known = sorted(((pct, name) for name, pct in busy.items() if pct is not None), reverse=True)
+    hits = [
+        f"{name} hit {pct:.0f} %"
+        for name, key in (("L1", "l1_hit_pct"), ("L2", "l2_hit_pct"))
+        if (pct := reading(report, key)) is not None
+    ]
+    if known:
+        yield (
+            "BUSY  "
+            + ", ".join(f"{name} {pct:.0f} %" for pct, name in known)
+            + " of peak"
+            + "".join(f"; {hit}" for hit in hits)
+        )
+
+
+def _occupancy(report: KernelReport) -> Iterator[str]:
+    achieved, fits = reading(report, "occupancy_pct"), reading(report, "occupancy_limit_pct")
+    if achieved is None or fits is None:
+        return
+    limits = " and ".join(findings.limiting(report)).replace("shared_mem", "shared memory")
+    words = f"OCCUPANCY  {achieved:.0f} of {fits:.0f} % that fit"
+    words += f", limited by {limits}" if limits and fits < 100 else ""  # noqa: PLR2004
+    words += f"; {reading(report, 'registers') or 0:.0f} registers/thread"
+    words += f", {reading(report, 'shared_kb') or 0:.1f} KB shared/block"
+    waves, balance = reading(report, "waves"), reading(report, "sm_balance_pct")
+    words += f"; {waves:.2f} waves" if waves is not None else ""
+    words += f", SMs active {balance:.0f} % of the longest" if balance is not None else ""
+    lifted = findings.lift(report) if fits < 100 else None  # noqa: PLR2004
+    yield f"{words}; {lifted}" if lifted else words
+
+
+def _stalls(report: KernelReport) -> Iterator[str]:
+    shares = {why: part for why, part in metrics.stall_shares(report).items() if why != "selected"}
+    if not shares:
+        return
+    ranked = sorted(shares.items(), key=lambda item: -item[1])[:SHOWN_STALLS]
+    named = "; ".join(
+        f"{part:.0%} {why} (for {metrics.STALLS[why]})" for why, part in ranked if part > 0.02
+    )
+    ready, issued = reading(report, "eligible_warps"), reading(report, "issue_pct")
+    idle = "" if issued is None else f"; issued in {issued:.0f} % of cycles"
+    ready_words = "" if ready is None else f", {ready:.2f} warps ready"
+    yield f"STALLS  {named}{idle}{ready_words}"
+
+
+def _hot(report: KernelReport) -> Iterator[str]:
+    for spot in blame.hot_spots(report):
+        if spot.share < 0.05:  # noqa: PLR2004
+            return
+        fed = f" <- {spot.fed_by}" if spot.fed_by else ""
+        yield f"HOT  {spot.share:.0%} at {spot.where}: {spot.sass} ({spot.reason}){fed}"
+
+
+def _memory(report: KernelReport) -> Iterator[str]:
+    parts = []
+    excess = reading(report, "excess_sectors_pct")
+    if excess is not None:
+        used = [
+            f"{name} {value:.0f}"
+            for name, key in (
+                ("load", "load_bytes_per_sector"),
+                ("store", "store_bytes_per_sector"),
+            )
+            if (value := reading(report, key))
+        ]
+        of = f" (bytes used per 32: {', '.join(used)})" if used else ""
+        parts.append(f"{excess:.0f} % of global sectors in excess{of}")
+    conflicts, ways = reading(report, "bank_conflict_pct"), reading(report, "bank_conflict_nway")
+    if conflicts is not None and ways:
+        parts.append(
+            f"shared: {conflicts:.0f} % of wavefronts from bank conflicts, worst {ways:.0f}-way"
+        )
+    spilled, local = reading(report, "spill_instructions"), reading(report, "local_instructions")
+    if spilled is not None and local is not None:
+        parts.append(f"{spilled:.0f} spill, {local:.0f} local-memory instructions")
+    if parts:
+        yield "MEMORY  " + "; ".join(parts)
+
+
+def _arithmetic(report: KernelReport) -> Iterator[str]:
+    pipes = {
+        "fma": "fma_pct",
+        "alu": "alu_pct",
+        "xu": "xu_pct",
+        "fp64": "fp64_pct",
+        "tensor": "tensor_pct",
+    }
+    busy = {name: reading(report, key) for name, key in pipes.items()}
+    shown = sorted(((pct, name) for name, pct in busy.items() if pct and pct >= 1), reverse=True)
+    parts = ["pipes " + ", ".join(f"{name} {pct:.0f} %" for pct, name in shown)] if shown else []
+    rate, peak = metrics.fp32_tflops(report), metrics.fp32_peak_tflops(report)
+    if rate is not None and peak:
+        parts.append(f"fp32 {rate:.1f} of {peak:.0f} TFLOP/s")
+    matrix = metrics.tensor_instructions(report)
+    if matrix is not None:
+        parts.append(f"{matrix:.0f} matrix instructions" if matrix else "no matrix instruction")
+    lanes = reading(report, "lanes_pct")
+    if lanes is not None:
+        parts.append(f"{lanes:.0f} % of lanes on")
+    if parts:
+        yield "ARITHMETIC  " + "; ".join(parts)
+
+
+def compiled(call: Call) -> Iterator[str]:
+    """Yield the compiler's resource report, where no counters say it better."""
+    if call.static is None or call.reports or call.cpu is not None:
+        return
+    for one in call.static.kernels[:3]:
+        yield (
+            f"COMPILED  {one.name} for {one.arch}: {one.registers} registers, {one.shared_bytes} B shared, "
+            f"{one.stack_bytes} B stack, spills {one.spill_store_bytes} B out {one.spill_load_bytes} B in"
+        )
+    for each in call.static.opcodes[:2]:
+        ranked = sorted(each.counts.items(), key=lambda item: -item[1])
+        memory = [
+            f"{name} {n}" for name, n in ranked if name.startswith(("LD", "ST", "ATOM", "RED"))
+        ]
+        heavy = [
+            f"{name} {n}"
+            for name, n in ranked
+            if "MMA" in name or name.startswith(("D", "MUFU", "BAR"))
+        ]
+        yield f"SASS  {each.name}: {', '.join((memory + heavy)[:10])} (places in the code)"
+
+
+def processor(call: Call) -> Iterator[str]:
+    """Yield the CPU's part: rates against measured ceilings, operators, loops, counters."""
+    if call.cpu is None:
+        return
+    yield from _rates(call)
+    if call.trace is not None and call.trace.operators:
+        yield "OPERATORS  " + "; ".join(
+            f"{one.name} {one.self_us:.0f} us x{one.calls}"
+            + (
+                f" {one.bytes_moved / one.self_us / 1e3:.1f} GB/s"
+                if one.bytes_moved and one.self_us
+                else ""
+            )
+            + (f" {one.shapes}" if one.shapes else "")
+            for one in call.trace.operators[:6]
+        )
+    yield from _loops(call)
+    run = call.cpu
+    if run.cycles and run.instructions:
+        yield (
+            f"COUNTERS  {run.instructions / run.cycles:.2f} instructions/cycle, "
+            f"{(run.cache_misses or 0) / 1e6:.1f} M last-level cache misses, "
+            f"{(run.branch_misses or 0) / 1e6:.1f} M branch misses"
+        )
+    elif run.counters_closed:
+        yield f"COUNTERS  closed: {run.counters_closed}"
+
+
+def _rates(call: Call) -> Iterator[str]:
+    parts = []
+    for metric in calls.metrics_of(call):
+        if metric.key not in {"cpu_gbps", "cpu_gflops", "threads_used"}:
+            continue
+        of = ""
+        if metric.ceiling:
+            of = f" of {metric.ceiling:.4g} measured ({100 * metric.value / metric.ceiling:.0f} %)"
+            of = f" of {metric.ceiling:.0f}" if metric.key == "threads_used" else of
+        parts.append(f"{metric.value:.4g}{of} {metric.unit}")
+    if parts:
+        yield "RATES  " + "; ".join(parts)
+
+
+def _loops(call: Call) -> Iterator[str]:
+    loops = call.static.loops if call.static else ()
+    if not loops:
+        return
+    done = [f"{loop.place} ({loop.vector_bytes} B)" for loop in loops if loop.vector_bytes]
+    missed = [f"{loop.place} ({loop.reason})" for loop in loops if not loop.vector_bytes]
+    yield f"LOOPS  vectorised: {', '.join(done[:6]) or 'none'}; not: {', '.join(missed[:6]) or 'none'}"
+
+
+# NVIDIA's rules in our words: the messages in a report come from where candidates run, and half of
+# each is general advice. None: true of any kernel, or out of an author's hands.
+RULE_WORDS: dict[str, str | None] = {
+    "UncoalescedGlobalAccess": "uncoalesced global accesses (counted before L1)",
+    "UncoalescedSharedAccess": "shared-memory bank conflicts",
+    "SharedMemoryConflicts": "shared-memory bank conflicts",
+    "LaunchConfiguration": "grid size and tail wave (assumes equal blocks)",
+    "CPIStall": "the main stall reason (capped at 100 - memory busy)",
+    "IssueSlotUtilization": "empty issue slots (capped at 100 - busiest unit)",
+    "MemoryCacheAccessPattern": "bytes used per sector (before L1)",
+    "TheoreticalOccupancy": "warps that fit an SM",
+    "AchievedOccupancy": "warps resident against warps that fit",
+    "FPInstructions": "multiplies and adds that are not fused",
+    "ThreadDivergence": "lanes switched off",
+    "WorkloadImbalance": "SMs, slices or channels that differ in work",
+    "LocalMemoryUsage": "local memory",
+    "SlowPipeLimiter": "a slow arithmetic pipe",
+    "Uncoalesced": "uncoalesced accesses",
+    "MemoryL2Compression": None,
+    "HighPipeUtilization": None,
+    "PCSamplingData": None,
+    "NvlinkTable": None,
+    "NUMA": None,
+}
+
+
+def rules(reports: Sequence[KernelReport]) -> Iterator[str]:
+    """Yield NVIDIA's own estimates, filtered to what an author can act on."""
+    best: dict[str, Rule] = {}
+    for rule in _every_rule(reports[:1]):
+        known = best.get(rule.identifier)
+        if known is None or rule.estimate_pct > known.estimate_pct:
+            best[rule.identifier] = rule
+    ranked = sorted(best.values(), key=lambda rule: -rule.estimate_pct)[:SHOWN_RULES]
+    if ranked:
+        named = "; ".join(
+            f"{rule.estimate_pct:.0f} % {RULE_WORDS.get(rule.identifier, rule.identifier)}"
+            for rule in ranked
+        )
+        yield f"NVIDIA'S RULES, upper bounds that overlap  {named}"
+
+
+def _every_rule(reports: Iterable[KernelReport]) -> Iterator[Rule]:
+    for report in reports:
+        for rule in report.rules:
+            if (
+                RULE_WORDS.get(rule.identifier, rule.identifier) is not None
+                and rule.estimate_pct >= 5
+            ):
+                yield rule
+
+
+def unknown(call: Call) -> Iterator[str]:
+    """Yield what this device, ncu version or set of sections did not measure."""
+    if not call.reports:
+        return
+    report = call.reports[0]
+    lost = metrics.missing(report)
+    if not lost:
+        return
+    stalls = [key for key in lost if key.startswith("stall_")]
+    named = [key for key in lost if not key.startswith("stall_")]
+    if len(stalls) == len(metrics.STALLS):
+        named.append("all stall reasons")
+    else:
+        named += stalls
+    shown = ", ".join(named[:12]) + (f" and {len(named) - 12} more" if len(named) > 12 else "")  # noqa: PLR2004
+    yield f"N/A  on {plain.operator(report.arch)} with the sections collected: {shown}"

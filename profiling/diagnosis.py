@@ -1,0 +1,210 @@
+"""What costs time in a call: the findings of each heavy kernel, and what belongs to no one kernel.
+
+Gaps, kernels that should be one, the CPU's part, and what the lower rungs can say without counters
+(upper bounds there) are its own rules; those of a single kernel are in `findings`.
+"""
+
+import msgspec
+
+from refine_agent.profiling import call as calls
+from refine_agent.profiling import findings, static
+from refine_agent.profiling.call import Call
+from refine_agent.profiling.evidence import Compiled, KernelReport, Opcodes
+from refine_agent.profiling.findings import REACHABLE_DRAM, Case
+from refine_agent.profiling.records import Finding
+
+# Kernels below this share of the call are listed, not diagnosed.
+WORTH_DIAGNOSING = 0.05
+
+
+def diagnose(call: Call) -> tuple[Finding, ...]:
+    """Return what costs time in the whole call, worst first; none for a call near its floor."""
+    distance = calls.room(call)
+    if distance is not None and distance < findings.HEALTHY_DISTANCE:
+        return ()
+    found = [*_kernel_findings(call), *_call_findings(call)]
+    cap = 1.0 if distance is None else distance
+    capped = [msgspec.structs.replace(one, severity=min(one.severity, cap)) for one in found]
+    listed = [one for one in capped if one.severity >= findings.LEAST_SEVERITY]
+    return tuple(sorted(listed, key=lambda one: -one.severity))
+
+
+def _call_findings(call: Call) -> list[Finding]:
+    """Return the findings that belong to no one kernel."""
+    rules = [_launch_gaps, _unfused, *([_one_thread, _scalar_loops] if call.cpu else [])]
+    if not call.reports and call.cpu is None:
+        rules += [_compiled_spills, _compiled_occupancy, _compiled_doubles]
+    return [finding for rule in rules if (finding := rule(call)) is not None]
+
+
+def _kernel_findings(call: Call) -> list[Finding]:
+    found = []
+    for report in calls.heaviest(call, most=8):
+        share = calls.share_of(call, report.name)
+        if share < WORTH_DIAGNOSING:
+            continue
+        for one in findings.diagnose(_case(call, report, share)):
+            found.append(msgspec.structs.replace(one, severity=one.severity * share))
+    return found
+
+
+def _case(call: Call, report: KernelReport, share: float) -> Case:
+    both = calls.floors(call)
+    floor = (both.ceiling or both.bound) if both else None
+    alone = share >= calls.DOMINANT
+    launches = sum(1 for one in call.reports if one.name == report.name)
+    took = report.time_us * launches
+    ceilings = call.ceilings
+    reachable = findings.REACHABLE_DRAM
+    if ceilings and ceilings.copy_gbps and ceilings.dram_peak_gbps:
+        reachable = min(1.0, ceilings.copy_gbps / ceilings.dram_peak_gbps)
+    return Case(
+        report=report,
+        room=max(0.0, 1 - floor.us / took) if floor and alone and took else 1.0,
+        work=call.work if alone and launches == 1 else None,
+        reachable_dram=reachable,
+    )
+
+
+def _launch_gaps(call: Call) -> Finding | None:
+    gap, took = calls.gap_us(call), calls.time_us(call)
+    launches = sum(kernel.launches for kernel in calls.kernels(call))
+    if not gap or not took or launches < 2:  # noqa: PLR2004
+        return None
+    return Finding(
+        kind="launch_gaps",
+        severity=min(1.0, gap / took),
+        text=f"no kernel runs for {gap:.1f} of {took:.1f} us, in the gaps between {launches} launches",
+        advice="fuse the kernels into one, or loop inside one launch; keep the host from "
+        "synchronising or allocating between launches",
+    )
+
+
+def _unfused(call: Call) -> Finding | None:
+    """Several kernels that hand data to each other through DRAM."""
+    moved, work = calls.dram_bytes(call), call.work
+    kernels = calls.kernels(call)
+    single = len(call.reports) == 1 and calls.share_of(call, call.reports[0].name) >= calls.DOMINANT
+    if moved is None or work is None or single or moved < 1.15 * work.bytes_needed:
+        return None
+    peak = call.ceilings.dram_peak_gbps if call.ceilings else None
+    took = sum(report.time_us for report in call.reports)
+    busy = min(1.0, moved / took / 1e3 / peak / REACHABLE_DRAM) if peak and took else 1.0
+    return Finding(
+        kind="extra_traffic",
+        severity=(1 - work.bytes_needed / moved) * busy,
+        text=f"{moved / 1e6:.0f} MB cross the DRAM interface over {len(kernels)} kernels, "
+        f"{work.bytes_needed / 1e6:.0f} are needed ({moved / work.bytes_needed:.2f}x)",
+        advice="fuse the kernels so that intermediate results stay in registers or shared memory",
+    )
+
+
+def _one_thread(call: Call) -> Finding | None:
+    if call.cpu is None or call.ceilings is None or not call.ceilings.threads:
+        return None
+    used, have = calls.threads_used(call.cpu), call.ceilings.threads
+    if used is None or used > have / 2:
+        return None
+    return Finding(
+        kind="few_threads",
+        severity=1 - used / have,
+        text=f"{used:.0f} of {have} threads work",
+        advice="split the outer loop with at::parallel_for or #pragma omp parallel for",
+    )
+
+
+def _scalar_loops(call: Call) -> Finding | None:
+    loops = call.static.loops if call.static else ()
+    scalar = [loop for loop in loops if loop.vector_bytes is None]
+    if not scalar:
+        return None
+    named = "; ".join(f"{loop.place}: {loop.reason}" for loop in scalar[:3])
+    return Finding(
+        kind="scalar_loops",
+        severity=0.5 * (calls.room(call) or 1.0) * len(scalar) / len(loops),
+        text=f"{len(scalar)} of {len(loops)} loops are not vectorised ({named})",
+        where=str(scalar[0].place),
+        advice="make the loop's accesses contiguous and independent (__restrict__, local "
+        "accumulators, no branches or calls inside), or use at::vec::Vectorized",
+    )
+
+
+def _at_most(call: Call) -> float:
+    """Return the most that could be won: the distance to the floor; half of it without a timing."""
+    room = calls.room(call)
+    return 0.5 if room is None else room
+
+
+def _compiled_spills(call: Call) -> Finding | None:
+    worst = max(
+        call.static.kernels if call.static else (),
+        key=lambda one: one.spill_store_bytes + one.spill_load_bytes,
+        default=None,
+    )
+    if worst is None or not worst.spill_store_bytes + worst.spill_load_bytes:
+        return None
+    return Finding(
+        kind="spills",
+        severity=_at_most(call),
+        text=f"ptxas spills {worst.spill_store_bytes} bytes out and {worst.spill_load_bytes} in per "
+        f"thread at {worst.registers} registers; the cost was not measured",
+        advice="hold fewer values per thread or raise the register limit (__launch_bounds__)",
+        kernel=worst.name,
+    )
+
+
+def _compiled_occupancy(call: Call) -> Finding | None:
+    threads = call.static.threads_per_block if call.static else None
+    for one in call.static.kernels if call.static and threads else ():
+        fits = _fits(one, threads or 0)
+        if (
+            fits is not None
+            and fits.pct <= 50
+            and fits.limited_by[0] in {"registers", "shared memory"}
+        ):
+            kind = (
+                "occupancy_registers" if fits.limited_by[0] == "registers" else "occupancy_shared"
+            )
+            return Finding(
+                kind=kind,
+                severity=_at_most(call) * (1 - fits.pct / 100),
+                text=f"{fits.pct:.0f} % of an SM's warps fit, limited by {fits.limited_by[0]} "
+                f"({one.registers} registers, {one.shared_bytes} B shared); the cost was not measured",
+                advice="bound the registers with __launch_bounds__"
+                if kind == "occupancy_registers"
+                else "use smaller tiles",
+                kernel=one.name,
+            )
+    return None
+
+
+def _fits(one: Compiled, threads: int) -> static.Occupancy | None:
+    return static.occupancy(
+        one.arch, threads=threads, registers=one.registers, shared_bytes=one.shared_bytes
+    )
+
+
+def _compiled_doubles(call: Call) -> Finding | None:
+    work = call.work
+    if work is not None and any(flops.precision == "fp64" for flops in work.flops):
+        return None
+    for one in call.static.opcodes if call.static else ():
+        doubles = _doubles(one)
+        if doubles / max(1, sum(one.counts.values())) > 0.05:  # noqa: PLR2004
+            return Finding(
+                kind="wrong_pipe",
+                severity=_at_most(call) * 0.5,
+                text=f"{doubles} double-precision instructions stand in the code; the cost was not "
+                "measured",
+                advice="write float constants (0.5f) and float functions (sqrtf, expf)",
+                kernel=one.name,
+            )
+    return None
+
+
+def _doubles(one: Opcodes) -> int:
+    return sum(
+        n
+        for opcode, n in one.counts.items()
+        if opcode.startswith(("DADD", "DMUL", "DFMA", "F2F.F64"))
+    )

@@ -1,0 +1,629 @@
+"""What costs time in a kernel, derived from its counters: cause, line, share of time at stake, advice.
+
+Each rule is one function from a `Case` to a finding or None; `summary` ranks and prints them.
+Estimates are deliberately capped by the distance to the floor, so that a healthy kernel has none.
+"""
+
+import math
+from collections.abc import Callable
+
+import msgspec
+
+from refine_agent.profiling import blame
+from refine_agent.profiling.evidence import Instruction, KernelReport
+from refine_agent.profiling.metrics import reading, stall_shares, tensor_instructions
+from refine_agent.profiling.records import Finding, Work
+
+# A library copy reaches 4.27 of 4.81 TB/s on an H200: nothing is to be won above that share of the
+# DRAM's peak. Used where no ceiling was measured on the device itself.
+REACHABLE_DRAM = 0.89
+# Below a tenth of the time, estimates of this kind are noise.
+LEAST_SEVERITY = 0.10
+# Within 15 % of the measured ceiling a kernel is healthy: launch latency and the ramp at both ends
+# of a 60 us kernel alone are several percent.
+HEALTHY_DISTANCE = 0.15
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """One kernel with what is known around it.
+
+    `room` is the fraction of its time above the measured floor, 1.0 where no floor is known.
+    `work` is that of the whole call, given only where this kernel does nearly all of it.
+    """
+
+    report: KernelReport
+    room: float = 1.0
+    work: Work | None = None
+    reachable_dram: float = REACHABLE_DRAM
+
+    def pct(self, key: str) -> float:
+        """Return a reading of the table, 0 where it was not measured."""
+        return reading(self.report, key) or 0.0
+
+    def counter(self, name: str) -> float:
+        """Return a raw counter, 0 where it was not measured."""
+        return self.report.counters.get(name, 0.0)
+
+    @property
+    def waits(self) -> dict[str, float]:
+        """Return stall reasons as shares of the time in which a warp was held up."""
+        shares = {
+            why: part
+            for why, part in stall_shares(self.report).items()
+            if why not in {"selected", "not_selected"}
+        }
+        total = sum(shares.values())
+        return {why: part / total for why, part in shares.items()} if total else shares
+
+    @property
+    def memory_near(self) -> float:
+        """Return how near the memory system is to what it can reach, 0 to 1."""
+        dram = self.pct("dram_pct") / 100 / self.reachable_dram
+        return min(1.0, max(dram, self.pct("l2_pct") / 100))
+
+    @property
+    def near(self) -> float:
+        """Return how near the nearest ceiling of any kind is, 0 to 1."""
+        return min(1.0, max(self.memory_near, self.pct("sm_pct") / 100, self.pct("l1_pct") / 100))
+
+    @property
+    def idle(self) -> float:
+        """Return the share of cycles in which a scheduler had nothing to issue."""
+        issued = reading(self.report, "issue_pct")
+        return 1.0 - (self.pct("sm_pct") if issued is None else issued) / 100
+
+    @property
+    def latency_room(self) -> float:
+        """Return what hiding latency alone could win: idle issue slots under an idle ceiling."""
+        return max(0.0, min(self.idle, 1.0 - self.near))
+
+
+def diagnose(case: Case) -> tuple[Finding, ...]:
+    """Return the kernel's findings, worst first; none for a kernel near its floor."""
+    if case.room < HEALTHY_DISTANCE:
+        return ()
+    found = [finding for rule in RULES if (finding := rule(case)) is not None]
+    capped = [
+        msgspec.structs.replace(
+            finding, severity=min(finding.severity, case.room), kernel=case.report.name
+        )
+        for finding in found
+    ]
+    listed = [finding for finding in _causes_first(capped) if finding.severity >= LEAST_SEVERITY]
+    return tuple(sorted(listed, key=lambda finding: -finding.severity))
+
+
+# What these describe is often the effect of something else that was found too.
+SYMPTOMS = {"scalar_loads", "latency", "dependency_chain"}
+# An effect explained by a cause of at least this severity ranks behind it.
+EXPLAINED = 0.15
+
+
+def _causes_first(found: list[Finding]) -> list[Finding]:
+    causes = [one.severity for one in found if one.kind not in SYMPTOMS]
+    strongest = max(causes, default=0.0)
+    if strongest < EXPLAINED:
+        return found
+    return [
+        msgspec.structs.replace(one, severity=min(one.severity, strongest) * 0.5)
+        if one.kind in SYMPTOMS
+        else one
+        for one in found
+    ]
+
+
+def bank_conflicts(case: Case) -> Finding | None:
+    """Shared-memory accesses of a warp that hit the same bank and are served one after another."""
+    passes = case.counter("memory_l1_wavefronts_shared")
+    excess = passes - case.counter("memory_l1_wavefronts_shared_ideal")
+    if not passes or excess / passes < 0.1:  # noqa: PLR2004  (padding one row of 32 costs 3 %)
+        return None
+    worst = max(case.report.instructions, key=_excess_wavefronts, default=None)
+    where = blame.line_of_most(case.report.instructions, _excess_wavefronts)
+    waits = case.waits
+    busy = max(
+        case.counter("l1tex__data_pipe_lsu_wavefronts.avg.pct_of_peak_sustained_elapsed") / 100,
+        waits.get("short_scoreboard", 0) + waits.get("mio_throttle", 0),
+    )
+    ways = f"{worst.nway}-way" if worst is not None and worst.nway > 1 else "some"
+    return Finding(
+        kind="bank_conflicts",
+        severity=excess / passes * busy,
+        text=f"{ways} shared-memory bank conflicts: {_count(excess)} of {_count(passes)} "
+        f"wavefronts ({excess / passes:.0%}) are excess",
+        where=where,
+        advice="pad the row by one element, or swizzle the index (column ^ row), so that the 32 "
+        "lanes hit 32 banks",
+    )
+
+
+def _excess_wavefronts(one: Instruction) -> float:
+    return one.wavefronts - one.wavefronts_ideal
+
+
+def uncoalesced_load(case: Case) -> Finding | None:
+    """Global loads whose lanes lie far apart, so that most of each 32-byte sector is thrown away."""
+    return _wasted_sectors(
+        case,
+        opcodes=("LD",),
+        kind="uncoalesced_load",
+        verb="load",
+        advice="let neighbouring lanes read neighbouring addresses; where the layout forbids it, "
+        "load tiles by rows and transpose them in shared memory",
+    )
+
+
+def strided_store(case: Case) -> Finding | None:
+    """Global stores whose lanes lie far apart, so that sectors are written in pieces."""
+    return _wasted_sectors(
+        case,
+        opcodes=("ST",),
+        kind="strided_store",
+        verb="store",
+        advice="stage the tile in shared memory and store it by rows, neighbouring lanes to "
+        "neighbouring addresses",
+    )
+
+
+# A fifth of all sectors: below that, misaligned edges and broadcast loads explain it.
+_LEAST_EXCESS = 0.2
+
+
+def _wasted_sectors(
+    case: Case, *, opcodes: tuple[str, ...], kind: str, verb: str, advice: str
+) -> Finding | None:
+    accesses = [
+        one for one in case.report.instructions if one.sectors and one.opcode.startswith(opcodes)
+    ]
+    everything = case.counter("memory_l2_theoretical_sectors_global")
+    asked = sum(one.sectors for one in accesses)
+    excess = sum(_excess_sectors(one) for one in accesses)
+    if not everything or excess / everything < _LEAST_EXCESS:
+        return None
+    guilty = {one.offset for one in accesses if _excess_sectors(one) > 0}
+    held = blame.share(case.report, lambda one: one.offset in guilty)
+    # Loads that hit the L1 waste its passes but neither L2 nor DRAM.
+    missed = 1 - case.pct("l1_hit_pct") / 100 if kind == "uncoalesced_load" else 1.0
+    used = 32 * (asked - excess) / asked
+    return Finding(
+        kind=kind,
+        severity=excess / everything * max(held, missed * case.memory_near),
+        text=f"each {verb} uses {used:.0f} of the 32 bytes of the sectors it touches: "
+        f"{_count(excess)} of {_count(asked)} sectors are waste",
+        where=blame.line_of_most(accesses, _excess_sectors),
+        advice=advice,
+    )
+
+
+def _excess_sectors(one: Instruction) -> float:
+    return one.sectors - one.sectors_ideal
+
+
+def extra_traffic(case: Case) -> Finding | None:
+    """More bytes over the DRAM interface than the operation needs."""
+    moved = case.pct("dram_mb") * 1e6
+    if case.work is None or not moved:
+        return None
+    ratio = moved / case.work.bytes_needed
+    if ratio < 1.15:  # noqa: PLR2004  (write-back and ECC move about a tenth more by themselves)
+        return None
+    where = _second_pass(case)
+    again = "; the data are read a second time there" if where else ""
+    return Finding(
+        kind="extra_traffic",
+        severity=(1 - 1 / ratio) * min(1.0, case.pct("dram_pct") / 100 / case.reachable_dram),
+        text=f"{moved / 1e6:.0f} MB cross the DRAM interface, {case.work.bytes_needed / 1e6:.0f} "
+        f"are needed ({ratio:.2f}x){again}",
+        where=where,
+        advice="keep what was read in registers or shared memory for the second use, or fold the "
+        "passes into one (running mean and variance, online softmax)",
+    )
+
+
+def _second_pass(case: Case) -> str | None:
+    """Return the last line that loads a large part of the input, if together they load it twice."""
+    work = case.work
+    if work is None:
+        return None
+    needed = work.bytes_read if work.bytes_read is not None else work.bytes_needed / 2
+    by_line: dict[str, tuple[int, float]] = {}
+    for one in case.report.instructions:
+        if one.sectors and one.opcode.startswith("LDG"):
+            first, total = by_line.get(blame.where(one), (one.offset, 0.0))
+            by_line[blame.where(one)] = (first, total + 32 * one.sectors_ideal)
+    # A quarter of the input: less is a parameter, not a pass.
+    passes = {line: found for line, found in by_line.items() if found[1] > needed / 4}
+    if len(passes) < 2 or sum(found[1] for found in passes.values()) < 1.3 * needed:  # noqa: PLR2004
+        return None
+    return max(passes, key=lambda line: passes[line][0])
+
+
+def spills(case: Case) -> Finding | None:
+    """Registers that did not fit and go through local memory, or arrays that cannot be registers."""
+    local = case.pct("local_instructions")
+    if not local:
+        return None
+    spilled = case.pct("spill_instructions")
+    others = sum(
+        case.counter(f"smsp__sass_inst_executed_op_{space}_{way}.sum")
+        for space in ("global", "shared")
+        for way in ("ld", "st")
+    )
+    accesses = [one for one in case.report.instructions if one.opcode.startswith(("LDL", "STL"))]
+    guilty = {one.offset for one in accesses}
+    held = blame.share(case.report, lambda one: one.offset in guilty)
+    registers = f"at {case.pct('registers'):.0f} registers per thread"
+    cause = "spilled registers" if spilled else "arrays in local memory"
+    return Finding(
+        kind="spills" if spilled else "local_arrays",
+        severity=max(held, local / (local + others) * case.near),
+        text=f"{cause}: {_count(local)} local loads and stores {registers}, "
+        f"{local / (local + others):.0%} of all memory instructions",
+        where=blame.line_of_most(accesses, lambda one: one.executed),
+        advice="hold fewer values per thread or raise the register limit (__launch_bounds__, "
+        "-maxrregcount)"
+        if spilled
+        else "index the array with constants (unroll the loop) so that it becomes registers",
+    )
+
+
+# Half the warps of an SM usually hide memory latency; above it, occupancy is no explanation
+# (Volkov, "Better performance at lower occupancy", GTC 2010).
+_LOW_OCCUPANCY = 50.0
+_LIMITERS = {
+    "registers": "occupancy_registers",
+    "shared_mem": "occupancy_shared",
+    "blocks": "occupancy_blocks",
+    "warps": "occupancy_blocks",
+    "barriers": "occupancy_blocks",
+}
+
+
+def occupancy(case: Case) -> Finding | None:
+    """Too few warps fit an SM to hide latency, and what stops more of them."""
+    fits = case.pct("occupancy_limit_pct")
+    waits = case.waits
+    hideable = sum(waits.get(why, 0) for why in ("long_scoreboard", "short_scoreboard", "wait"))
+    if not fits or fits > _LOW_OCCUPANCY or case.pct("waves") < 1:
+        return None
+    limits = limiting(case.report)
+    kind = _LIMITERS.get(limits[0], "occupancy_blocks") if limits else "occupancy_blocks"
+    return Finding(
+        kind=kind,
+        severity=(1 - fits / 100) * hideable * case.latency_room,
+        text=f"only {fits:.0f} % of an SM's warps fit, limited by {_words(limits)}"
+        f" ({case.pct('registers'):.0f} registers/thread, {case.pct('shared_kb'):.1f} KB/block), "
+        f"while warps wait for latency",
+        advice=lift(case.report) or "use larger blocks, or more independent work per thread",
+    )
+
+
+def limiting(report: KernelReport) -> tuple[str, ...]:
+    """Return what limits blocks per SM most: registers, shared_mem, warps, blocks or barriers."""
+    counts = {
+        what: report.counters.get(f"launch__occupancy_limit_{what}", math.inf) for what in _LIMITERS
+    }
+    least = min(counts.values())
+    return tuple(what for what, count in counts.items() if count == least and count < math.inf)
+
+
+def lift(report: KernelReport) -> str | None:
+    """Say what would let more warps fit, from the report's own occupancy curves; None if nothing."""
+    limits = limiting(report)
+    if "registers" in limits:
+        return _fewer_registers(report)
+    if "shared_mem" in limits:
+        return _less_shared(report)
+    return None
+
+
+def _fewer_registers(report: KernelReport) -> str | None:
+    now = report.counters.get("launch__registers_per_thread")
+    steps = report.warps_by_registers
+    if now is None or not steps:
+        return None
+    present = next((warps for most, warps in sorted(steps.items()) if most >= now), None)
+    better = [most for most, warps in steps.items() if present and warps > present]
+    if not better or present is None:
+        return None
+    # One step up may win little: name the least cut that gives a quarter more warps.
+    enough = [most for most in better if steps[most] >= 1.25 * present]
+    target = max(enough or better)
+    return (
+        f"{steps[target]} instead of {present} warps per SM fit at <= {target} registers per "
+        f"thread (now {now:.0f}): shrink live state or bound it with __launch_bounds__"
+    )
+
+
+def _less_shared(report: KernelReport) -> str | None:
+    per_sm = report.counters.get("device__attribute_max_shared_memory_per_multiprocessor")
+    blocks = report.counters.get("launch__occupancy_limit_shared_mem")
+    now = report.counters.get("launch__shared_mem_per_block")
+    if not per_sm or not blocks or not now:
+        return None
+    return (
+        f"{blocks:.0f} block(s) of {now / 1e3:.0f} KB shared memory fit an SM; {blocks + 1:.0f} fit "
+        f"at <= {per_sm / (blocks + 1) / 1e3 - 1:.0f} KB: use smaller tiles or keep part in registers"
+    )
+
+
+def tail(case: Case) -> Finding | None:
+    """A last, mostly empty wave of blocks in which most SMs wait for a few."""
+    waves = case.pct("waves")
+    if waves <= 1 or waves > 6:  # noqa: PLR2004  (a sixth of the time at most beyond that)
+        return None
+    lost = 1 - waves / math.ceil(waves)
+    idle_sms = 1 - case.pct("sm_balance_pct") / 100
+    fits = case.pct("occupancy_limit_pct")
+    unfilled = 1 - case.pct("occupancy_pct") / fits if fits else 0.0
+    return Finding(
+        kind="tail",
+        severity=min(lost, max(idle_sms, unfilled), 1 - case.near),
+        text=f"{waves:.2f} waves of blocks: the last wave fills {waves % 1:.0%} of the device, and "
+        f"SMs are active {1 - idle_sms:.0%} of the longest one's time on average",
+        advice="choose block size or rows per block so that the grid is a whole number of waves, or "
+        "launch one wave and loop over the work (grid stride)",
+    )
+
+
+def few_blocks(case: Case) -> Finding | None:
+    """A grid too small for the device."""
+    blocks, sms = case.counter("launch__grid_size"), case.counter("launch__sm_count")
+    if not blocks or not sms:
+        return None
+    waves = case.pct("waves")
+    if blocks >= sms and waves >= 0.5:  # noqa: PLR2004  (half of the device's warps can do)
+        return None
+    used = min(1.0, blocks / sms) if blocks < sms else waves
+    return Finding(
+        kind="few_blocks",
+        severity=min(1 - used, 1 - case.near),
+        text=f"{blocks:.0f} blocks for {sms:.0f} SMs ({waves:.2f} of a wave)",
+        advice="split the work into more blocks: fewer rows per block, several blocks per row with a "
+        "second reduction step, or split-K",
+    )
+
+
+def imbalance(case: Case) -> Finding | None:
+    """Some SMs work much longer than others although there are waves enough."""
+    balance = case.pct("sm_balance_pct")
+    waves = case.pct("waves")
+    if not balance or balance > 80 or waves <= 1:  # noqa: PLR2004
+        return None
+    lost = 1 - waves / math.ceil(waves) if waves <= 6 else 0.0  # noqa: PLR2004
+    if lost >= 1 - balance / 100:
+        return None
+    return Finding(
+        kind="imbalance",
+        severity=min(1 - balance / 100, 1 - case.near),
+        text=f"SMs are active {balance:.0f} % of the longest one's time: blocks differ in work",
+        advice="cut the work into equal pieces, start the long ones first, or let blocks fetch work "
+        "from a counter",
+    )
+
+
+def divergence(case: Case) -> Finding | None:
+    """Warps whose lanes take different branches, one after the other."""
+    lanes = case.pct("lanes_pct")
+    if not lanes or lanes > 75:  # noqa: PLR2004  (bounds checks and tails of rows cost that much)
+        return None
+    branches = [one for one in case.report.instructions if one.divergent]
+    where = blame.line_of_most(branches, lambda one: one.divergent)
+    return Finding(
+        kind="divergence",
+        severity=(1 - lanes / 100) * (1 - case.memory_near),
+        text=f"{lanes / 100 * 32:.0f} of 32 lanes work in the average instruction",
+        where=where,
+        advice="make the condition uniform over a warp (branch on warp or block index, sort or "
+        "compact the work), or compute both sides and select",
+    )
+
+
+def slow_loads(case: Case) -> Finding | None:
+    """Warps that wait for loads while no memory ceiling is near."""
+    waiting = case.waits.get("long_scoreboard", 0)
+    if waiting < 0.4 or case.latency_room < 0.2:  # noqa: PLR2004
+        return None
+    loads = {opcode: n for opcode, n in case.report.opcodes.items() if opcode.startswith("LDG")}
+    total = sum(loads.values())
+    narrow = sum(n for opcode, n in loads.items() if ".64" not in opcode and ".128" not in opcode)
+    scalar = bool(total) and narrow / total > 0.7  # noqa: PLR2004
+    ready = case.pct("eligible_warps")
+    return Finding(
+        kind="scalar_loads" if scalar else "latency",
+        severity=waiting * case.latency_room,
+        text=f"{waiting:.0%} of waiting is for loads, at {case.near:.0%} of the nearest ceiling; "
+        f"{ready:.2f} warps ready per scheduler"
+        + (f"; {narrow / total:.0%} of loads are 32 bits or less" if scalar else ""),
+        where=blame.line_waited_for(case.report, "long_scoreboard"),
+        advice="load float4 (16 bytes per lane) and start several independent loads before the first "
+        "use (unroll, prefetch with cp.async)"
+        if scalar
+        else "start several independent loads before the first use (unroll, prefetch with cp.async), "
+        "and break chains of dependent addresses",
+    )
+
+
+def dependency_chain(case: Case) -> Finding | None:
+    """Warps that wait for their own previous arithmetic."""
+    waits = case.waits
+    waiting = waits.get("wait", 0) + waits.get("short_scoreboard", 0) / 2
+    if waiting < 0.4 or case.latency_room < 0.3:  # noqa: PLR2004
+        return None
+    return Finding(
+        kind="dependency_chain",
+        severity=waiting * case.latency_room,
+        text=f"{waiting:.0%} of waiting is for the warp's own previous result",
+        where=blame.line_of_most(case.report.instructions, lambda one: one.stalls.get("wait", 0)),
+        advice="give each thread independent work: several accumulators, unrolled loops",
+    )
+
+
+def barriers(case: Case) -> Finding | None:
+    """Warps that wait for the rest of their block."""
+    waiting = case.waits.get("barrier", 0)
+    if waiting < 0.2:  # noqa: PLR2004  (a block reduction or two are worth less)
+        return None
+    return Finding(
+        kind="barriers",
+        severity=waiting * case.idle * (1 - case.memory_near),
+        text=f"{waiting:.0%} of waiting is at __syncthreads",
+        where=blame.line_of_most(
+            case.report.instructions, lambda one: one.stalls.get("barrier", 0)
+        ),
+        advice="reduce within warps by shuffles first, synchronise once per tile and not per step, "
+        "use smaller blocks, or give every warp the same work between barriers",
+    )
+
+
+def atomics(case: Case) -> Finding | None:
+    """Many lanes that update few addresses, one after the other."""
+    updates = [
+        one
+        for one in case.report.instructions
+        if one.opcode.startswith(("ATOM", "RED")) and not one.opcode.startswith("REDUX")
+    ]
+    if not updates:
+        return None
+    guilty = {one.offset for one in updates}
+    held = blame.share(case.report, lambda one: one.offset in guilty)
+    # Fire-and-forget updates (RED) are waited for only when a warp exits.
+    draining = case.waits.get("drain", 0) + case.waits.get("lg_throttle", 0)
+    busy = case.counter("lts__d_atomic_input_cycles_active.avg.pct_of_peak_sustained_elapsed") / 100
+    executed = sum(one.executed for one in updates)
+    return Finding(
+        kind="atomics",
+        severity=max(held, draining, busy) * (1 - case.memory_near * 0.5),
+        text=f"{_count(executed)} atomic warp instructions; {max(held, draining):.0%} of waiting is "
+        "at them or for them to leave",
+        where=blame.line_of_most(updates, lambda one: one.executed),
+        advice="reduce within the warp (shuffles) and the block (shared memory) first, then one "
+        "atomic per block, or write partial results and add them in a second step",
+    )
+
+
+_FP64 = (
+    "DADD",
+    "DMUL",
+    "DFMA",
+    "DSETP",
+    "DMNMX",
+    "F2F.F64",
+    "F2F.F32.F64",
+    "MUFU.RCP64",
+    "MUFU.RSQ64",
+)
+
+
+def wrong_pipe(case: Case) -> Finding | None:
+    """Double-precision arithmetic in an operation that does not ask for it."""
+    asked = case.work is not None and any(flops.precision == "fp64" for flops in case.work.flops)
+    if asked:
+        return None
+    executed = sum(n for opcode, n in case.report.opcodes.items() if opcode.startswith(_FP64))
+    whole = sum(case.report.opcodes.values())
+    doubles = [one for one in case.report.instructions if one.opcode.startswith(_FP64)]
+    if not executed or executed / whole < 0.02:  # noqa: PLR2004  (one division per row is harmless)
+        return None
+    guilty = {one.offset for one in doubles}
+    held = blame.share(case.report, lambda one: one.offset in guilty)
+    return Finding(
+        kind="wrong_pipe",
+        severity=max(held, case.pct("fp64_pct") / 100) * (1 - case.memory_near * 0.5),
+        text=f"{executed / whole:.0%} of instructions are double precision or conversions to it "
+        f"(FP64 pipe {case.pct('fp64_pct'):.0f} % busy)",
+        where=blame.line_of_most(doubles, lambda one: one.executed),
+        advice="write float constants (0.5f) and float functions (sqrtf, expf, fmaxf)",
+    )
+
+
+_TENSOR_PRECISIONS = {"tf32", "fp16", "bf16", "fp8", "int8"}
+
+
+def no_tensor_cores(case: Case) -> Finding | None:
+    """A matrix product on the plain pipes where tensor cores are allowed."""
+    if case.work is None or tensor_instructions(case.report) is None:
+        return None
+    allowed = [
+        flops for flops in case.work.flops if flops.matrix and flops.precision in _TENSOR_PRECISIONS
+    ]
+    if not allowed or tensor_instructions(case.report):
+        return None
+    return Finding(
+        kind="no_tensor_cores",
+        severity=0.9 * case.room if case.room < 1 else 0.5,
+        text=f"no matrix instruction was executed, although the operation is {allowed[0].precision} "
+        f"matrix work (FP32 pipe {case.pct('fma_pct'):.0f} % busy)",
+        advice="use tensor cores: mma.sync or wmma, on sm_90 wgmma with TMA",
+    )
+
+
+def busy_pipe(case: Case) -> Finding | None:
+    """Special functions or integer arithmetic that crowd out the useful work."""
+    pipes = {
+        "special_functions": (case.pct("xu_pct"), "special-function and conversion pipe"),
+        "integer_work": (case.pct("alu_pct"), "integer and logic pipe"),
+    }
+    kind, (pct, name) = max(pipes.items(), key=lambda item: item[1][0])
+    if pct < 60 or case.memory_near > 0.8:  # noqa: PLR2004
+        return None
+    return Finding(
+        kind=kind,
+        severity=pct / 100 * 0.5,
+        text=f"the {name} is {pct:.0f} % busy, memory {case.memory_near:.0%}",
+        where=blame.line_of_most(
+            case.report.instructions, lambda one: one.stalls.get("math_pipe_throttle", 0)
+        ),
+        advice="use fast intrinsics (__expf, __frcp_rn), fewer conversions"
+        if kind == "special_functions"
+        else "hoist index arithmetic out of the loop; avoid / and % by values unknown at compile time",
+    )
+
+
+def instruction_fetch(case: Case) -> Finding | None:
+    """Code too long for the instruction cache, or a kernel too short to fill it."""
+    waiting = case.waits.get("no_instruction", 0)
+    if waiting < 0.25:  # noqa: PLR2004
+        return None
+    return Finding(
+        kind="instruction_fetch",
+        severity=waiting * case.latency_room,
+        text=f"{waiting:.0%} of waiting is for instructions to be fetched",
+        advice="unroll less, or give the kernel more work than its start costs",
+    )
+
+
+RULES: tuple[Callable[[Case], Finding | None], ...] = (
+    bank_conflicts,
+    uncoalesced_load,
+    strided_store,
+    extra_traffic,
+    spills,
+    occupancy,
+    tail,
+    few_blocks,
+    imbalance,
+    divergence,
+    slow_loads,
+    dependency_chain,
+    barriers,
+    atomics,
+    wrong_pipe,
+    no_tensor_cores,
+    busy_pipe,
+    instruction_fetch,
+)
+
+
+def _count(value: float) -> str:
+    for scale, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= scale:
+            return f"{value / scale:.1f}{letter}"
+    return f"{value:.0f}"
+
+
+def _words(limits: tuple[str, ...]) -> str:
+    return (
+        " and ".join(what.replace("shared_mem", "shared memory") for what in limits)
+        or "nothing known"
+    )

@@ -1,0 +1,228 @@
+"""Nsight Compute's command line: what to run around a worker, and why it refused when it did.
+
+It builds argument lists and reads logs; spawning, waiting and killing belong to the caller.
+"""
+
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from refine_agent.profiling import plain
+
+# `--set detailed` has the per-instruction samples and exact bank conflicts; these four add stall
+# ratios, scheduler, bytes per sector and opcode counts. PM sampling, NVLink, NUMA and hierarchical
+# roofline sections of `--set full` answer questions that no kernel's author can act on.
+SECTION_SET = "detailed"
+SECTIONS = (
+    "WarpStateStats",
+    "SchedulerStats",
+    "MemoryWorkloadAnalysis_Tables",
+    "InstructionStats",
+)
+RANGE = "candidate"
+# A call that launches more kernels than this is bound by its launches, which the timeline shows.
+LAUNCHES = 12
+
+Cause = Literal[
+    "missing", "permission", "busy", "version", "metrics", "timeout", "no kernels", "crashed"
+]
+
+
+class Tool(msgspec.Struct, frozen=True, kw_only=True):
+    """An Nsight Compute that can be run, and its version where it is known."""
+
+    path: str
+    version: str | None = None
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """Why there is no report: cause, the words for a page, what would open this rung, retry or not."""
+
+    cause: Cause
+    text: str
+    opens: str
+    retry: bool = False
+
+    def sentence(self) -> str:
+        """Return cause and next step in one breath."""
+        return f"{self.text}; {self.opens}"
+
+
+def available(search_path: str | None = None, *, version_output: str | None = None) -> Tool | None:
+    """Return the Nsight Compute on `search_path` (default: PATH), or None.
+
+    Its version comes from `version_output` (what `ncu --version` printed) or from the folder it
+    is installed in; nothing is run.
+    """
+    path = shutil.which("ncu", path=search_path)
+    if path is None:
+        return None
+    return Tool(path=path, version=_version(version_output or "") or _version_of_folder(Path(path)))
+
+
+def _version(text: str) -> str | None:
+    found = re.search(r"Version\s+(\d{4}\.\d+\.\d+)", text) or re.search(r"(\d{4}\.\d+\.\d+)", text)
+    return found.group(1) if found else None
+
+
+def _version_of_folder(path: Path) -> str | None:
+    return _version(str(path.resolve()))
+
+
+def command(  # noqa: PLR0913  (each names one decision of a profiler run)
+    around: Sequence[str],
+    *,
+    report: Path,
+    log: Path,
+    kernels: Sequence[str] = (),
+    nvtx_range: str | None = RANGE,
+    launch_count: int = LAUNCHES,
+    tool: str = "ncu",
+    collect: Sequence[str] = (),
+) -> list[str]:
+    """Return the argument list that profiles what `around` runs and leaves `report` behind.
+
+    Only kernels launched inside the NVTX push range `nvtx_range` are profiled (None: all), and of
+    those the ones named in `kernels` where given (as torch.profiler names them). `collect`
+    replaces the choice of sections.
+    """
+    return [
+        tool,
+        *_which(kernels, nvtx_range, launch_count),
+        *_how(),
+        *(collect or default_collection()),
+        # Source text comes from the candidate's folder; without it pages name lines all the same.
+        *("--import-source", "yes", "--null-stdin"),
+        *("--log-file", str(log), "--force-overwrite", "--export", str(report.with_suffix(""))),
+        *around,
+    ]
+
+
+def default_collection() -> list[str]:
+    """Return the options that choose what is collected."""
+    chosen = ["--set", SECTION_SET]
+    for section in SECTIONS:
+        chosen += ["--section", section]
+    return chosen
+
+
+def _which(kernels: Sequence[str], nvtx_range: str | None, launch_count: int) -> list[str]:
+    options = ["--nvtx", "--nvtx-include", f"{nvtx_range}/"] if nvtx_range else []
+    if kernels:
+        names = "|".join(sorted({re.escape(plain.function(kernel)) for kernel in kernels}))
+        options += ["--kernel-name-base", "function", "--kernel-name", f"regex:^({names})$"]
+    # `--kill` ends the process at the last launch asked for: nothing after it is waited for.
+    return [*options, "--launch-count", str(launch_count), "--kill", "yes"]
+
+
+def _how() -> list[str]:
+    return [
+        # Compilers that a worker might start are never instrumented.
+        *("--target-processes", "application-only"),
+        # Never touch the device's clocks, and measure at those the judge times with.
+        *("--clock-control", "none"),
+        # Cold caches, as in the judge's timing.
+        *("--cache-control", "all", "--replay-mode", "kernel", "--graph-profiling", "node"),
+    ]
+
+
+_PERMISSION = re.compile(r"ERR_NVGPUCTRPERM|permission to access NVIDIA GPU Performance Counters")
+_BUSY = re.compile(
+    r"driver resource was unavailable|no other tool \(like DCGM\)|concurrently collecting"
+    r"|nsight-compute-lock|lock file|Another profil|already being profiled|ResourceUnavailable",
+    re.IGNORECASE,
+)
+_VERSION = re.compile(
+    r"driver is not compatible|not supported on (?:this )?device|is not supported by|Unsupported GPU"
+    r"|unrecogni[sz]ed option|requires a newer|Cuda driver is not|InsufficientDriver",
+    re.IGNORECASE,
+)
+_METRICS = re.compile(
+    r"Failed to find metric|Unable to find section|could not be found in|metrics? .* not (?:found|available)"
+    r"|Invalid metric|No metrics to collect|unknown section",
+    re.IGNORECASE,
+)
+_NOTHING = re.compile(r"No kernels were profiled")
+TIMED_OUT = {124, 137}
+NOT_FOUND = {126, 127}
+
+
+def refusal(log_text: str, exit_code: int | None) -> Refusal | None:
+    """Return why a run left no usable report, or None if nothing in its log says so.
+
+    `exit_code` None means that the caller's time limit ended it.
+    """
+    if exit_code in NOT_FOUND and "==PROF==" not in log_text:
+        return MISSING
+    for pattern, known in _KNOWN:
+        if pattern.search(log_text):
+            return known
+    if exit_code is None or exit_code in TIMED_OUT:
+        return TIMEOUT
+    if _NOTHING.search(log_text):
+        return NO_KERNELS
+    # `--kill yes` ends the application at the last launch, so its own code says nothing then.
+    if exit_code and "==PROF== Report:" not in log_text:
+        return msgspec.structs.replace(CRASHED, text=f"{CRASHED.text} (exit code {exit_code})")
+    return None
+
+
+MISSING = Refusal(
+    cause="missing",
+    text="ncu is not on PATH",
+    opens="install Nsight Compute (it comes with the CUDA toolkit) or add its folder to PATH",
+)
+PERMISSION = Refusal(
+    cause="permission",
+    text="ncu may not read the counters here (ERR_NVGPUCTRPERM)",
+    opens="load the driver with NVreg_RestrictProfilingToAdminUsers=0 or give the container "
+    "CAP_SYS_ADMIN",
+)
+BUSY = Refusal(
+    cause="busy",
+    text="another process holds the GPU's counters",
+    opens="wait for it, or stop what samples them (dcgmi profpause --pause for DCGM)",
+    retry=True,
+)
+VERSION = Refusal(
+    cause="version",
+    text="this ncu does not support this driver, device or option",
+    opens="install the Nsight Compute that belongs to the driver's CUDA version",
+)
+METRICS = Refusal(
+    cause="metrics",
+    text="this ncu does not know a section or metric that was asked for",
+    opens="install Nsight Compute 2025.1 or newer",
+)
+TIMEOUT = Refusal(
+    cause="timeout",
+    text="ncu did not finish in time",
+    opens="allow it more seconds, or profile fewer launches",
+)
+NO_KERNELS = Refusal(
+    cause="no kernels",
+    text="no kernel was launched inside the candidate's range",
+    opens="launch the kernel from forward() itself, not from an import or another thread",
+)
+CRASHED = Refusal(
+    cause="crashed",
+    text="the process under ncu ended without a report",
+    opens="read the profiler's log in the attempt's folder",
+)
+_KNOWN = ((_PERMISSION, PERMISSION), (_BUSY, BUSY), (_VERSION, VERSION), (_METRICS, METRICS))
+
+
+def counters_restricted(params: str) -> bool | None:
+    """Say whether /proc/driver/nvidia/params keeps counters from ordinary users; None: it says nothing."""
+    found = re.search(r"RmProfilingAdminOnly:\s*(\d)", params)
+    return None if found is None else found.group(1) == "1"
+
+
+def passes(log_text: str) -> Mapping[str, int]:
+    """Return the replay passes that ncu's log reports, by kernel name."""
+    found = re.findall(r'==PROF== Profiling "([^"]{1,200})".*?(\d+) passes', log_text)
+    return {plain.name(kernel): int(count) for kernel, count in found}

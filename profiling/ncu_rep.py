@@ -1,0 +1,346 @@
+"""Nsight Compute's report files: the only door to `ncu_report`, which is loaded when first used.
+
+It takes out of a report what `evidence` holds, bounded and cleaned; `read_apart` does so in a child
+process, because a report comes from where candidates run and its native reader may be made to crash.
+"""
+
+import math
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from refine_agent.profiling import metrics, plain
+from refine_agent.profiling.evidence import Instruction, KernelReport, Place, Producer, Rule
+
+if TYPE_CHECKING:
+    import ncu_report
+
+MOST_BYTES = 256 << 20
+MOST_LAUNCHES = 64
+MOST_PCS = 100_000
+# Per kernel, by samples and by memory passes: a page shows five lines, the findings group the rest.
+KEPT_INSTRUCTIONS = 160
+SECONDS = 30.0
+MOST_RULES = 32
+
+RANGE = "candidate/"
+
+
+class UnreadableReport(Exception):
+    """A report that cannot be read; the message says why, and a page falls one rung."""
+
+
+def read(report: Path, *, nvtx: str | None = RANGE) -> tuple[KernelReport, ...]:
+    """Return the kernels of a report, launch by launch, in this process.
+
+    With `nvtx` only launches inside that range count; None takes all. At most 64 launches are read.
+
+    Raises:
+        UnreadableReport: the file is missing, too large, or no report.
+    """
+    import ncu_report  # noqa: PLC0415  (37 MB of native code: only those who read reports load it)
+
+    _refuse_oddities(report)
+    try:
+        context = ncu_report.load_report(str(report))
+        actions = [
+            action for index in range(len(context)) for action in _chosen(context[index], nvtx)
+        ]
+    except (RuntimeError, ValueError, OSError, MemoryError, IndexError, TypeError) as error:
+        raise UnreadableReport(_no_report(report, str(error))) from error
+    return tuple(_kernel(action) for action in actions[:MOST_LAUNCHES])
+
+
+def read_apart(
+    report: Path, *, nvtx: str | None = RANGE, seconds: float = SECONDS
+) -> tuple[KernelReport, ...]:
+    """Return what `read` returns, from a child process that may crash or hang without harm.
+
+    Raises:
+        UnreadableReport: as `read`; also when the reader crashed or took longer than `seconds`.
+    """
+    _refuse_oddities(report)
+    command = [sys.executable, "-m", __name__, str(report.resolve()), *([nvtx] if nvtx else [])]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=seconds, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise UnreadableReport(f"reading {report.name} took longer than {seconds:.0f} s") from error
+    if done.returncode != 0:
+        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["it crashed"]
+        reason = last[0].removeprefix("UnreadableReport: ")[-160:]
+        raise UnreadableReport(
+            reason if reason.startswith(report.name) else _no_report(report, reason)
+        )
+    try:
+        return msgspec.json.decode(done.stdout, type=tuple[KernelReport, ...])
+    except msgspec.DecodeError as error:
+        raise UnreadableReport(_no_report(report, str(error))) from error
+
+
+def _refuse_oddities(report: Path) -> None:
+    if not report.is_file():
+        raise UnreadableReport(f"{report.name} is not there: the profiler wrote no report")
+    if report.stat().st_size > MOST_BYTES:
+        raise UnreadableReport(f"{report.name} is larger than {MOST_BYTES >> 20} MiB")
+
+
+def _no_report(report: Path, reason: str) -> str:
+    return (
+        f"{report.name} is no readable Nsight Compute report ({plain.sass(reason) or 'no reason'})"
+    )
+
+
+def _chosen(launches: "ncu_report.IRange", nvtx: str | None) -> "Iterable[ncu_report.IAction]":
+    chosen = range(len(launches)) if nvtx is None else launches.actions_by_nvtx([nvtx], [])
+    return [launches[index] for index in list(chosen)[:MOST_LAUNCHES]]
+
+
+def _kernel(action: "ncu_report.IAction") -> KernelReport:
+    names = set(action.metric_names())
+    counters = _counters(action, names)
+    every = _instructions(action, names)
+    return KernelReport(
+        name=plain.name(action.name(action.NameBase_DEMANGLED) or action.name()),
+        device=plain.device(_text(action, "device__attribute_display_name") or ""),
+        arch=_arch(counters),
+        grid=_extent(action, "launch__grid_dim_"),
+        block=_extent(action, "launch__block_dim_"),
+        counters=counters,
+        opcodes=_opcodes(action, names),
+        warps_by_registers=_warps_by_registers(action, names),
+        instructions=_worth_keeping(every),
+        rules=_rules(action),
+        absent=tuple(name for name in metrics.needed_counters() if name not in counters),
+        samples=int(counters.get("smsp__pcsamp_sample_count", 0)),
+        listed=len(every),
+    )
+
+
+def _counters(action: "ncu_report.IAction", names: set[str]) -> dict[str, float]:
+    found = {}
+    for name in metrics.needed_counters():
+        value = _number(action, name) if name in names else None
+        if value is not None:
+            found[name] = value
+    return found
+
+
+def _number(action: "ncu_report.IAction", name: str) -> float | None:
+    metric = action.metric_by_name(name)
+    try:
+        value = None if metric is None else metric.value()
+    except (RuntimeError, ValueError, TypeError):
+        return None
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def _text(action: "ncu_report.IAction", name: str) -> str | None:
+    metric = action.metric_by_name(name)
+    value = None if metric is None else metric.value()
+    return value if isinstance(value, str) else None
+
+
+def _arch(counters: dict[str, float]) -> str:
+    major = counters.get("device__attribute_compute_capability_major")
+    minor = counters.get("device__attribute_compute_capability_minor")
+    return "unknown" if major is None or minor is None else f"sm_{int(major)}{int(minor)}"
+
+
+def _extent(action: "ncu_report.IAction", prefix: str) -> str:
+    sizes = [_number(action, f"{prefix}{axis}") for axis in "xyz"]
+    known = [int(size) for size in sizes if size is not None]
+    while len(known) > 1 and known[-1] == 1:
+        known.pop()
+    return "x".join(map(str, known)) or "?"
+
+
+def _instances(action: "ncu_report.IAction", name: str, names: set[str]) -> dict[Any, float]:
+    if name not in names:
+        return {}
+    metric = action.metric_by_name(name)
+    if metric is None or not metric.num_instances() or not metric.has_correlation_ids():
+        return {}
+    ids = metric.correlation_ids()
+    count = min(metric.num_instances(), ids.num_instances(), MOST_PCS)
+    return {ids.value(at): metric.value(at) or 0 for at in range(count)}
+
+
+def _opcodes(action: "ncu_report.IAction", names: set[str]) -> dict[str, int]:
+    wanted = "sass__inst_executed_per_opcode_with_modifier_all"
+    name = wanted if wanted in names else "sass__inst_executed_per_opcode"
+    found = _instances(action, name, names)
+    return {plain.sass(str(opcode)): int(count) for opcode, count in list(found.items())[:512]}
+
+
+def _warps_by_registers(action: "ncu_report.IAction", names: set[str]) -> dict[int, int]:
+    """Keep the steps of the curve: the most registers with which each number of warps fits."""
+    curve = _instances(action, "launch__occupancy_per_register_count", names)
+    steps: dict[int, int] = {}
+    for registers, warps in curve.items():
+        steps[int(warps)] = max(int(registers), steps.get(int(warps), 0))
+    return {registers: warps for warps, registers in sorted(steps.items())}
+
+
+def _rules(action: "ncu_report.IAction") -> tuple[Rule, ...]:
+    found = []
+    for rule in list(action.rule_results_as_dicts())[:MOST_RULES]:
+        estimate = rule.get("speedup_estimation")
+        if not estimate or not math.isfinite(estimate["speedup"]):
+            continue
+        identifier = re.sub(r"\W", "", str(rule.get("rule_identifier", "")))[:40]
+        # 2 is SpeedupType_GLOBAL: a decrease of the kernel's run time; 1 is within its own metric.
+        found.append(
+            Rule(
+                identifier=identifier,
+                estimate_pct=float(estimate["speedup"]),
+                overall=estimate["type"] == 2,
+            )
+        )
+    return tuple(found)
+
+
+_PER_PC = {
+    "samples": "smsp__pcsamp_sample_count",
+    "executed": "inst_executed",
+    "threads": "thread_inst_executed_true",
+    "sectors": "memory_l2_theoretical_sectors_global",
+    "sectors_ideal": "memory_l2_theoretical_sectors_global_ideal",
+    "wavefronts": "memory_l1_wavefronts_shared",
+    "wavefronts_ideal": "memory_l1_wavefronts_shared_ideal",
+    "nway": "derived__memory_l1_conflicts_shared_nway",
+    "divergent": "smsp__branch_targets_threads_divergent",
+}
+
+
+def _instructions(action: "ncu_report.IAction", names: set[str]) -> tuple[Instruction, ...]:
+    counted = {field: _instances(action, name, names) for field, name in _PER_PC.items()}
+    stalled = {
+        reason: _instances(action, metrics.sampled_counter(reason), names)
+        for reason in metrics.STALLS
+    }
+    base = _instances(action, "launch__function_pcs", names)
+    start = int(min(base.values(), default=0))
+    pcs = sorted(pc for pc in counted["executed"] if isinstance(pc, int))
+    if not pcs:
+        pcs = sorted(pc for pc in counted["samples"] if isinstance(pc, int))
+    code = [(action.sass_by_pc(pc) or "").strip() for pc in pcs]
+    places = [_place(action, pc) for pc in pcs]
+    found = []
+    for at, pc in enumerate(pcs):
+        stalls = {why: int(by_pc[pc]) for why, by_pc in stalled.items() if by_pc.get(pc)}
+        source = producer(code, at) if stalls else None
+        found.append(
+            Instruction(
+                offset=pc - (start or pcs[0]),
+                sass=plain.sass(code[at]),
+                place=places[at],
+                stalls=stalls,
+                waits_for=None
+                if source is None
+                else Producer(
+                    offset=pcs[source] - (start or pcs[0]),
+                    sass=plain.sass(code[source]),
+                    place=places[source],
+                ),
+                **{field: int(by_pc.get(pc, 0)) for field, by_pc in counted.items()},
+            )
+        )
+    return tuple(found)
+
+
+def _place(action: "ncu_report.IAction", pc: int) -> Place | None:
+    try:
+        info = action.source_info(pc)
+    except (RuntimeError, ValueError):
+        return None
+    return (
+        None
+        if info is None
+        else Place(file=plain.file_name(info.file_name()), line=int(info.line()))
+    )
+
+
+def _worth_keeping(every: tuple[Instruction, ...]) -> tuple[Instruction, ...]:
+    """Keep the sampled and the memory-bound ones, in program order."""
+    if len(every) <= KEPT_INSTRUCTIONS:
+        return every
+    ranks: tuple[Callable[[Instruction], int], ...] = (
+        lambda one: one.samples,
+        lambda one: one.sectors,
+        lambda one: one.wavefronts,
+        lambda one: one.divergent,
+        lambda one: one.executed if _LONG_LATENCY.match(one.opcode) else 0,
+    )
+    kept: set[int] = set()
+    for rank in ranks:
+        best = sorted((one for one in every if rank(one)), key=rank, reverse=True)
+        kept.update(one.offset for one in best[: KEPT_INSTRUCTIONS // len(ranks)])
+    return tuple(one for one in every if one.offset in kept)
+
+
+_LONG_LATENCY = re.compile(
+    r"(LD|ST|ATOM|RED|D(ADD|MUL|FMA|SETP|MNMX)|F2F|MUFU|UTMA|SHFL|BAR|[A-Z]*MMA)"
+)
+_SETS = re.compile(
+    r"^(?:@!?U?P\d+\s+)?((?:LD[GSLC]?|LDSM|ATOM[GS]?|SHFL|MUFU|F2F|F2I|I2F|DADD|DMUL|DFMA|S2R)\b\S*)"
+    r"\s+(?:P\d+,\s*|PT,\s*)?R(\d+)"
+)
+_FURTHEST = 160
+
+
+def producer(code: list[str], at: int) -> int | None:
+    """Return the index of the nearest earlier long-latency instruction that `code[at]` waits for.
+
+    Scoreboards guard results of variable latency (loads, shuffles, special functions, conversions):
+    the nearest one above that writes a register which the instruction reads is the one waited for.
+    """
+    operands = code[at].split(",", 1)
+    reads = operands[1] if len(operands) > 1 else ""
+    stores = re.match(r"^(?:@!?U?P\d+\s+)?(ST|RED|ATOM)", code[at])
+    wanted = {int(number) for number in re.findall(r"\bR(\d+)", code[at] if stores else reads)}
+    for earlier in range(at - 1, max(-1, at - _FURTHEST), -1):
+        written = _SETS.match(code[earlier])
+        if written is None:
+            continue
+        first, width = int(written.group(2)), _registers_written(written.group(1))
+        if wanted & set(range(first, first + width)):
+            return earlier
+    return None
+
+
+def _registers_written(opcode: str) -> int:
+    if ".128" in opcode:
+        return 4
+    return 2 if ".64" in opcode or opcode.startswith(("DADD", "DMUL", "DFMA", "F2F.F64")) else 1
+
+
+def _main() -> None:
+    _bound_myself()
+    report, *nvtx = sys.argv[1:]
+    try:
+        kernels = read(Path(report), nvtx=nvtx[0] if nvtx else None)
+    except UnreadableReport as error:
+        sys.exit(str(error))
+    sys.stdout.buffer.write(msgspec.json.encode(kernels))
+
+
+def _bound_myself() -> None:
+    import resource  # noqa: PLC0415  (Unix only, and only this child needs it)
+
+    for what, most in (
+        (resource.RLIMIT_AS, 8 << 30),
+        (resource.RLIMIT_CPU, 60),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        resource.setrlimit(what, (most, most))
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,90 @@
+"""Text that a candidate chose (kernel names, file names, SASS), made safe to print in a page.
+
+A kernel can be named, and a source line attributed, so as to talk to the reader of the page; what
+passes here cannot form sentences. Meaning is left to the other modules.
+"""
+
+import re
+
+_NAME = re.compile(r"[^A-Za-z0-9_:<>,.*&\[\]+\-=~$]+")
+_FILE = re.compile(r"[^A-Za-z0-9_.\-]+")
+_SASS = re.compile(r"[^A-Za-z0-9_.,\[\]+\-@!|~ ?()]+")
+_WORDS = re.compile(r"[A-Za-z]{2,}")
+
+NAME_CHARS = 56
+FILE_CHARS = 40
+SASS_CHARS = 56
+READ_CHARS = 4096
+# Longer template arguments say more about a library than about the kernel at hand.
+TEMPLATE_CHARS = 20
+# An honest identifier has a handful of words; a sentence hidden in one by underscores has more.
+MOST_WORDS = 8
+
+
+def name(text: str) -> str:
+    """Return a kernel's name, harmless and bounded: function and short template arguments."""
+    bare = function(text)
+    template = _template_after(text, bare)
+    shown = bare + template if len(template) <= TEMPLATE_CHARS else bare + "<…>"
+    return _shorten(_without_prose(shown), NAME_CHARS)
+
+
+def operator(text: str) -> str:
+    """Return an operator's name (aten::add), harmless and bounded."""
+    return _shorten(_without_prose(_NAME.sub("_", text.strip()[:READ_CHARS])), NAME_CHARS)
+
+
+def device(text: str) -> str:
+    """Return a device's name as a report states it, harmless and bounded."""
+    return " ".join(_NAME.sub(" ", text[:READ_CHARS]).split())[:NAME_CHARS] or "unknown device"
+
+
+def file_name(path: str) -> str:
+    """Return the harmless base name of a source path; never a directory of the machine."""
+    last = re.split(r"[\\/]", path[-READ_CHARS:])[-1]
+    return _shorten(_without_prose(_FILE.sub("_", last)), FILE_CHARS) or "source"
+
+
+def sass(text: str) -> str:
+    """Return one instruction as the disassembler prints it, bounded."""
+    return _shorten(" ".join(_SASS.sub("", text[:READ_CHARS]).split()), SASS_CHARS)
+
+
+def function(demangled: str) -> str:
+    """Return the bare function name: no return type, namespaces, template arguments, parameters."""
+    text = demangled.strip()[:READ_CHARS].replace("(anonymous namespace)", "anonymous")
+    words = _outside_brackets(text).split("(")[0].split()
+    return _NAME.sub("_", words[-1].split("::")[-1]) if words else "unnamed"
+
+
+def _template_after(demangled: str, bare: str) -> str:
+    start = demangled.find(f"{bare}<")
+    if start < 0:
+        return ""
+    depth, begin = 0, start + len(bare)
+    for at, letter in enumerate(demangled[begin : begin + READ_CHARS], begin):
+        depth += (letter == "<") - (letter == ">")
+        if depth == 0:
+            return _NAME.sub("", demangled[begin : at + 1])
+    return ""
+
+
+def _outside_brackets(text: str) -> str:
+    depth, kept = 0, []
+    for letter in text:
+        depth += letter == "<"
+        if depth == 0:
+            kept.append(letter)
+        depth -= letter == ">" and depth > 0
+    return "".join(kept)
+
+
+def _without_prose(text: str) -> str:
+    words = _WORDS.findall(text)
+    if len(words) <= MOST_WORDS:
+        return text
+    return "_".join(words[:3]) + f"_and_{len(words) - 3}_more_words"
+
+
+def _shorten(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,251 @@
+"""What compilers say without running anything: ptxas' resources, SASS opcodes, occupancy, vector loops.
+
+It parses their text; running them belongs to the builder.
+"""
+
+import re
+
+import msgspec
+
+from refine_agent.profiling import plain
+from refine_agent.profiling.evidence import Compiled, Loop, Opcodes, Place, Static
+
+MOST_TEXT = 32 << 20
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What one SM holds: CUDA C++ Programming Guide, "Technical Specifications per Compute Capability"."""
+
+    warps: int
+    blocks: int
+    shared_bytes: int
+    registers: int = 65536
+
+
+LIMITS = {
+    "sm_80": Limits(warps=64, blocks=32, shared_bytes=164 << 10),
+    "sm_86": Limits(warps=48, blocks=16, shared_bytes=100 << 10),
+    "sm_89": Limits(warps=48, blocks=24, shared_bytes=100 << 10),
+    "sm_90": Limits(warps=64, blocks=32, shared_bytes=228 << 10),
+    "sm_100": Limits(warps=64, blocks=32, shared_bytes=228 << 10),
+    "sm_120": Limits(warps=48, blocks=24, shared_bytes=100 << 10),
+}
+WARP = 32
+# Registers go to warps in units of 256, warps come in fours (one per scheduler), the driver keeps
+# 1 KB of shared memory per block, shared memory goes in units of 128 bytes: CUDA's own occupancy
+# calculator; agrees with Nsight Compute's limiter on sm_90.
+REGISTER_UNIT = 256
+SCHEDULERS = 4
+DRIVER_SHARED = 1024
+SHARED_UNIT = 128
+
+
+class Occupancy(msgspec.Struct, frozen=True, kw_only=True):
+    """How many warps of a kernel an SM can hold, and what stops it from holding more."""
+
+    blocks: int
+    warps: int
+    most_warps: int
+    limited_by: tuple[str, ...]
+
+    @property
+    def pct(self) -> float:
+        """Return resident warps in percent of what an SM of this architecture can hold."""
+        return 100 * self.warps / self.most_warps
+
+
+def occupancy(
+    arch: str, *, threads: int, registers: int, shared_bytes: int = 0
+) -> Occupancy | None:
+    """Return the theoretical occupancy of a launch, or None for an architecture not in the table.
+
+    `threads` per block, `registers` per thread, `shared_bytes` per block, static plus dynamic.
+    """
+    limits = LIMITS.get(arch)
+    if limits is None or threads < 1:
+        return None
+    warps = -(-threads // WARP)
+    fits = {"warps": limits.warps // warps, "blocks": limits.blocks}
+    if registers:
+        per_warp = _round_up(registers * WARP, REGISTER_UNIT)
+        fits["registers"] = limits.registers // per_warp // SCHEDULERS * SCHEDULERS // warps
+    taken = _round_up(shared_bytes + DRIVER_SHARED, SHARED_UNIT)
+    fits["shared memory"] = limits.shared_bytes // taken
+    blocks = min(fits.values())
+    return Occupancy(
+        blocks=blocks,
+        warps=blocks * warps,
+        most_warps=limits.warps,
+        limited_by=tuple(what for what, count in fits.items() if count == blocks),
+    )
+
+
+def registers_for(arch: str, *, threads: int, registers: int, shared_bytes: int = 0) -> int | None:
+    """Return the most registers per thread with which one more block fits, or None."""
+    now = occupancy(arch, threads=threads, registers=registers, shared_bytes=shared_bytes)
+    for fewer in range(registers - 1, 15, -1):
+        then = occupancy(arch, threads=threads, registers=fewer, shared_bytes=shared_bytes)
+        if now and then and then.warps > now.warps:
+            return fewer
+    return None
+
+
+def _round_up(value: int, unit: int) -> int:
+    return -(-value // unit) * unit
+
+
+_ENTRY = re.compile(r"Compiling entry function '([^']+)' for '(sm_\d+)\w*'")
+_STACK = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
+_REGISTERS = re.compile(r"Used (\d+) registers")
+_SHARED = re.compile(r"(\d+) bytes smem")
+_BARRIERS = re.compile(r"used (\d+) barriers")
+
+
+def ptxas(text: str) -> tuple[Compiled, ...]:
+    """Return the kernels in the output of `nvcc -Xptxas -v`, in its order, names demangled."""
+    found: list[Compiled] = []
+    name, arch, stack = "", "", (0, 0, 0)
+    for line in text[:MOST_TEXT].splitlines():
+        if entry := _ENTRY.search(line):
+            name, arch, stack = demangle(entry.group(1)), entry.group(2), (0, 0, 0)
+        elif frame := _STACK.search(line):
+            stack = (int(frame.group(1)), int(frame.group(2)), int(frame.group(3)))
+        elif name and (used := _REGISTERS.search(line)):
+            found.append(
+                Compiled(
+                    name=name,
+                    arch=arch,
+                    registers=int(used.group(1)),
+                    stack_bytes=stack[0],
+                    spill_store_bytes=stack[1],
+                    spill_load_bytes=stack[2],
+                    shared_bytes=_number(_SHARED, line),
+                    barriers=_number(_BARRIERS, line),
+                )
+            )
+            name = ""
+    return tuple(found)
+
+
+def _number(pattern: re.Pattern[str], line: str) -> int:
+    found = pattern.search(line)
+    return int(found.group(1)) if found else 0
+
+
+_FUNCTION = re.compile(r"^\s*(?:Function : |\.section\s+\.text\.|\.text\.)([\w.$]+)")
+_INSTRUCTION = re.compile(r"/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P[T\d]+\s+)?([A-Z][A-Z0-9_.]*)")
+
+
+def sass(text: str) -> tuple[Opcodes, ...]:
+    """Return opcode counts of each kernel in the output of `cuobjdump -sass` or `nvdisasm`."""
+    counts: dict[str, dict[str, int]] = {}
+    current: dict[str, int] = {}
+    for line in text[:MOST_TEXT].splitlines():
+        if function := _FUNCTION.match(line):
+            current = counts.setdefault(demangle(function.group(1).rstrip(",")), {})
+        elif instruction := _INSTRUCTION.search(line):
+            opcode = instruction.group(1)
+            current[opcode] = current.get(opcode, 0) + 1
+    return tuple(Opcodes(name=name, counts=found) for name, found in counts.items() if found)
+
+
+def demangle(symbol: str) -> str:
+    """Return the function name inside an Itanium-mangled symbol, safe to print; else the symbol.
+
+    Only the name is wanted: the last length-prefixed part before the template arguments.
+    """
+    if not symbol.startswith("_Z"):
+        return plain.name(symbol)
+    rest = symbol[2:].removeprefix("N")
+    name = symbol
+    while found := re.match(r"(\d+)", rest):
+        length = int(found.group(1))
+        rest = rest[found.end() :]
+        name, rest = rest[:length], rest[length:]
+    return plain.name(name.replace("_GLOBAL__N_", "anonymous"))
+
+
+_VECTORISED = re.compile(
+    r"^(.+?):(\d+):\d+: optimized: (?:loop|basic block part) vectorized using (\d+) byte"
+)
+_MISSED = re.compile(r"^(.+?):(\d+):\d+: missed:\s*(.*)")
+_GAVE_UP = "couldn't vectorize loop"
+# GCC's own phrases, and what an author can do about each.
+REASONS = (
+    ("complicated access pattern", "the access pattern is too complicated"),
+    ("data ref analysis failed", "an access cannot be analysed"),
+    # GCC 12 names the element type of its last, narrowest try, not what defeated the wider ones.
+    ("no vectype", "iterations depend on each other or accesses are scattered"),
+    ("control flow in loop", "it branches inside"),
+    ("number of iterations cannot be computed", "the number of iterations is unknown at entry"),
+    ("number of iterations", "the number of iterations is unknown at entry"),
+    ("unsupported use in stmt", "a value is carried from one iteration to the next"),
+    ("relevant stmt not supported", "an operation has no vector form"),
+    ("function calls or data references that cannot be analyzed", "it calls a function"),
+    ("statement clobbers memory", "it calls a function that may write memory"),
+    ("possible dependence", "its pointers may overlap (__restrict__ would say they do not)"),
+    ("possible alias", "its pointers may overlap (__restrict__ would say they do not)"),
+    ("bad data dependence", "one iteration depends on another"),
+    ("multiple nested loops", "it holds several loops"),
+    ("nested loop", "it holds another loop"),
+    ("reduction", "a sum needs reordering (-ffast-math or several accumulators)"),
+    ("not profitable", "the compiler's cost model saw no gain"),
+    ("vectorization is not profitable", "the compiler's cost model saw no gain"),
+)
+
+
+def vectorisation(text: str, *, only: str | None = None) -> tuple[Loop, ...]:
+    """Return loops that `-fopt-info-vec` and `-fopt-info-vec-missed` speak of, by line.
+
+    `only` keeps one source file (its base name), so that headers do not drown the candidate. A
+    loop counts as vectorised if any of its copies was.
+    """
+    done: dict[Place, int] = {}
+    missed: dict[Place, str | None] = {}
+    current: Place | None = None
+    for line in text[:MOST_TEXT].splitlines():
+        if hit := _VECTORISED.match(line):
+            done[_place(hit)] = max(int(hit.group(3)), done.get(_place(hit), 0))
+            current = None
+        elif (hit := _MISSED.match(line)) and _GAVE_UP in hit.group(3):
+            current = _place(hit)
+            missed.setdefault(current, None)
+        elif hit and current is not None:
+            # The reason follows the loop, often under the line of an inlined header.
+            missed[current] = missed[current] or _reason(hit.group(3))
+    loops = [Loop(place=place, vector_bytes=width) for place, width in done.items()]
+    loops += [
+        Loop(place=place, reason=why or "no reason given")
+        for place, why in missed.items()
+        if place not in done
+    ]
+    kept = [loop for loop in loops if only is None or loop.place.file == plain.file_name(only)]
+    return tuple(sorted(kept, key=lambda loop: (loop.place.file, loop.place.line)))
+
+
+def _place(hit: re.Match[str]) -> Place:
+    return Place(file=plain.file_name(hit.group(1)), line=int(hit.group(2)))
+
+
+def _reason(words: str) -> str | None:
+    for phrase, meaning in REASONS:
+        if phrase in words:
+            return meaning
+    return None
+
+
+def report(
+    *,
+    ptxas_text: str = "",
+    sass_text: str = "",
+    vector_text: str = "",
+    threads_per_block: int | None = None,
+    source: str | None = None,
+) -> Static:
+    """Return all compiler facts of one build; `source` is the candidate's own file name."""
+    return Static(
+        kernels=ptxas(ptxas_text),
+        opcodes=sass(sass_text),
+        loops=vectorisation(vector_text, only=source),
+        threads_per_block=threads_per_block,
+    )

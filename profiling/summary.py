@@ -1,0 +1,161 @@
+"""One page from everything that was measured: floors and traffic, findings, details, NVIDIA's rules.
+
+It chooses the rung, weighs kernels by time and orders the lines; numbers come from `metrics`,
+causes from `findings`, floors from `roofline`.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from refine_agent.profiling import call, details, diagnosis, findings, ncu_rep, plain, roofline
+from refine_agent.profiling.call import Call
+from refine_agent.profiling.evidence import CpuRun, KernelReport, Static, Trace
+from refine_agent.profiling.records import Ceilings, Finding, Page, Rung, Work
+
+# About 1,200 tokens at four characters each (the usual estimate for English and code).
+MOST_CHARS = 4800
+CHARS_PER_TOKEN = 4
+DETAILED_KERNELS = 2
+SHOWN_FINDINGS = 6
+
+_RUNG_NAMES: dict[Rung, str] = {
+    "ncu": "Nsight Compute",
+    "torch.profiler": "torch.profiler",
+    "static": "compiler and SASS only",
+    "timing": "timing only",
+}
+_WHY = {
+    "torch.profiler": "no Nsight Compute report was given",
+    "static": "neither Nsight Compute nor torch.profiler ran",
+    "timing": "no profiler and no compiler report was given",
+}
+
+
+def page(  # noqa: PLR0913  (each is one source of evidence, and any may be missing)
+    *,
+    candidate_digest: str,
+    device: str,
+    shape: str,
+    work: Work | None,
+    ceilings: Ceilings | None,
+    timing_us: float | None,
+    reports: Sequence[KernelReport] = (),
+    trace: Trace | None = None,
+    static: Static | None = None,
+    why_not_higher: str | None = None,
+    cpu: CpuRun | None = None,
+) -> Page:
+    """Return the page of one candidate on one shape, from whatever evidence there is.
+
+    `timing_us` is the judge's median of one call; `reports` are the launches that Nsight Compute
+    saw in it. `why_not_higher` is the refusal's sentence where a better rung failed.
+    """
+    rung = _rung(reports, trace, static)
+    this = Call(
+        work=work,
+        ceilings=ceilings or (roofline.from_report(reports[0]) if reports else None),
+        timing_us=timing_us,
+        reports=tuple(reports),
+        trace=trace,
+        static=static,
+        cpu=cpu,
+    )
+    found = diagnosis.diagnose(this)
+    if rung != "ncu" and cpu is None:
+        why_not_higher = why_not_higher or _WHY[rung]
+    head = _head(candidate_digest, device, shape, rung, why_not_higher)
+    lines = [head, *details.overview(this), *_findings(found, this), *_details(this)]
+    return Page(
+        candidate_digest=candidate_digest,
+        rung=rung,
+        why_not_higher=why_not_higher,
+        device=device,
+        shape=shape,
+        kernels=call.kernels(this),
+        metrics=call.metrics_of(this),
+        findings=found,
+        lines=_within_budget(lines),
+    )
+
+
+def read_report_page(
+    path: Path, *, nvtx: str | None = None, ceilings: Ceilings | None = None
+) -> Page:
+    """Return the page of an existing Nsight Compute report; needs neither GPU nor candidate.
+
+    All kernels of the report are taken for one call unless `nvtx` names a range.
+
+    Raises:
+        UnreadableReport: the file is no report, or holds no kernel (in that range).
+    """
+    reports = ncu_rep.read_apart(path, nvtx=nvtx)
+    if not reports:
+        within = f" inside the range {nvtx}" if nvtx else ""
+        raise ncu_rep.UnreadableReport(f"{path.name} holds no kernel{within}")
+    return page(
+        candidate_digest=plain.file_name(path.name),
+        device=reports[0].device,
+        shape="as recorded",
+        work=None,
+        ceilings=ceilings,
+        timing_us=None,
+        reports=reports,
+    )
+
+
+def tokens(text: str) -> int:
+    """Estimate the tokens of a text: one per four characters, rounded up."""
+    return -(-len(text) // CHARS_PER_TOKEN)
+
+
+def _rung(reports: Sequence[KernelReport], trace: Trace | None, static: Static | None) -> Rung:
+    if reports:
+        return "ncu"
+    if trace is not None and (trace.kernels or trace.operators):
+        return "torch.profiler"
+    return "static" if static is not None and (static.kernels or static.loops) else "timing"
+
+
+def _head(digest: str, device: str, shape: str, rung: Rung, why: str | None) -> str:
+    words = f"PROFILE of {digest} on {device}, {shape}; seen by {_RUNG_NAMES[rung]}"
+    return f"{words} (not higher: {why})" if why else words
+
+
+def _findings(found: tuple[Finding, ...], this: Call) -> Iterable[str]:
+    if not found:
+        yield f"FINDINGS none: {_why_none(this)}"
+        return
+    yield "FINDINGS, by the share of the call's time at stake (estimates; they overlap)"
+    for number, one in enumerate(found[:SHOWN_FINDINGS], 1):
+        place = f" at {one.where}" if one.where else ""
+        kernel = f" in {one.kernel}" if one.kernel and len(call.kernels(this)) > 1 else ""
+        yield f"{number}. {one.kind} ({one.severity:.0%}){place}{kernel}: {one.text}. Try: {one.advice}."
+
+
+def _why_none(this: Call) -> str:
+    room = call.room(this)
+    if room is not None and room < findings.HEALTHY_DISTANCE:
+        return f"within {findings.HEALTHY_DISTANCE:.0%} of the measured ceiling"
+    return f"nothing found that costs {findings.LEAST_SEVERITY:.0%} of the time or more"
+
+
+def _details(this: Call) -> Iterable[str]:
+    for report in call.heaviest(this, DETAILED_KERNELS):
+        if len(call.kernels(this)) > 1:
+            yield f"KERNEL {report.name}"
+        yield from details.kernel(report)
+    yield from details.compiled(this)
+    yield from details.processor(this)
+    yield from details.rules(this.reports)
+    yield from details.unknown(this)
+
+
+def _within_budget(lines: Sequence[str]) -> tuple[str, ...]:
+    """Drop lines from the end, where the least important ones stand, until the page fits."""
+    kept, size = [], 0
+    for line in lines:
+        size += len(line) + 1
+        if size > MOST_CHARS:
+            break
+        kept.append(line)
+    return tuple(kept)

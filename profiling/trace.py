@@ -1,0 +1,138 @@
+"""torch.profiler's timeline, as the worker hands it over: JSON rows, read with bounds.
+
+The worker runs the profiler; this module says what rows it must write and what they amount to.
+"""
+
+import statistics
+
+import msgspec
+
+from refine_agent.profiling import plain
+from refine_agent.profiling.evidence import Operator, Trace, TracedKernel
+
+MOST_BYTES = 16 << 20
+MOST_ROWS = 100_000
+
+
+class UnreadableTrace(Exception):
+    """Rows that are not what `Rows` describes; the page falls one rung and says so."""
+
+
+class KernelRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One kernel launch: its name, when it started on the device and how long it ran.
+
+    In torch.profiler: an event of device type CUDA that is a kernel, `time_range.start` and
+    `device_time`, both in microseconds. `call` counts the candidate's calls from 0.
+    """
+
+    name: str
+    start_us: float
+    duration_us: float
+    grid: list[int] = []
+    block: list[int] = []
+    call: int = 0
+
+
+class OperatorRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of `key_averages()`: an operator, its self time on the CPU and how often it ran."""
+
+    name: str
+    self_us: float
+    calls: int
+    shapes: str = ""
+    bytes_moved: int | None = None
+
+
+class Rows(msgspec.Struct, frozen=True, kw_only=True):
+    """What the worker writes: every kernel of `calls` calls, and the operators where asked for."""
+
+    calls: int = 1
+    kernels: list[KernelRow] = []
+    operators: list[OperatorRow] = []
+
+
+def read(rows_json: bytes | str) -> Trace:
+    """Return the timeline of one call, times averaged over the calls in the rows.
+
+    Raises:
+        UnreadableTrace: the rows are too many, too large or not of this form.
+    """
+    if len(rows_json) > MOST_BYTES:
+        raise UnreadableTrace(f"torch.profiler's rows are larger than {MOST_BYTES >> 20} MiB")
+    try:
+        rows = msgspec.json.decode(rows_json, type=Rows)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UnreadableTrace(f"torch.profiler's rows cannot be read ({error})") from error
+    if rows.calls < 1 or len(rows.kernels) > MOST_ROWS or not _sane(rows):
+        raise UnreadableTrace("torch.profiler's rows have impossible counts or times")
+    launches = sorted(rows.kernels, key=lambda row: row.start_us)
+    by_call: dict[int, list[KernelRow]] = {}
+    for row in launches:
+        by_call.setdefault(row.call, []).append(row)
+    spans = [_span_us(call) for call in by_call.values()]
+    gaps = [_span_us(call) - _busy_us(call) for call in by_call.values()]
+    return Trace(
+        kernels=_kernels(launches, rows.calls),
+        operators=_operators(rows),
+        span_us=statistics.median(spans) if spans else None,
+        gap_us=statistics.median(gaps) if gaps else None,
+    )
+
+
+def _sane(rows: Rows) -> bool:
+    week_us = 7 * 86400 * 1e6
+    return all(
+        0 <= row.duration_us < week_us and abs(row.start_us) < 1e18 for row in rows.kernels
+    ) and all(0 <= row.self_us < week_us and row.calls >= 0 for row in rows.operators)
+
+
+def _kernels(launches: list[KernelRow], calls: int) -> tuple[TracedKernel, ...]:
+    grouped: dict[str, list[KernelRow]] = {}
+    for row in launches:
+        grouped.setdefault(plain.name(row.name), []).append(row)
+    kernels = [
+        TracedKernel(
+            name=name,
+            time_us=sum(row.duration_us for row in rows) / calls,
+            launches=max(1, round(len(rows) / calls)),
+            grid=_extent(rows[0].grid),
+            block=_extent(rows[0].block),
+        )
+        for name, rows in grouped.items()
+    ]
+    return tuple(sorted(kernels, key=lambda kernel: kernel.time_us, reverse=True))
+
+
+def _extent(sizes: list[int]) -> str:
+    known = list(sizes[:3])
+    while len(known) > 1 and known[-1] == 1:
+        known.pop()
+    return "x".join(map(str, known)) or "?"
+
+
+def _operators(rows: Rows) -> tuple[Operator, ...]:
+    ranked = sorted(rows.operators, key=lambda row: row.self_us, reverse=True)
+    return tuple(
+        Operator(
+            name=plain.operator(row.name),
+            self_us=row.self_us / rows.calls,
+            calls=max(1, round(row.calls / rows.calls)),
+            shapes=plain.operator(row.shapes),
+            bytes_moved=None if row.bytes_moved is None else row.bytes_moved // rows.calls,
+        )
+        for row in ranked[:32]
+    )
+
+
+def _span_us(launches: list[KernelRow]) -> float:
+    return max(row.start_us + row.duration_us for row in launches) - launches[0].start_us
+
+
+def _busy_us(launches: list[KernelRow]) -> float:
+    """Return the time in which at least one kernel ran; overlapping ones count once."""
+    busy, reached = 0.0, float("-inf")
+    for row in launches:
+        end = row.start_us + row.duration_us
+        busy += max(0.0, end - max(row.start_us, reached))
+        reached = max(reached, end)
+    return busy
