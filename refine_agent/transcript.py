@@ -13,7 +13,7 @@ import secrets
 import time
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 from msgspec.structs import replace
@@ -81,6 +81,7 @@ class Transcript:
         self.listeners: list[Callable[[AnyEvent], None]] = []  # told once an event is on the disk
         self._lock = lock
         self._texts = texts
+        self._torn = False
         self._attempts: dict[int, Attempt] = {}
         self._prompts: dict[int, Prompted] = {}
         self._closed: dict[int, TurnClosed] = {}
@@ -121,7 +122,12 @@ class Transcript:
             os.close(self._lock)
             self._lock = None
 
-    def __enter__(self) -> Transcript:
+    @property
+    def writable(self) -> bool:
+        """Whether this process holds the run for writing."""
+        return self._lock is not None
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -145,6 +151,8 @@ class Transcript:
     def _load_line(self, number: int, line: bytes | None) -> None:
         if line is None:
             self.damaged.append(f"line {number}: longer than {MAX_LINE_BYTES >> 20} MiB")
+            return
+        if not line.strip():
             return
         if not line.endswith(b"\n"):
             self.damaged.append(f"line {number}: cut off")
@@ -186,16 +194,22 @@ class Transcript:
             )
         content = mask(msgspec.to_builtins(event))
         line = msgspec.json.encode(self._externalise(content))
-        with (self.folder / EVENTS).open("ab") as file:
-            file.write(line + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        self._append(line)
         # Masked here too, so that a run that goes on and one that is resumed see the same.
         kept = _decoder.decode(msgspec.json.encode(content))
         self._fold(kept)
         self.events.append(kept)
         for listener in self.listeners:
             listener(kept)
+
+    def _append(self, line: bytes) -> None:
+        """Write a line; one that Ctrl-C tore in the middle gets its end before the next begins."""
+        torn, self._torn = self._torn, True
+        with (self.folder / EVENTS).open("ab") as file:
+            file.write((b"\n" if torn else b"") + line + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self._torn = False
 
     def _externalise(self, value: Any) -> Any:  # noqa: ANN401 - JSON is what JSON is
         if isinstance(value, dict):
@@ -402,6 +416,16 @@ class Transcript:
         """Return the prompt of a turn, or ``None`` for an offer."""
         prompted = self._prompts.get(turn)
         return prompted.prompt if prompted is not None else None
+
+    def before(self, turn: int) -> Transcript:
+        """Return the run as it stood when the prompt of ``turn`` was written; for reading only."""
+        past = Transcript(self.folder, texts=self._texts)
+        for event in tuple(self.events):
+            if isinstance(event, Prompted) and event.turn == turn:
+                break
+            past._fold(event)
+            past.events.append(event)
+        return past
 
     def samples_of(self, turn: int) -> int:
         """Return how many replies a turn asks for: as many as when it was begun."""
