@@ -16,7 +16,6 @@ from msgspec.structs import replace
 from refine_agent.profiling import delta
 from refine_agent.prompts import render
 from refine_agent.records import (
-    Budget,
     Candidate,
     Failed,
     Judged,
@@ -77,7 +76,7 @@ class NoAnswer(Exception):  # noqa: N818 - it is not an error: the run waits
 
 
 class BenchFault(Exception):  # noqa: N818 - a fault of the machine, in the field's word
-    """The machine, not the candidate, is at fault; the message names the cause and the next step."""
+    """The machine, not the candidate, is at fault; the message names cause and next step."""
 
 
 class Bench(Protocol):
@@ -118,7 +117,7 @@ def begin(transcript: Transcript, bench: Bench, watch: Watch) -> None:
         transcript.record(Measured(at=time.time(), setup=setup))
 
 
-def spent(transcript: Transcript) -> str | None:
+def spent(transcript: Transcript) -> str | None:  # noqa: PLR0911 - one line per limit
     """Say why the run is over, or ``None`` while there is budget left."""
     budget, best = transcript.options.budget, transcript.best
     if budget.target is not None and best is not None and _reached(best, budget.target):
@@ -150,7 +149,7 @@ def take_turn(transcript: Transcript, author: Author, bench: Bench, watch: Watch
     return _close(transcript, turn, time.monotonic() - began)
 
 
-def offer(
+def offer(  # noqa: PLR0913 - what an engineer may say of a kernel, and who looks on
     transcript: Transcript,
     bench: Bench,
     source: str,
@@ -205,15 +204,15 @@ def _evaluate(transcript: Transcript, turn: int, bench: Bench, watch: Watch) -> 
 
 
 def _judge_all(transcript: Transcript, turn: int, bench: Bench, watch: Watch) -> None:
-    """Read, build side by side, judge one at a time: builds share the cores, timing shares nothing."""
+    """Read, build side by side, judge one at a time: builds share cores, timing shares nothing."""
     waiting = [a.number for a in transcript.attempts_of(turn) if a.verdict is None]
     readable: dict[int, Candidate] = {}
     for number in waiting:
         match transcript.read_candidate(number, extract):
             case Candidate() as candidate:
                 readable[number] = candidate
-            case Unreadable() as verdict:
-                _judged(transcript, turn, number, verdict, None)
+            case Unreadable() as why:
+                _judged(transcript, turn, number, why, None)
     if not readable:
         return
     watch.phase("build")

@@ -59,7 +59,7 @@ _BLOB = "blob:sha256:"
 # A line of 64 MB is no transcript of ours; reading it would only fill the memory.
 MAX_LINE_BYTES = 64 << 20
 
-_decoder = msgspec.json.Decoder(AnyEvent)
+_decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 
 
 class TranscriptError(Exception):

@@ -1,0 +1,86 @@
+"""The command line: the commands, their exit codes, and the only modules that print.
+
+What the commands do is `session`'s and the bench's; a command imports what it needs when it runs,
+so that --help and looking at runs stay instant.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from refine_agent import __version__
+from refine_agent.cli.faults import exit_code_of, sentence_of
+from refine_agent.cli.judging import cache, doctor, evaluate, profile
+from refine_agent.cli.looking import diff, export, report, show
+from refine_agent.cli.running import optimize, resume
+from refine_agent.cli.settings import read_settings
+from refine_agent.cli.steering import hint, mcp
+
+__all__ = ["cli", "main"]
+
+EXIT_CODES = """\b
+Exit codes:
+  0    the target was reached; or no target was set and a verified candidate is
+       faster than PyTorch
+  1    finished without
+  2    usage, or a bad problem file
+  3    the machine is at fault
+  4    the model failed for good
+  5    the run waits for an answer; go on with `resume`
+  130  interrupted; go on with `resume`"""
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=EXIT_CODES,
+)
+@click.version_option(__version__, package_name="refine-agent")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Refine a CUDA kernel against a PyTorch reference, one measured turn at a time.
+
+    Defaults come from [tool.refine_agent] in the nearest pyproject.toml, then from variables
+    REFINE_AGENT_*; options given here win.
+    """
+    context.default_map = read_settings(cli.commands)
+
+
+for command in (
+    optimize,
+    resume,
+    show,
+    evaluate,
+    profile,
+    doctor,
+    hint,
+    diff,
+    report,
+    export,
+    mcp,
+    cache,
+):
+    cli.add_command(command)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command and leave with its exit code; a fault is one sentence on stderr."""
+    try:
+        code = cli.main(args=arguments, prog_name="refine_agent", standalone_mode=False)
+    except click.ClickException as wrong:
+        wrong.show()
+        sys.exit(wrong.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader has seen enough, as `| head` does; Python would complain again at exit.
+        sys.stdout = None
+        sys.exit(0)
+    except Exception as fault:
+        known = exit_code_of(fault)
+        if known is None:
+            raise
+        click.echo(f"refine_agent: {sentence_of(fault)}", err=True)
+        sys.exit(known)
+    sys.exit(code if isinstance(code, int) else 0)

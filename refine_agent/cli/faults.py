@@ -1,0 +1,42 @@
+"""Which fault leaves with which exit code; the exceptions themselves belong to their rooms.
+
+They are named, not imported: `--help` must not load the rooms to know them.
+"""
+
+from __future__ import annotations
+
+TARGET_REACHED = 0
+FINISHED_WITHOUT = 1
+USAGE = 2
+MACHINE = 3
+MODEL = 4
+WAITS = 5
+INTERRUPTED = 130
+
+_CODES = {
+    "refine_agent.problem.ProblemError": USAGE,
+    "refine_agent.session.SessionError": USAGE,
+    "refine_agent.kernel_file.KernelFileError": USAGE,
+    "refine_agent.transcript.TranscriptError": USAGE,
+    "refine_agent.loop.BenchFault": MACHINE,
+    "refine_agent.author.AuthorFault": MODEL,
+    "refine_agent.loop.NoAnswer": WAITS,
+}
+
+
+def exit_code_of(fault: BaseException) -> int | None:
+    """Return the exit code a fault stands for, or ``None`` for one nobody foresaw."""
+    for kind in type(fault).__mro__:
+        code = _CODES.get(f"{kind.__module__}.{kind.__qualname__}")
+        if code is not None:
+            return code
+    if isinstance(fault, OSError) and fault.filename is not None:
+        return MACHINE
+    return None
+
+
+def sentence_of(fault: BaseException) -> str:
+    """Return the fault in one sentence for a person."""
+    if isinstance(fault, OSError) and fault.filename is not None:
+        return f"{fault.filename}: {fault.strerror}; check the disk and its permissions"
+    return str(fault)

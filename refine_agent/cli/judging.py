@@ -1,0 +1,199 @@
+"""``evaluate``, ``profile``, ``doctor`` and ``cache``: the bench without a model.
+
+The verdicts and pages are the bench's; here they are shown and turned into exit codes.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from refine_agent.cli import faults, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from refine_agent.cli.screen import EventLines, Screen
+    from refine_agent.loop import Bench, Watch
+    from refine_agent.profiling.records import Page
+    from refine_agent.records import AnyVerdict, Candidate, Problem
+
+_file = click.Path(dir_okay=False, path_type=Path)
+REPORT_SUFFIX = ".ncu-rep"
+
+
+@click.command()
+@click.argument("problem", type=_file)
+@click.argument("candidate", type=_file)
+@click.option(
+    "--seal", is_flag=True, help="Also rebuild with torch's own headers and judge afresh."
+)
+@settings.bench_options
+@settings.json_option
+def evaluate(
+    problem: Path,
+    candidate: Path,
+    *,
+    seal: bool,
+    as_json: bool,
+    **given: Any,  # noqa: ANN401 - what click parsed
+) -> int:
+    """Judge one CANDIDATE file on PROBLEM; no model is asked.
+
+    Leaves with 0 when it is right and faster than PyTorch, else with 1.
+    """
+    from refine_agent.records import Passed
+
+    subject = _load(problem)
+    kernel = _kernel(candidate, subject)
+    watch = _watch(as_json=as_json)
+    with _opened(subject, given) as bench:
+        setup = bench.measure(subject, watch)
+        verdict = _judged(bench, kernel, watch)
+        page = bench.profile(kernel, verdict, watch) if isinstance(verdict, Passed) else None
+        if seal and isinstance(verdict, Passed):
+            verdict = bench.seal(kernel, watch)
+    _close(watch)
+    _show(verdict, page, as_json=as_json)
+    won = isinstance(verdict, Passed) and verdict.speedup.low > 1 and not setup.fitness.weak
+    return faults.TARGET_REACHED if won else faults.FINISHED_WITHOUT
+
+
+@click.command()
+@click.argument("subject", metavar="PROBLEM|REPORT.ncu-rep", type=_file)
+@click.argument("candidate", type=_file, required=False)
+@settings.bench_options
+@settings.json_option
+def profile(
+    subject: Path,
+    candidate: Path | None,
+    *,
+    as_json: bool,
+    **given: Any,  # noqa: ANN401 - what click parsed
+) -> int:
+    """Print the profile page of a PROBLEM's reference, of a CANDIDATE, or of an existing report.
+
+    A report of Nsight Compute is read on any machine; no GPU is needed.
+    """
+    if subject.suffix == REPORT_SUFFIX:
+        from refine_agent.profiling.summary import read_report_page
+
+        _show_page(read_report_page(subject), as_json=as_json)
+        return 0
+    from refine_agent.records import Passed
+
+    problem = _load(subject)
+    kernel = _kernel(candidate, problem) if candidate is not None else _reference(problem)
+    watch = _watch(as_json=as_json)
+    with _opened(problem, given) as bench:
+        bench.measure(problem, watch)
+        verdict = _judged(bench, kernel, watch)
+        page = bench.profile(kernel, verdict, watch) if isinstance(verdict, Passed) else None
+    _close(watch)
+    if page is None:
+        _show(verdict, None, as_json=as_json)
+        return faults.FINISHED_WITHOUT
+    _show_page(page, as_json=as_json)
+    return 0
+
+
+@click.command()
+@settings.json_option
+def doctor(*, as_json: bool) -> int:
+    """Say what works here (compiler, GPU, counters, model, fence) and what to do about the rest."""
+    import msgspec
+
+    from refine_agent.bench import doctor as examine
+
+    checks = examine()
+    for check in checks:
+        if as_json:
+            click.echo(msgspec.json.encode(check))
+            continue
+        mark = {True: "ok", False: "no", None: "--"}[check.ok]
+        click.echo(f"{mark}  {check.name:<18} {check.found}")
+        if check.advice:
+            click.echo(f"    {'':<18} → {check.advice}")
+    return faults.MACHINE if any(check.ok is False for check in checks) else 0
+
+
+@click.command()
+@click.option("--clear", is_flag=True, help="Empty it.")
+def cache(*, clear: bool) -> None:
+    """Show the cache of builds and baselines: where it is and how large."""
+    raise NotImplementedError
+
+
+@contextmanager
+def _opened(problem: Problem, given: dict[str, Any]) -> Iterator[Bench]:
+    from refine_agent.bench import LocalBench
+
+    with (
+        TemporaryDirectory(prefix="refine_agent-") as folder,
+        LocalBench(problem, settings.options_from(given), Path(folder)) as bench,
+    ):
+        yield bench
+
+
+def _judged(bench: Bench, kernel: Candidate, watch: Watch) -> AnyVerdict:
+    watch.phase("build")
+    return bench.build(kernel, watch) or bench.judge(kernel, watch)
+
+
+def _load(path: Path) -> Problem:
+    from refine_agent.problem import load
+
+    return load(path)
+
+
+def _kernel(path: Path, problem: Problem) -> Candidate:
+    from refine_agent.kernel_file import read_candidate
+    from refine_agent.records import Candidate
+
+    return Candidate(source=read_candidate(path, problem), author="engineer")
+
+
+def _reference(problem: Problem) -> Candidate:
+    """The reference itself, put forward as a candidate: what there is to gain, and where."""
+    from refine_agent.records import Candidate
+
+    return Candidate(source=f"{problem.source.rstrip()}\n\n\nModelNew = Model\n", author="engineer")
+
+
+def _watch(*, as_json: bool) -> Screen | EventLines:
+    from refine_agent.cli.screen import EventLines, Screen, console_for
+
+    screen = Screen(console_for(stderr=True))
+    return EventLines(screen) if as_json else screen
+
+
+def _close(watch: Screen | EventLines) -> None:
+    from refine_agent.cli.screen import EventLines
+
+    (watch.screen if isinstance(watch, EventLines) else watch).close()
+
+
+def _show(verdict: AnyVerdict, page: Page | None, *, as_json: bool) -> None:
+    import msgspec
+
+    from refine_agent.cli.pages import verdict_lines
+
+    if as_json:
+        click.echo(msgspec.json.encode({"event": "evaluated", "verdict": verdict, "page": page}))
+        return
+    click.echo("\n".join(verdict_lines(verdict)))
+    if page is not None:
+        click.echo("")
+        _show_page(page, as_json=False)
+
+
+def _show_page(page: Page, *, as_json: bool) -> None:
+    import msgspec
+
+    from refine_agent.legible import legible
+
+    click.echo(msgspec.json.encode(page) if as_json else legible(page.text()))

@@ -1,0 +1,78 @@
+"""``hint`` and ``mcp``: steering a run from outside the process that owns it.
+
+Notes go through the run's inbox; tools for coding agents are `mcp`'s.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from refine_agent.cli import settings
+from refine_agent.cli.finding import find_run
+
+
+@click.command()
+@click.argument("run")
+@click.argument("text", required=False)
+@click.option(
+    "--offer",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    help="Put this kernel on the bench as the engineer's turn.",
+)
+@click.option("--veto", type=click.IntRange(min=1), help="Rule this attempt out; TEXT says why.")
+@click.option("--back", type=click.IntRange(min=1), help="Go on from this attempt.")
+@click.option("--stop", is_flag=True, help="Stop the run at its next boundary.")
+@settings.runs_option
+def hint(  # noqa: PLR0913 - one parameter for each thing a person can say
+    run: str,
+    text: str | None,
+    *,
+    offer: Path | None,
+    veto: int | None,
+    back: int | None,
+    stop: bool,
+    runs: Path,
+) -> None:
+    """Tell the model TEXT, or steer RUN otherwise, from another terminal.
+
+    The run takes it up at its next boundary, or when it is resumed.
+    """
+    from refine_agent import inbox
+    from refine_agent.kernel_file import read_candidate
+    from refine_agent.transcript import Transcript
+
+    folder, now = find_run(run, runs), time.time()
+    known = Transcript.read(folder)
+    notes: list[inbox.AnyNote] = []
+    if veto is not None:
+        if not text:
+            raise click.UsageError('a veto needs a reason: hint RUN --veto N "why"')
+        known.attempt(veto)
+        notes.append(inbox.Veto(at=now, attempt=veto, reason=text))
+    elif text:
+        notes.append(inbox.Hint(at=now, text=text))
+    if back is not None:
+        known.attempt(back)
+        notes.append(inbox.Back(at=now, attempt=back))
+    if offer is not None:
+        source = read_candidate(offer, known.problem)
+        notes.append(inbox.Offer(at=now, source=source, idea=f"offered {offer.name}"))
+    if stop:
+        notes.append(inbox.Stop(at=now))
+    if not notes:
+        raise click.UsageError("say something: hint RUN TEXT, or --offer, --veto, --back, --stop")
+    for note in notes:
+        inbox.drop(folder, note)
+    click.echo(f"{folder} takes it up at its next boundary")
+
+
+@click.command()
+@click.argument("problem", type=click.Path(path_type=Path))
+@settings.bench_options
+@settings.runs_option
+def mcp(problem: Path, **given: object) -> None:
+    """Serve PROBLEM's judge and profiler to a coding agent, as MCP tools over stdio."""
+    raise NotImplementedError

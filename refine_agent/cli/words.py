@@ -1,0 +1,205 @@
+"""How runs read in a terminal: a line per attempt, the closing table, lists of runs.
+
+Everything that a model or a candidate wrote passes `legible` first; when and where lines appear is
+the screen's business.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from refine_agent.legible import phrase
+from refine_agent.records import Passed, headline
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from refine_agent.records import Attempt, Phase, Ratio, Setup, Timing
+    from refine_agent.transcript import Transcript
+
+NOTHING = "\u2013"
+BAR_CELLS = 10
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
+_VERDICT_CHARS = 34
+_IDEA_CHARS = 100
+MICROSECONDS_PER_MS = 1000
+
+
+def duration(us: float) -> str:
+    """Return microseconds with the unit in which they read best."""
+    if us >= MICROSECONDS_PER_MS * 10:
+        return f"{us / MICROSECONDS_PER_MS:,.1f} ms"
+    return f"{us:,.1f} µs"
+
+
+def measured(timing: Timing) -> str:
+    """Return a timing with its interval and count."""
+    low, high = duration(timing.low_us), duration(timing.high_us)
+    return f"{duration(timing.median_us)} [{low} to {high}, {timing.samples} samples]"
+
+
+def times(ratio: Ratio) -> str:
+    """Return a ratio with its interval."""
+    return f"{ratio.value:.2f}x [{ratio.low:.2f} to {ratio.high:.2f}]"
+
+
+def dollars(cost: float | None) -> str:
+    """Return a cost; a dash where the price is not known."""
+    if cost is None:
+        return NOTHING
+    return f"${cost:.2f}" if cost >= 1 else f"${cost:.4f}".rstrip("0").ljust(4, "0")
+
+
+def bar(value: float, *, scale: float, cells: int = BAR_CELLS) -> str:
+    """Return a bar of eighth blocks; a full one stands for ``scale``."""
+    eighths = round(min(1.0, value / scale if scale > 0 else 0.0) * cells * 8)
+    full, rest = divmod(eighths, 8)
+    return ("█" * full + (_EIGHTHS[rest] if rest else "")).ljust(cells)
+
+
+def attempt_line(attempt: Attempt, *, scale: float, seconds: float | None) -> Text:
+    """Return one attempt as a line: number, author, verdict, bar, time, cost, seconds, idea."""
+    line = Text(f"{attempt.turn:>4}  ", no_wrap=True, overflow="ellipsis")
+    line.append(f"#{attempt.number:<3} {attempt.author:<8} ")
+    _append_finding(line, attempt, scale)
+    cost = attempt.reply.cost_usd if attempt.reply is not None else None
+    line.append(f" {dollars(cost):>8}  ")
+    line.append(f"{seconds:>6.1f} s  " if seconds is not None else " " * 10)
+    idea = attempt.candidate.idea if attempt.candidate is not None else None
+    line.append(phrase(idea or "", chars=_IDEA_CHARS), style="dim")
+    return line
+
+
+def _append_finding(line: Text, attempt: Attempt, scale: float) -> None:
+    final = attempt.sealed if attempt.sealed is not None else attempt.verdict
+    if isinstance(final, Passed):
+        style = _style(attempt, final)
+        line.append(f"{final.speedup.value:>6.2f}x ", style=style)
+        line.append(bar(final.speedup.value, scale=scale), style=style)
+        line.append(f" {duration(final.timing.median_us):>14}")
+        line.append(" ?" if final.suspicions else "  ", style="yellow")
+        return
+    said = headline(final) if final is not None else "not judged yet"
+    line.append(f" {phrase(said, chars=_VERDICT_CHARS):<{_VERDICT_CHARS}}", style="red")
+
+
+def _style(attempt: Attempt, verdict: Passed) -> str:
+    if attempt.veto is not None:
+        return "strike"
+    if verdict.suspicions:
+        return "yellow"
+    return "green" if verdict.speedup.low > 1 else ""
+
+
+def header_line() -> Text:
+    """Return the line above the attempts."""
+    return Text(
+        f"turn  #    by        speedup{'':<{BAR_CELLS}}         time      cost      took  idea",
+        style="bold",
+    )
+
+
+def scale_of(transcript: Transcript) -> float:
+    """Return what a full bar stands for: the target, or the best so far where that is more."""
+    target = transcript.options.budget.target or 2.0
+    return max([target, *(a.speedup for a in transcript.attempts)])
+
+
+def setup_lines(setup: Setup) -> list[str]:
+    """Return machine, baselines and floor, as measured before the first turn."""
+    machine = setup.environment
+    versions = [f"torch {machine.torch}" if machine.torch else "", machine.compiler or ""]
+    lines = [
+        f"device    {' · '.join([machine.device, *(v for v in versions if v)])}",
+        f"PyTorch   eager {measured(setup.baseline.eager)}",
+    ]
+    if setup.baseline.compiled is not None:
+        lines.append(f"          torch.compile {measured(setup.baseline.compiled)}")
+    elif setup.baseline.why_not_compiled:
+        lines.append(f"          torch.compile not measured: {setup.baseline.why_not_compiled}")
+    if setup.floor_us is not None:
+        lines.append(f"floor     {duration(setup.floor_us)} at the ceilings measured here")
+    if setup.fitness.weak:
+        lines.append(
+            "weak      this problem cannot tell right from wrong: "
+            f"{', '.join(setup.fitness.accepted)} passes; no speedup is claimed on it"
+        )
+    return [phrase(line, chars=240) if len(line) > 240 else line for line in lines]  # noqa: PLR2004
+
+
+def closing(transcript: Transcript, *, why: str, command: str) -> list[Text | Table]:
+    """Return what stands below the last turn: the result, its doubts first, and where to look."""
+    parts: list[Text | Table] = [Text(), *_result(transcript), Text()]
+    if transcript.turns:
+        parts += [ledger_table(transcript), Text()]
+    parts.append(Text(f"stopped   {phrase(why, chars=240)}"))
+    parts.append(Text(f"run       {transcript.folder}"))
+    parts.append(Text(f"look on   {command} show {transcript.folder} · report · diff · export"))
+    return parts
+
+
+def _result(transcript: Transcript) -> list[Text | Table]:
+    best = transcript.best
+    if best is None or best.passed is None:
+        tried = len(transcript.attempts)
+        return [Text(f"No kernel passed in {tried} attempts.", style="bold red")]
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for doubt in best.passed.suspicions:
+        table.add_row("doubtful", Text(f"{doubt.kind}: {phrase(doubt.evidence)}", style="yellow"))
+    if transcript.setup is not None and transcript.setup.fitness.weak:
+        table.add_row("doubtful", Text("the problem is weak: impostors pass", style="yellow"))
+    for name, value in _best_rows(best, best.passed):
+        table.add_row(name, Text(value))
+    table.add_row("cost", dollars(_cost(transcript)))
+    return [table]
+
+
+def _best_rows(best: Attempt, passed: Passed) -> Iterable[tuple[str, str]]:
+    idea = best.candidate.idea if best.candidate is not None else None
+    by = f"attempt {best.number}, turn {best.turn}, by the {best.author}"
+    yield "best", by + (f": {phrase(idea, chars=_IDEA_CHARS)}" if idea else "")
+    faster = "eager"
+    if passed.compiled is not None and passed.compiled.median_us < passed.eager.median_us:
+        faster = "torch.compile"
+    yield "speedup", f"{times(passed.speedup)} over {faster}, the faster baseline"
+    yield "", f"{times(passed.vs_eager)} over eager ({duration(passed.eager.median_us)})"
+    if passed.vs_compiled is not None and passed.compiled is not None:
+        took = duration(passed.compiled.median_us)
+        yield "", f"{times(passed.vs_compiled)} over torch.compile ({took})"
+    yield "time", measured(passed.timing)
+    yield "sealed", _sealing(best)
+
+
+def _sealing(best: Attempt) -> str:
+    if best.sealed is not None:
+        return "yes: rebuilt with torch's own headers, judged afresh under a fresh seed"
+    return "not yet: the numbers above are those of its turn"
+
+
+def _cost(transcript: Transcript) -> float | None:
+    prices = [a.reply.cost_usd for a in transcript.attempts if a.reply is not None]
+    known = [price for price in prices if price is not None]
+    return sum(known) if known else None
+
+
+def ledger_table(transcript: Transcript) -> Table:
+    """Return the seconds of every turn by phase; a row sums to the turn's wall time."""
+    names = list(dict.fromkeys(p.name for turn in transcript.turns for p in turn.ledger))
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("seconds")
+    for name in [*names, "wall"]:
+        table.add_column(phrase(name, chars=24), justify="right")
+    for turn in transcript.turns:
+        spent = _by_name(turn.ledger)
+        cells = [f"{spent[name]:.1f}" if name in spent else "" for name in names]
+        table.add_row(
+            f"turn {turn.number}", *cells, f"{turn.seconds:.1f}" if turn.seconds is not None else ""
+        )
+    return table
+
+
+def _by_name(ledger: tuple[Phase, ...]) -> dict[str, float]:
+    return {phase.name: phase.seconds for phase in ledger}
