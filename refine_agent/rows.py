@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from refine_agent.legible import phrase
-from refine_agent.records import Passed, Record, digest_of, headline
+from refine_agent.records import Passed, Record, TurnClosed, digest_of, headline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -138,11 +138,12 @@ def metrics(transcript: Transcript) -> Iterator[MetricRow]:
 
 def ledger(transcript: Transcript) -> Iterator[PhaseRow]:
     """Yield a row per turn and phase; a turn's rows sum to its wall time."""
-    for turn in transcript.turns:
+    closed = (event for event in transcript.events if isinstance(event, TurnClosed))
+    for turn in closed:
         for phase in turn.ledger:
             yield PhaseRow(
                 run=transcript.started.run,
-                turn=turn.number,
+                turn=turn.turn,
                 phase=phase.name,
                 seconds=phase.seconds,
             )
