@@ -1,0 +1,195 @@
+"""Record the zoo on a GPU: compile every animal, time it, profile it as pages do, pack the results.
+
+    python tests/profiling/zoo/record.py --out DIR/zoo.tar
+
+One command, a few minutes on an H200; a failing animal is logged and left out. The tar holds
+recorded/*.json.xz (what ships and what the tests read), reports/*.ncu-rep.xz, probes.json (what
+ncu's flags do and what other metric lists cost), profile_page.json and log.txt. Where ncu-report is
+not installed the recordings hold no launches; `unpack.py` reads the packed reports elsewhere.
+"""
+
+import argparse
+import json
+import lzma
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+
+import msgspec
+
+from refine_agent.profiling import ncu, ncu_rep, roofline
+from refine_agent.profiling.evidence import KernelReport
+from refine_agent.profiling.records import Ceilings
+from tests.profiling.zoo import probes
+from tests.profiling.zoo.animals import (
+    HERE,
+    VARIANTS,
+    Animal,
+    Measured,
+    Recording,
+    Variant,
+    animals,
+)
+from tests.profiling.zoo.studio import Studio
+
+
+def main() -> None:
+    """Record, or with `--read` turn packed reports into recordings."""
+    options = _options()
+    with tempfile.TemporaryDirectory() as scratch:
+        tool = ncu.available(version_output=_ncu_version())
+        studio = Studio(Path(scratch) / "zoo", options.arch, tool)
+        studio.log(f"ncu {tool.version if tool else 'missing'}; {_device()}")
+        chosen = [one for one in animals() if not options.only or one.name in options.only]
+        try:
+            _record_all(studio, chosen)
+            if tool and not options.no_probes:
+                probes.run(studio)
+                _benchmark(studio)
+        finally:
+            # Whatever was recorded before something failed is worth having.
+            _pack(studio, options.out)
+
+
+def _record_all(studio: Studio, chosen: list[Animal]) -> None:
+    _compile(studio, chosen)
+    ceilings = _ceilings(studio)
+    (studio.folder / "ceilings.json").write_bytes(msgspec.json.encode(ceilings))
+    for animal in chosen:
+        for variant in VARIANTS:
+            _record(studio, animal, variant, ceilings)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--arch", default="sm_90")
+    parser.add_argument("--only", nargs="*", default=[])
+    parser.add_argument("--no-probes", action="store_true")
+    return parser.parse_args()
+
+
+def _ncu_version() -> str:
+    if shutil.which("ncu") is None:
+        return ""
+    return subprocess.run(["ncu", "--version"], capture_output=True, text=True, check=False).stdout
+
+
+def _device() -> str:
+    query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    try:
+        return subprocess.run(query, capture_output=True, text=True, check=False).stdout.strip()
+    except FileNotFoundError:
+        return "no nvidia-smi"
+
+
+def _compile(studio: Studio, chosen: list[Animal]) -> None:
+    start = time.monotonic()
+    jobs = [(HERE / "ceilings.cu", studio.folder / "bin" / "ceilings", ())]
+    jobs += [
+        (animal.source, studio.binary(animal, variant), variant.flags)
+        for animal in chosen
+        for variant in VARIANTS
+    ]
+    with ThreadPoolExecutor(max_workers=max(1, (os.cpu_count() or 2) - 1)) as pool:
+        built = list(pool.map(lambda job: studio.build(*job), jobs))
+    studio.log(f"compiled {sum(built)} of {len(jobs)} in {time.monotonic() - start:.1f} s")
+
+
+def _ceilings(studio: Studio) -> Ceilings:
+    """Measure the device's ceilings; the datasheet's peaks come with each report."""
+    printed = studio.run([str(studio.folder / "bin" / "ceilings")])
+    rates = json.loads(printed) if printed else {}
+    studio.log(f"ceilings {rates}")
+    return Ceilings(
+        device=_device().split(",")[0],
+        arch=studio.arch,
+        # The library's copy may beat ours: the ceiling is the better of the two.
+        copy_gbps=max(rates.get("copy_gbps", 0), rates.get("memcpy_gbps", 0)) or None,
+        read_gbps=rates.get("read_gbps"),
+        write_gbps=rates.get("write_gbps"),
+        fp32_matmul_tflops=rates.get("fp32_tflops"),
+        sources=("tests/profiling/zoo/ceilings.cu, medians of 20 with a cold L2",),
+    )
+
+
+def _record(studio: Studio, animal: Animal, variant: Variant, ceilings: Ceilings) -> None:
+    binary = studio.binary(animal, variant)
+    printed = studio.run([str(binary), "time"]) if binary.exists() else None
+    profiled = studio.profile(binary) if printed else None
+    if printed is None or profiled is None:
+        return
+    report, seconds = profiled
+    *before, last = printed.strip().splitlines()
+    rows = next((line.removeprefix("ROWS ") for line in before if line.startswith("ROWS ")), None)
+    measured = msgspec.json.decode(last, type=Measured)
+    try:
+        reports = ncu_rep.read(report)
+    except (ImportError, ncu_rep.UnreadableReport) as error:
+        studio.log(f"NOT READ {binary.name}: {error}")
+        reports = ()
+    known = with_peaks(ceilings, reports)
+    recording = Recording(
+        animal=animal.name,
+        variant=variant.name,
+        device=ceilings.device,
+        ncu_version=studio.tool.version if studio.tool else None,
+        ncu_seconds=round(seconds, 2),
+        ceilings=known,
+        measured=measured,
+        rows=rows,
+        reports=reports,
+    )
+    packed = lzma.compress(msgspec.json.encode(recording), preset=9)
+    (studio.folder / "recorded" / f"{binary.name}.json.xz").write_bytes(packed)
+    studio.log(
+        f"{binary.name}: {measured.time_us:.1f} us, ncu {seconds:.1f} s, report "
+        f"{report.stat().st_size >> 10} KB, recording {len(packed)} B, {len(reports)} launches"
+    )
+
+
+def with_peaks(measured: Ceilings, reports: tuple[KernelReport, ...]) -> Ceilings:
+    """Add the peaks that a report states about its device to ceilings measured on it."""
+    if not reports:
+        return measured
+    peaks = roofline.from_report(reports[0])
+    found = {
+        field: value
+        for field in measured.__struct_fields__
+        if (value := getattr(measured, field)) is not None
+    }
+    sources = (*peaks.sources, *measured.sources)
+    return msgspec.structs.replace(peaks, **{**found, "sources": sources})
+
+
+def _benchmark(studio: Studio) -> None:
+    """Measure a whole candidate's page, torch and all, next to other metric lists."""
+    script = HERE.parents[2] / "benchmarks" / "profile_page.py"
+    out = studio.folder / "profile_page.json"
+    command = [sys.executable, str(script), "--live", "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
+    studio.log(f"profile_page.py: {done.stdout.strip()[-3000:]} {done.stderr.strip()[-600:]}")
+
+
+def _pack(studio: Studio, out: Path) -> None:
+    for report in sorted((studio.folder / "reports").glob("*.ncu-rep")):
+        packed = report.with_name(report.name + ".xz")
+        packed.write_bytes(lzma.compress(report.read_bytes(), preset=6))
+        report.unlink()
+    shutil.rmtree(studio.folder / "bin")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(out, "w") as tar:
+        tar.add(studio.folder, arcname="zoo")
+    print(f"packed {out} ({out.stat().st_size / 1e6:.1f} MB)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""Turn a recorded zoo.tar into the recordings that ship: read its reports with the present reader.
+
+    python tests/profiling/zoo/unpack.py DIR/zoo.tar
+
+Writes recorded/*.json.xz beside this file, and keeps what the tar says about times and ceilings.
+"""
+
+import lzma
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+
+import msgspec
+
+from refine_agent.profiling import ncu_rep
+from tests.profiling.zoo.animals import RECORDED, Recording
+from tests.profiling.zoo.record import with_peaks
+
+
+def main() -> None:
+    """Unpack the tar named on the command line."""
+    RECORDED.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch, tarfile.open(sys.argv[1]) as tar:
+        tar.extractall(scratch, filter="data")
+        folder = Path(scratch) / "zoo"
+        for packed in sorted((folder / "recorded").glob("*.json.xz")):
+            _reread(
+                packed, folder / "reports" / f"{packed.name.removesuffix('.json.xz')}.ncu-rep.xz"
+            )
+
+
+def _reread(packed: Path, report: Path) -> None:
+    recording = msgspec.json.decode(lzma.decompress(packed.read_bytes()), type=Recording)
+    plain = report.with_suffix("")
+    plain.write_bytes(lzma.decompress(report.read_bytes()))
+    reports = ncu_rep.read(plain)
+    recording = msgspec.structs.replace(
+        recording, reports=reports, ceilings=with_peaks(recording.ceilings, reports)
+    )
+    body = lzma.compress(msgspec.json.encode(recording), preset=9)
+    (RECORDED / packed.name).write_bytes(body)
+    print(f"{packed.name}: {len(reports)} launches, {len(body)} bytes")
+
+
+if __name__ == "__main__":
+    main()
