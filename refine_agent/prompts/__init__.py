@@ -35,7 +35,6 @@ __all__ = [
     "prompt_of",
     "render",
     "render_template",
-    "template_digests",
     "tokens_in",
 ]
 
@@ -81,14 +80,6 @@ def as_markdown(prompt: Prompt) -> str:
     """Return a prompt as one text for people and files."""
     parts = (f"<!-- {message.role} -->\n\n{message.content}" for message in prompt.messages)
     return f"<!-- prompt {prompt.digest} -->\n\n" + "\n\n".join(parts) + "\n"
-
-
-def template_digests() -> dict[str, str]:
-    """Return the digest of every template by its name: prompts are source code."""
-    return {
-        path.name.removesuffix(SUFFIX): digest_of(path.read_text(encoding="utf-8"))
-        for path in sorted(TEMPLATES.glob(f"*{SUFFIX}"))
-    }
 
 
 def render_template(name: str, scene: Scene) -> str:
@@ -164,5 +155,3 @@ def _timing(timing: Timing) -> str:
 
 def _ratio(ratio: Ratio) -> str:
     return f"{ratio.value:.2f}x (95 % interval {ratio.low:.2f} to {ratio.high:.2f})"
-
-

@@ -145,7 +145,9 @@ def _others(
     attempts: tuple[Attempt, ...], latest: tuple[Attempt, ...], parent: Attempt | None
 ) -> Iterator[Attempt]:
     """Yield kernels besides the parent: what was just tried, then the fastest of another kind."""
-    shown = {parent.candidate.digest} if parent is not None and parent.candidate is not None else set()
+    shown = (
+        {parent.candidate.digest} if parent is not None and parent.candidate is not None else set()
+    )
     passed = sorted(
         (a for a in attempts if a.passed is not None), key=lambda a: a.speedup, reverse=True
     )

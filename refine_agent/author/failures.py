@@ -1,0 +1,203 @@
+"""What went wrong with a call to a model: whether to try again, how long to wait, what to say.
+
+It owns the table from litellm's exceptions to these three; making the call is `model`'s business.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+import openai
+
+from refine_agent.author.door import errors
+from refine_agent.author.faults import without_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TOO_LARGE = 413
+# What a provider may be asked again for: a timeout, a conflict, too early, too many, and its own
+# failures (RFC 9110, section 15; 529 is Anthropic's "overloaded").
+TRANSIENT_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
+
+_QUOTA = re.compile(r"quota|billing|insufficient|credit|payment|balance", re.IGNORECASE)
+_OVERFLOW = re.compile(
+    r"context[_ ]length|context window|maximum context|prompt is too long|input is too long"
+    r"|too many (?:input )?tokens",
+    re.IGNORECASE,
+)
+_REPLY_LIMIT = re.compile(
+    r"max_(?:completion_|output_)?tokens\D.*?"
+    r"(?:at most|maximum(?: allowed)?(?: value)?(?: is| of)?|<=?|up to|between 1 and|\[1,)"
+    r"\s*(?P<limit>\d[\d,]*)",
+    re.IGNORECASE | re.DOTALL,
+)
+_NO_CONNECTION = re.compile(
+    r"connect(?:ion)? error|connection refused|name or service", re.IGNORECASE
+)
+# A provider's own library is not installed: litellm calls that a connection error.
+_NOT_INSTALLED = re.compile(r"No module named|Missing \w+ to call|pip install")
+# litellm puts its own class names before what the provider said.
+_PREFIX = re.compile(r"^(?:(?:litellm\.)?\w+(?:Error|Exception):?\s*(?:-\s*)?)+", re.IGNORECASE)
+_EPILOGUE = re.compile(
+    r"\s*(?:Original exception|Received Model Group|Available Model Group|LiteLLM Retried).*$",
+    re.DOTALL,
+)
+
+_FATAL = (
+    errors.AuthenticationError,
+    errors.PermissionDeniedError,
+    errors.NotFoundError,
+    errors.BadRequestError,  # and its kin: context window, content policy, unsupported parameters
+    errors.UnprocessableEntityError,
+)
+
+
+class BrokenStreamError(Exception):
+    """An answer stopped coming before it was whole; the message says how."""
+
+
+class NoStreamError(BrokenStreamError):
+    """What came was no stream of an answer at all."""
+
+
+def inner(error: Exception) -> Exception:
+    """Return the error behind litellm's wrapping of what happens in mid-stream."""
+    original = getattr(error, "original_exception", None)
+    return original if isinstance(original, Exception) else error
+
+
+def is_overflow(error: Exception) -> bool:
+    """Say whether the prompt was too long for the model."""
+    error = inner(error)
+    if isinstance(error, errors.ContextWindowExceededError):
+        return True
+    if getattr(error, "status_code", None) == TOO_LARGE:
+        return True
+    return isinstance(error, openai.APIError) and bool(_OVERFLOW.search(str(error)))
+
+
+def reply_limit(error: Exception) -> int | None:
+    """Return how many tokens of reply the model allows at most, where it says so on refusing."""
+    if not isinstance(error, errors.BadRequestError) or is_overflow(error):
+        return None
+    found = _REPLY_LIMIT.search(str(error))
+    return int(found["limit"].replace(",", "")) if found else None
+
+
+def is_quota(error: Exception) -> bool:
+    """Say whether the account is empty, which reads like a rate limit and passes with no wait."""
+    error = inner(error)
+    return isinstance(error, openai.RateLimitError) and bool(_QUOTA.search(str(error)))
+
+
+def is_transient(error: BaseException) -> bool:
+    """Say whether the same call may succeed later."""
+    if isinstance(error, BrokenStreamError):
+        return True
+    if not isinstance(error, openai.OpenAIError):
+        return False
+    error = inner(error)
+    if isinstance(error, _FATAL) or is_quota(error) or is_overflow(error):
+        return False
+    if _NOT_INSTALLED.search(str(error)):
+        return False
+    return getattr(error, "status_code", None) in {None, *TRANSIENT_STATUS}
+
+
+def asked_to_wait(error: BaseException) -> float | None:
+    """Return the seconds a provider asks to wait (RFC 9110, section 10.2.3), or ``None``."""
+    headers: Mapping[str, str] = getattr(error, "litellm_response_headers", None) or {}
+    if not headers:
+        headers = getattr(getattr(error, "response", None), "headers", None) or {}
+    milliseconds = _number(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    stated = headers.get("retry-after")
+    if stated is None:
+        return None
+    seconds = _number(stated)
+    return seconds if seconds is not None else _until(stated, headers.get("date"))
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return max(0.0, float(text)) if text is not None else None
+    except ValueError:
+        return None
+
+
+def _until(moment: str, now: str | None) -> float | None:
+    """Return the seconds to an HTTP date, by the server's own clock where it shows it."""
+    try:
+        present = parsedate_to_datetime(now).timestamp() if now is not None else time.time()
+        return max(0.0, parsedate_to_datetime(moment).timestamp() - present)
+    except ValueError:
+        return None
+
+
+def said(error: BaseException) -> str:
+    """Return what the provider said, on one line, without litellm's preamble and without keys."""
+    error = inner(error) if isinstance(error, Exception) else error
+    text = _EPILOGUE.sub("", str(getattr(error, "message", None) or error))
+    return without_keys(_PREFIX.sub("", text).strip() or type(error).__name__).rstrip(".")
+
+
+def kind_of(error: BaseException) -> str:
+    """Return the failure in a few words."""
+    if isinstance(error, BrokenStreamError):
+        return str(error)
+    if isinstance(error, openai.RateLimitError):
+        return "rate limit"
+    if isinstance(error, openai.APITimeoutError):
+        return "no answer in time"
+    if getattr(error, "generated_content", None):
+        return "the stream broke off"
+    return "no connection" if _never_reached(error) else "server error"
+
+
+def _never_reached(error: BaseException) -> bool:
+    return isinstance(error, openai.APIConnectionError) or bool(_NO_CONNECTION.search(str(error)))
+
+
+def next_step(error: Exception, *, api_base: str | None) -> str:
+    """Return what a person may do after a failure that waiting did not cure."""
+    error = inner(error)
+    if api_base is not None and (_never_reached(error) or isinstance(error, NoStreamError)):
+        return (
+            "check that a server answers there, and that --api-base ends as it should (often /v1)"
+        )
+    return "go on later with `resume`, or name another with --fallback-model"
+
+
+def sentence(error: Exception, *, model: str, variable: str, api_base: str | None) -> str:
+    """Return the cause of a failure that no waiting cures, and the next step."""
+    error = inner(error)
+    what = said(error)
+    if is_quota(error):
+        return (
+            f"the account behind {variable} is out of quota ({what}); "
+            "top it up, or choose another model with --model"
+        )
+    if is_overflow(error):
+        return (
+            f"the prompt is too long for {model} even at its shortest ({what}); "
+            "choose a model with a larger context window"
+        )
+    if isinstance(error, errors.AuthenticationError):
+        return (
+            f"{model} refused the key ({what}); put a valid one into {variable}, "
+            "or choose another model with --model"
+        )
+    if getattr(error, "status_code", None) == 403:  # noqa: PLR2004 - forbidden
+        return (
+            f"the key in {variable} may not use {model} ({what}); "
+            "ask its owner for access, or choose another model with --model"
+        )
+    if isinstance(error, errors.NotFoundError):
+        where = f" at {api_base}" if api_base else ""
+        return f"there is no {model}{where} ({what}); check the name given to --model"
+    return f"{model} refused the request ({what}); change what it names, or choose another model"
