@@ -1,0 +1,872 @@
+// Owns the other side of abi.h: torch's own headers, compiled once per torch version, behind plain
+// C functions that never let an exception out. Leaves the candidate's types to the light headers.
+#include <torch/csrc/python_headers.h>
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <ATen/core/Formatting.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/from_blob.h>
+#include <torch/csrc/DynamicTypes.h>
+#include <torch/csrc/Exceptions.h>
+#include <torch/csrc/autograd/python_variable.h>
+#include <torch/csrc/autograd/variable.h>
+#include <torch/csrc/utils/pybind.h>
+
+#ifdef RA_WITH_CUDA
+#include <ATen/cuda/CUDAContext.h>
+#include <ATen/cuda/CUDAGeneratorImpl.h>
+#include <ATen/cuda/Exceptions.h>
+#include <c10/cuda/CUDACachingAllocator.h>
+#include <c10/cuda/CUDAException.h>
+#include <c10/cuda/CUDAFunctions.h>
+#include <c10/cuda/CUDAStream.h>
+#endif
+
+#include <cstring>
+#include <exception>
+#include <string>
+#include <vector>
+
+#include "abi.h"
+
+#define RA_API extern "C" __attribute__((visibility("default")))
+
+namespace {
+
+using Impl = c10::TensorImpl;
+using Pointer = c10::intrusive_ptr<Impl, c10::UndefinedTensorImpl>;
+
+// ---------------------------------------------------------------------------------------- errors
+
+struct LastError {
+  ra_error_kind kind = RA_ERROR;
+  int32_t type = RA_ERROR; // what a kept exception looks like to a catch clause
+  std::string message;
+  std::exception_ptr kept;
+};
+thread_local LastError last_error;
+
+ra_error_kind kind_of(const c10::Error& e) {
+  if (dynamic_cast<const c10::IndexError*>(&e)) return RA_INDEX_ERROR;
+  if (dynamic_cast<const c10::ValueError*>(&e)) return RA_VALUE_ERROR;
+  if (dynamic_cast<const c10::TypeError*>(&e)) return RA_TYPE_ERROR;
+  if (dynamic_cast<const c10::NotImplementedError*>(&e)) return RA_NOT_IMPLEMENTED_ERROR;
+  if (dynamic_cast<const c10::LinAlgError*>(&e)) return RA_LINALG_ERROR;
+  if (dynamic_cast<const c10::OutOfMemoryError*>(&e)) return RA_OUT_OF_MEMORY_ERROR;
+  return RA_ERROR;
+}
+
+void keep(ra_error_kind type, std::string message) {
+  last_error = {RA_KEPT, type, std::move(message), std::current_exception()};
+}
+
+template <class Body>
+int guarded(Body&& body) noexcept {
+  try {
+    body();
+    return 0;
+  } catch (const c10::Error& e) {
+    keep(kind_of(e), e.what_without_backtrace());
+  } catch (const std::exception& e) {
+    keep(RA_STD_EXCEPTION, e.what());
+  } catch (...) {
+    keep(RA_UNKNOWN_EXCEPTION, "unknown exception");
+  }
+  return 1;
+}
+
+std::exception_ptr as_exception(ra_error_kind kind, const std::string& message) {
+  const c10::SourceLocation here{"", "", 0};
+  switch (kind) {
+    case RA_INDEX_ERROR: return std::make_exception_ptr(c10::IndexError(here, message));
+    case RA_VALUE_ERROR: return std::make_exception_ptr(c10::ValueError(here, message));
+    case RA_TYPE_ERROR: return std::make_exception_ptr(c10::TypeError(here, message));
+    case RA_NOT_IMPLEMENTED_ERROR: return std::make_exception_ptr(c10::NotImplementedError(here, message));
+    case RA_LINALG_ERROR: return std::make_exception_ptr(c10::LinAlgError(here, message));
+    case RA_OUT_OF_MEMORY_ERROR: return std::make_exception_ptr(c10::OutOfMemoryError(here, message));
+    case RA_STD_EXCEPTION: return std::make_exception_ptr(std::runtime_error(message));
+    default: return std::make_exception_ptr(c10::Error(here, message));
+  }
+}
+
+// --------------------------------------------------------------------------------------- tensors
+
+at::Tensor borrow(void* p) {
+  if (p == nullptr) return at::Tensor();
+  return at::Tensor(Pointer::reclaim_copy(static_cast<Impl*>(p)));
+}
+
+const Impl* impl(void* p) {
+  return p == nullptr ? c10::UndefinedTensorImpl::singleton() : static_cast<const Impl*>(p);
+}
+
+void* give(at::Tensor t) {
+  return t.defined() ? t.unsafeReleaseTensorImpl() : nullptr;
+}
+
+char* copy_text(const std::string& text) {
+  auto* out = static_cast<char*>(std::malloc(text.size() + 1));
+  std::memcpy(out, text.c_str(), text.size() + 1);
+  return out;
+}
+
+template <class T>
+const T* copy_items(const std::vector<T>& items) {
+  auto* out = static_cast<T*>(std::malloc(items.size() * sizeof(T) + 1));
+  std::copy(items.begin(), items.end(), out);
+  return out;
+}
+
+c10::Device device_of(const ra_value& v) {
+  return {static_cast<c10::DeviceType>(v.i), static_cast<c10::DeviceIndex>(v.n)};
+}
+
+// ------------------------------------------------------------------------------------- operators
+
+c10::IValue list_argument(const ra_value& v, const c10::TypePtr& element) {
+  switch (v.tag) {
+    case RA_INTS: {
+      const auto* items = static_cast<const int64_t*>(v.p);
+      return c10::IValue(c10::List<int64_t>(c10::ArrayRef<int64_t>(items, v.n)));
+    }
+    case RA_DOUBLES: {
+      const auto* items = static_cast<const double*>(v.p);
+      return c10::IValue(c10::List<double>(c10::ArrayRef<double>(items, v.n)));
+    }
+    case RA_BOOLS: {
+      c10::List<bool> list;
+      for (int64_t i = 0; i < v.n; ++i) list.push_back(static_cast<const bool*>(v.p)[i]);
+      return c10::IValue(std::move(list));
+    }
+    case RA_SCALARS: {
+      c10::impl::GenericList list(c10::NumberType::get());
+      const auto* items = static_cast<const ra_value*>(v.p);
+      for (int64_t i = 0; i < v.n; ++i) {
+        if (items[i].tag == RA_DOUBLE) list.push_back(c10::IValue(items[i].d));
+        else if (items[i].tag == RA_BOOL) list.push_back(c10::IValue(items[i].i != 0));
+        else list.push_back(c10::IValue(items[i].i));
+      }
+      return c10::IValue(std::move(list));
+    }
+    case RA_TENSORS: {
+      auto* const* items = static_cast<void* const*>(v.p);
+      if (element->kind() == c10::TypeKind::OptionalType) {
+        c10::List<std::optional<at::Tensor>> list;
+        for (int64_t i = 0; i < v.n; ++i) {
+          auto t = borrow(items[i]);
+          list.push_back(t.defined() ? std::optional<at::Tensor>(t) : std::nullopt);
+        }
+        return c10::IValue(std::move(list));
+      }
+      c10::List<at::Tensor> list;
+      for (int64_t i = 0; i < v.n; ++i) list.push_back(borrow(items[i]));
+      return c10::IValue(std::move(list));
+    }
+    default: TORCH_CHECK(false, "an operator got a value where it takes a list");
+  }
+}
+
+c10::IValue argument(const ra_value& v, c10::TypePtr type) {
+  bool optional = false;
+  if (type->kind() == c10::TypeKind::OptionalType) {
+    optional = true;
+    type = type->expectRef<c10::OptionalType>().getElementType();
+  }
+  if (v.tag == RA_NONE && (optional || type->kind() != c10::TypeKind::TensorType)) return {};
+  switch (type->kind()) {
+    case c10::TypeKind::TensorType: {
+      auto t = v.tag == RA_NONE ? at::Tensor() : borrow(const_cast<void*>(v.p));
+      return optional && !t.defined() ? c10::IValue() : c10::IValue(std::move(t));
+    }
+    case c10::TypeKind::ListType:
+      return list_argument(v, type->expectRef<c10::ListType>().getElementType());
+    case c10::TypeKind::StringType:
+      return std::string(static_cast<const char*>(v.p), v.n);
+    case c10::TypeKind::DeviceObjType:
+      return device_of(v);
+    case c10::TypeKind::FloatType:
+    case c10::TypeKind::SymFloatType:
+      return v.tag == RA_DOUBLE ? v.d : static_cast<double>(v.i);
+    case c10::TypeKind::BoolType:
+    case c10::TypeKind::SymBoolType:
+      return v.i != 0;
+    case c10::TypeKind::NumberType:
+      if (v.tag == RA_DOUBLE) return v.d;
+      if (v.tag == RA_BOOL) return v.i != 0;
+      if (v.tag == RA_COMPLEX) return c10::complex<double>(v.d, v.e);
+      return v.i;
+    default:
+      return v.i;
+  }
+}
+
+ra_value result(const c10::IValue& v) {
+  ra_value out{};
+  if (v.isNone()) {
+    out.tag = RA_NONE;
+  } else if (v.isTensor()) {
+    out.tag = RA_TENSOR;
+    out.p = give(v.toTensor());
+  } else if (v.isBool()) {
+    out.tag = RA_BOOL;
+    out.i = v.toBool();
+  } else if (v.isInt()) {
+    out.tag = RA_INT;
+    out.i = v.toInt();
+  } else if (v.isDouble()) {
+    out.tag = RA_DOUBLE;
+    out.d = v.toDouble();
+  } else if (v.isComplexDouble()) {
+    out.tag = RA_COMPLEX;
+    out.d = v.toComplexDouble().real();
+    out.e = v.toComplexDouble().imag();
+  } else if (v.isScalar()) {
+    return result(c10::IValue(v.toScalar().to<double>()));
+  } else if (v.isTensorList()) {
+    std::vector<void*> items;
+    for (const at::Tensor& t : v.toTensorVector()) items.push_back(give(t));
+    out.tag = RA_TENSORS;
+    out.n = static_cast<int64_t>(items.size());
+    out.p = copy_items(items);
+  } else if (v.isIntList()) {
+    auto items = v.toIntVector();
+    out.tag = RA_INTS;
+    out.n = static_cast<int64_t>(items.size());
+    out.p = copy_items(items);
+  } else if (v.isString()) {
+    out.tag = RA_STRING;
+    out.n = static_cast<int64_t>(v.toStringRef().size());
+    out.p = copy_text(v.toStringRef());
+  } else {
+    TORCH_CHECK(false, "an operator returned a ", v.tagKind(), ", which the light headers do not know");
+  }
+  return out;
+}
+
+// ---------------------------------------------------------------------------------------- python
+
+PyObject* object(void* p) {
+  return static_cast<PyObject*>(p);
+}
+
+// pybind11 3 writes "@what an argument may be@what a result is@".
+std::string spelled(const char* text, bool is_result) {
+  std::string in(text), out;
+  for (size_t at = 0; at < in.size();) {
+    if (in[at] != '@') {
+      out += in[at++];
+      continue;
+    }
+    const auto middle = in.find('@', at + 1);
+    const auto end = middle == std::string::npos ? middle : in.find('@', middle + 1);
+    if (end == std::string::npos) return in;
+    out += is_result ? in.substr(middle + 1, end - middle - 1) : in.substr(at + 1, middle - at - 1);
+    at = end + 1;
+  }
+  return out;
+}
+
+template <class T>
+std::string leaf(bool is_result) {
+  return spelled(py::detail::make_caster<T>::name.text, is_result);
+}
+
+std::string described(const char*& code, bool is_result) {
+  constexpr bool modern = PYBIND11_VERSION_MAJOR >= 3;
+  switch (*code++) {
+    case 'T': return leaf<at::Tensor>(is_result);
+    case 'b': return leaf<bool>(is_result);
+    case 'i': return leaf<int>(is_result);
+    case 'f': return leaf<double>(is_result);
+    case 's': return leaf<std::string>(is_result);
+    case 'I': return leaf<at::IntArrayRef>(is_result);
+    case 'S': return leaf<c10::Scalar>(is_result);
+    case 'd': return leaf<at::Device>(is_result);
+    case 't': return leaf<at::ScalarType>(is_result);
+    case 'l': return leaf<c10::Layout>(is_result);
+    case 'm': return leaf<at::MemoryFormat>(is_result);
+    case 'c': return "complex";
+    case '?': {
+      const auto inner = described(code, is_result);
+      return modern ? inner + " | None" : "Optional[" + inner + "]";
+    }
+    case '[': {
+      const auto inner = described(code, is_result);
+      ++code;
+      if (!modern) return "List[" + inner + "]";
+      return (is_result ? "list[" : "collections.abc.Sequence[") + inner + "]";
+    }
+    case '(': {
+      std::string items;
+      while (*code != ')') items += (items.empty() ? "" : ", ") + described(code, is_result);
+      ++code;
+      return (modern ? "tuple[" : "Tuple[") + items + "]";
+    }
+    case '{': {
+      const auto key = described(code, is_result);
+      const auto item = described(code, is_result);
+      ++code;
+      if (!modern) return "Dict[" + key + ", " + item + "]";
+      return (is_result ? "dict[" : "collections.abc.Mapping[") + key + ", " + item + "]";
+    }
+    default: return "None";
+  }
+}
+
+std::string signature_of(const ra_function& function) {
+  const char* code = function.signature;
+  std::string out = "(";
+  for (int index = 0; *code != '>'; ++index) {
+    out += (index ? ", arg" : "arg") + std::to_string(index) + ": " + described(code, false);
+  }
+  return out + ") -> " + described(++code, true);
+}
+
+std::string shown(PyObject* value) {
+  try {
+    return py::repr(value);
+  } catch (py::error_already_set&) {
+    return "<repr raised Error>";
+  }
+}
+
+void* refuse(const ra_function& function, void* const* arguments, int64_t count, void* keywords) {
+  std::string text = std::string(function.name) +
+      "(): incompatible function arguments. The following argument types are supported:\n    1. " +
+      signature_of(function) + "\n\nInvoked with: ";
+  for (int64_t i = 0; i < count; ++i) text += (i ? ", " : "") + shown(object(arguments[i]));
+  const auto named = keywords == nullptr ? 0 : PyTuple_GET_SIZE(object(keywords));
+  if (named > 0) text += count > 0 ? "; kwargs: " : "kwargs: ";
+  for (Py_ssize_t i = 0; i < named; ++i) {
+    const std::string key = py::str(py::handle(PyTuple_GET_ITEM(object(keywords), i)));
+    text += (i ? ", " : "") + key + "=" + shown(object(arguments[count + i]));
+  }
+  PyErr_SetString(PyExc_TypeError, text.c_str());
+  return nullptr;
+}
+
+template <class T>
+bool load(PyObject* object, T& out) {
+  py::detail::make_caster<T> caster;
+  if (!caster.load(object, /*convert=*/true)) return false;
+  out = py::detail::cast_op<T>(caster);
+  return true;
+}
+
+template <class T>
+bool load_integer(PyObject* object, ra_value* out) {
+  T value{};
+  if (!load(object, value)) return false;
+  *out = {RA_INT, {static_cast<int64_t>(value)}, {0}};
+  return true;
+}
+
+bool load_scalar(PyObject* object, ra_value* out) {
+  c10::Scalar s;
+  if (!load(object, s)) return false;
+  *out = result(s.isFloatingPoint() ? c10::IValue(s.toDouble())
+                : s.isBoolean()     ? c10::IValue(s.toBool())
+                : s.isComplex()     ? c10::IValue(s.toComplexDouble())
+                                    : c10::IValue(s.toLong()));
+  return true;
+}
+
+bool load_value(ra_kind kind, PyObject* o, ra_value* out) {
+  switch (kind) {
+    case RA_PY_TENSOR: {
+      at::Tensor t;
+      if (!load(o, t)) return false;
+      *out = {RA_TENSOR, {}, {0}};
+      out->p = give(std::move(t));
+      return true;
+    }
+    case RA_PY_BOOL: return load_integer<bool>(o, out);
+    case RA_PY_I8: return load_integer<signed char>(o, out);
+    case RA_PY_U8: return load_integer<unsigned char>(o, out);
+    case RA_PY_I16: return load_integer<int16_t>(o, out);
+    case RA_PY_U16: return load_integer<uint16_t>(o, out);
+    case RA_PY_I32: return load_integer<int32_t>(o, out);
+    case RA_PY_U32: return load_integer<uint32_t>(o, out);
+    case RA_PY_I64: return load_integer<int64_t>(o, out);
+    case RA_PY_U64: return load_integer<uint64_t>(o, out);
+    case RA_PY_CHAR: return load_integer<char>(o, out);
+    case RA_PY_FLOAT: {
+      float f = 0;
+      if (!load(o, f)) return false;
+      *out = {RA_DOUBLE, {}, {0}};
+      out->d = f;
+      return true;
+    }
+    case RA_PY_DOUBLE: {
+      double d = 0;
+      if (!load(o, d)) return false;
+      *out = {RA_DOUBLE, {}, {0}};
+      out->d = d;
+      return true;
+    }
+    case RA_PY_COMPLEX: {
+      c10::complex<double> z;
+      if (!load(o, z)) return false;
+      *out = {RA_COMPLEX, {}, {}};
+      out->d = z.real();
+      out->e = z.imag();
+      return true;
+    }
+    case RA_PY_STRING: {
+      std::string s;
+      if (!load(o, s)) return false;
+      *out = {RA_STRING, {}, {static_cast<int64_t>(s.size())}};
+      out->p = copy_text(s);
+      return true;
+    }
+    case RA_PY_INTS: {
+      py::detail::make_caster<at::IntArrayRef> caster;
+      if (!caster.load(o, true)) return false;
+      const auto items = py::detail::cast_op<at::IntArrayRef>(caster).vec();
+      *out = {RA_INTS, {}, {static_cast<int64_t>(items.size())}};
+      out->p = copy_items(items);
+      return true;
+    }
+    case RA_PY_SCALAR: return load_scalar(o, out);
+    case RA_PY_DEVICE: {
+      c10::Device d(c10::kCPU);
+      py::detail::make_caster<at::Device> caster;
+      if (!caster.load(o, true)) return false;
+      d = py::detail::cast_op<at::Device&>(caster);
+      *out = {RA_DEVICE, {static_cast<int64_t>(d.type())}, {d.index()}};
+      return true;
+    }
+    case RA_PY_DTYPE: return load_integer<at::ScalarType>(o, out);
+    case RA_PY_LAYOUT: return load_integer<c10::Layout>(o, out);
+    case RA_PY_MEMORY_FORMAT: return load_integer<at::MemoryFormat>(o, out);
+  }
+  return false;
+}
+
+py::object python_value(ra_kind kind, const ra_value& v) {
+  switch (kind) {
+    case RA_PY_TENSOR: {
+      auto* p = static_cast<Impl*>(const_cast<void*>(v.p));
+      return py::reinterpret_steal<py::object>(
+          THPVariable_Wrap(p == nullptr ? at::Tensor() : at::Tensor(Pointer::reclaim(p))));
+    }
+    case RA_PY_BOOL: return py::cast(v.i != 0);
+    case RA_PY_FLOAT:
+    case RA_PY_DOUBLE: return py::cast(v.d);
+    case RA_PY_COMPLEX: return py::cast(c10::complex<double>(v.d, v.e));
+    case RA_PY_STRING: return py::cast(std::string(static_cast<const char*>(v.p), v.n));
+    case RA_PY_CHAR: return py::cast(static_cast<char>(v.i));
+    case RA_PY_U64: return py::cast(static_cast<uint64_t>(v.i));
+    case RA_PY_INTS: {
+      const at::IntArrayRef items(static_cast<const int64_t*>(v.p), v.n);
+      return py::cast(items);
+    }
+    case RA_PY_SCALAR:
+      if (v.tag == RA_DOUBLE) return py::cast(c10::Scalar(v.d));
+      if (v.tag == RA_BOOL) return py::cast(c10::Scalar(v.i != 0));
+      if (v.tag == RA_COMPLEX) return py::cast(c10::Scalar(c10::complex<double>(v.d, v.e)));
+      return py::cast(c10::Scalar(v.i));
+    case RA_PY_DEVICE: return py::cast(device_of(v));
+    case RA_PY_DTYPE: return py::cast(static_cast<at::ScalarType>(v.i));
+    case RA_PY_LAYOUT: return py::cast(static_cast<c10::Layout>(v.i));
+    case RA_PY_MEMORY_FORMAT: return py::cast(static_cast<at::MemoryFormat>(v.i));
+    default: return py::cast(v.i);
+  }
+}
+
+// The same wording and the same Python types as torch::wrap_pybind_function.
+void* translate(torch::PyWarningHandler& warnings) {
+  warnings.set_in_exception();
+  const auto error = last_error.kind == RA_KEPT ? last_error.kept
+                                                : as_exception(last_error.kind, last_error.message);
+  if (last_error.kind == RA_UNKNOWN_EXCEPTION) {
+    PyErr_SetString(PyExc_RuntimeError, "Caught an unknown exception!");
+  } else {
+    torch::translate_exception_to_python(error);
+  }
+  last_error = {};
+  return nullptr;
+}
+
+} // namespace
+
+// ---------------------------------------------------------------------------------- the interface
+
+RA_API void ra_last_error(ra_error_kind* kind, const char** message, int32_t* type) {
+  *kind = last_error.kind;
+  *message = last_error.message.c_str();
+  *type = last_error.type;
+}
+RA_API void ra_raise(ra_error_kind kind, const char* message) {
+  if (kind == RA_KEPT && last_error.kept) return;
+  last_error = {kind == RA_KEPT ? RA_ERROR : kind, kind, message, nullptr};
+}
+RA_API void ra_warn(int deprecation, const char* function, const char* file, uint32_t line, const char* message) {
+  const c10::SourceLocation where{function, file, line};
+  if (deprecation) c10::warn(c10::Warning(c10::DeprecationWarning(), where, std::string(message), false));
+  else c10::warn(c10::Warning(c10::UserWarning(), where, std::string(message), false));
+}
+
+RA_API void* ra_module(const char* name, ra_function* functions, int64_t count) {
+  auto* definition = new PyModuleDef{PyModuleDef_HEAD_INIT, copy_text(name), nullptr, -1, nullptr,
+                                     nullptr, nullptr, nullptr, nullptr};
+  auto* module = PyModule_Create(definition);
+  if (module == nullptr) return nullptr;
+  auto title = py::reinterpret_steal<py::object>(PyModule_GetNameObject(module));
+  for (int64_t i = 0; i < count; ++i) {
+    auto& function = functions[i];
+    const auto doc = std::string(function.name) + signature_of(function) + "\n\n" + function.doc + "\n";
+    auto* method = new PyMethodDef{function.name, reinterpret_cast<PyCFunction>(function.entry),
+                                   METH_FASTCALL | METH_KEYWORDS, copy_text(doc)};
+    auto* bound = PyCFunction_NewEx(method, nullptr, title.ptr());
+    if (bound == nullptr || PyModule_AddObject(module, function.name, bound) < 0) return nullptr;
+  }
+  return module;
+}
+
+RA_API void* ra_enter(const ra_function* function, void* const* arguments, int64_t count, void* keywords) {
+  const auto named = keywords == nullptr ? 0 : PyTuple_GET_SIZE(object(keywords));
+  if (count != function->arity || named != 0) return refuse(*function, arguments, count, keywords);
+  void* out = nullptr;
+  int status = 0;
+  try {
+    torch::PyWarningHandler warnings;
+    status = function->call(arguments, &out);
+    if (status == 2) return translate(warnings);
+  } catch (py::error_already_set& e) { // a warning that was turned into an error
+    e.restore();
+    return nullptr;
+  } catch (python_error& e) {
+    e.restore();
+    return nullptr;
+  }
+  if (status == 1) {
+    PyErr_Clear();
+    return refuse(*function, arguments, count, keywords);
+  }
+  return out;
+}
+
+RA_API int ra_from_python(ra_kind kind, void* o, ra_value* out) {
+  try {
+    return load_value(kind, object(o), out) ? 0 : 1;
+  } catch (py::error_already_set&) {
+    return 1;
+  } catch (const std::exception&) {
+    PyErr_Clear();
+    return 1;
+  }
+}
+RA_API void* ra_to_python(ra_kind kind, const ra_value* value) {
+  try {
+    return python_value(kind, *value).release().ptr();
+  } catch (py::error_already_set& e) {
+    e.restore();
+  } catch (python_error& e) {
+    e.restore();
+  } catch (const std::exception& e) {
+    PyErr_SetString(PyExc_RuntimeError, e.what());
+  }
+  return nullptr;
+}
+RA_API void* ra_sequence(void* o) {
+#if PYBIND11_VERSION_MAJOR >= 3
+  if (!py::detail::object_is_convertible_to_std_vector(object(o))) return nullptr;
+#else
+  if (!PySequence_Check(object(o)) || PyUnicode_Check(object(o)) || PyBytes_Check(object(o))) return nullptr;
+#endif
+  auto* sequence = PySequence_Fast(object(o), "");
+  if (sequence == nullptr) PyErr_Clear();
+  return sequence;
+}
+RA_API int64_t ra_sequence_size(void* sequence) { return PySequence_Fast_GET_SIZE(object(sequence)); }
+RA_API void* ra_sequence_item(void* sequence, int64_t index) { return PySequence_Fast_GET_ITEM(object(sequence), index); }
+RA_API void ra_release(void* o) { Py_XDECREF(object(o)); }
+RA_API void* ra_retain_none() { Py_INCREF(Py_None); return Py_None; }
+RA_API int ra_is_none(void* o) { return object(o) == Py_None; }
+RA_API void* ra_list(int64_t size) { return PyList_New(size); }
+RA_API void* ra_tuple(int64_t size) { return PyTuple_New(size); }
+RA_API void ra_list_set(void* list, int64_t index, void* item) { PyList_SET_ITEM(object(list), index, object(item)); }
+RA_API void ra_tuple_set(void* tuple, int64_t index, void* item) { PyTuple_SET_ITEM(object(tuple), index, object(item)); }
+RA_API void* ra_dict() { return PyDict_New(); }
+RA_API int ra_dict_set(void* dict, void* key, void* item) {
+  const int status = PyDict_SetItem(object(dict), object(key), object(item));
+  Py_DECREF(object(key));
+  Py_DECREF(object(item));
+  return status;
+}
+RA_API void* ra_dict_items(void* o) {
+  if (!PyDict_Check(object(o))) return nullptr;
+  return PyDict_Items(object(o));
+}
+RA_API void ra_free(const void* memory) { std::free(const_cast<void*>(memory)); }
+
+RA_API void ra_incref(void* t) { c10::raw::intrusive_ptr::incref(static_cast<Impl*>(t)); }
+RA_API void ra_decref(void* t) { c10::raw::intrusive_ptr::decref(static_cast<Impl*>(t)); }
+RA_API int64_t ra_use_count(void* t) { return t == nullptr ? 0 : static_cast<int64_t>(c10::raw::intrusive_ptr::use_count(static_cast<Impl*>(t))); }
+RA_API int64_t ra_weak_use_count(void* t) { return t == nullptr ? 0 : static_cast<int64_t>(c10::raw::weak_intrusive_ptr::use_count(static_cast<Impl*>(t))); }
+
+RA_API int ra_sizes(void* t, const int64_t** data, int64_t* count) {
+  return guarded([&] { auto s = impl(t)->sizes(); *data = s.data(); *count = static_cast<int64_t>(s.size()); });
+}
+RA_API int ra_strides(void* t, const int64_t** data, int64_t* count) {
+  return guarded([&] { auto s = impl(t)->strides(); *data = s.data(); *count = static_cast<int64_t>(s.size()); });
+}
+RA_API int ra_dim(void* t, int64_t* out) { return guarded([&] { *out = impl(t)->dim(); }); }
+RA_API int ra_numel(void* t, int64_t* out) { return guarded([&] { *out = impl(t)->numel(); }); }
+RA_API int ra_size(void* t, int64_t dim, int64_t* out) { return guarded([&] { *out = borrow(t).size(dim); }); }
+RA_API int ra_stride(void* t, int64_t dim, int64_t* out) { return guarded([&] { *out = borrow(t).stride(dim); }); }
+RA_API int ra_storage_offset(void* t, int64_t* out) { return guarded([&] { *out = impl(t)->storage_offset(); }); }
+RA_API int ra_itemsize(void* t, int64_t* out) { return guarded([&] { *out = static_cast<int64_t>(impl(t)->itemsize()); }); }
+RA_API int ra_dtype(void* t, int32_t* out) { return guarded([&] { *out = static_cast<int32_t>(borrow(t).scalar_type()); }); }
+RA_API int ra_layout(void* t, int32_t* out) { return guarded([&] { *out = static_cast<int32_t>(impl(t)->layout()); }); }
+RA_API int ra_device(void* t, int32_t* type, int32_t* index) {
+  return guarded([&] { auto d = impl(t)->device(); *type = static_cast<int32_t>(d.type()); *index = d.index(); });
+}
+RA_API int ra_is_contiguous(void* t, int32_t format, int* out) {
+  return guarded([&] { *out = impl(t)->is_contiguous(static_cast<at::MemoryFormat>(format)); });
+}
+RA_API int ra_is(void* p, const char* question, int* out) {
+  return guarded([&] {
+    const auto t = borrow(p);
+    const std::string_view q(question);
+    if (q == "requires_grad") *out = t.requires_grad();
+    else if (q == "is_leaf") *out = t.is_leaf();
+    else if (q == "retains_grad") *out = t.retains_grad();
+    else if (q == "is_view") *out = t.is_view();
+    else if (q == "is_sparse") *out = t.is_sparse();
+    else if (q == "is_sparse_csr") *out = t.is_sparse_csr();
+    else if (q == "is_quantized") *out = t.is_quantized();
+    else if (q == "is_nested") *out = t.is_nested();
+    else if (q == "is_inference") *out = t.is_inference();
+    else if (q == "is_mkldnn") *out = t.is_mkldnn();
+    else if (q == "is_conj") *out = t.is_conj();
+    else if (q == "is_neg") *out = t.is_neg();
+    else if (q == "has_storage") *out = t.has_storage();
+    else if (q == "is_non_overlapping_and_dense") *out = t.is_non_overlapping_and_dense();
+    else TORCH_CHECK(false, "the light headers do not know ", question);
+  });
+}
+RA_API int ra_set_requires_grad(void* t, int value) { return guarded([&] { borrow(t).set_requires_grad(value != 0); }); }
+RA_API int ra_suggest_memory_format(void* t, int exact, int32_t* out) {
+  return guarded([&] { *out = static_cast<int32_t>(borrow(t).suggest_memory_format(exact != 0)); });
+}
+RA_API int ra_data(void* t, int mutable_, void** out) {
+  return guarded([&] {
+    const auto tensor = borrow(t);
+    *out = mutable_ ? tensor.mutable_data_ptr() : const_cast<void*>(tensor.const_data_ptr());
+  });
+}
+// torch's own typed access, for its checks and their wording.
+RA_API int ra_typed_data(void* p, int32_t dtype, int mutable_, void** out) {
+  return guarded([&] {
+    const auto t = borrow(p);
+    switch (static_cast<at::ScalarType>(dtype)) {
+#define RA_CASE(T, NAME)                                                                      \
+  case at::ScalarType::NAME:                                                                  \
+    *out = mutable_ ? static_cast<void*>(t.mutable_data_ptr<T>())                             \
+                    : const_cast<void*>(static_cast<const void*>(t.const_data_ptr<T>()));     \
+    return;
+      RA_CASE(uint8_t, Byte)
+      RA_CASE(int8_t, Char)
+      RA_CASE(int16_t, Short)
+      RA_CASE(int, Int)
+      RA_CASE(int64_t, Long)
+      RA_CASE(c10::Half, Half)
+      RA_CASE(float, Float)
+      RA_CASE(double, Double)
+      RA_CASE(c10::complex<float>, ComplexFloat)
+      RA_CASE(c10::complex<double>, ComplexDouble)
+      RA_CASE(bool, Bool)
+      RA_CASE(c10::BFloat16, BFloat16)
+      RA_CASE(c10::Float8_e5m2, Float8_e5m2)
+      RA_CASE(c10::Float8_e4m3fn, Float8_e4m3fn)
+      RA_CASE(uint16_t, UInt16)
+      RA_CASE(uint32_t, UInt32)
+      RA_CASE(uint64_t, UInt64)
+#undef RA_CASE
+      default: TORCH_CHECK(false, "data_ptr of an unknown type");
+    }
+  });
+}
+RA_API int ra_contiguous(void* t, int32_t format, void** out) {
+  return guarded([&] { *out = give(borrow(t).contiguous(static_cast<at::MemoryFormat>(format))); });
+}
+RA_API int ra_from_blob(void* data, const int64_t* sizes, const int64_t* strides, int64_t dim, const ra_value* options, void** out) {
+  return guarded([&] {
+    at::TensorOptions o;
+    if (options[0].tag != RA_NONE) o = o.dtype(static_cast<at::ScalarType>(options[0].i));
+    if (options[1].tag != RA_NONE) o = o.device(device_of(options[1]));
+    const at::IntArrayRef shape(sizes, dim);
+    *out = give(strides == nullptr ? at::from_blob(data, shape, o)
+                                   : at::from_blob(data, shape, at::IntArrayRef(strides, dim), o));
+  });
+}
+RA_API int ra_storage(void* t, void** data, int64_t* bytes) {
+  return guarded([&] {
+    const auto& storage = borrow(t).storage();
+    *data = const_cast<void*>(storage.data());
+    *bytes = static_cast<int64_t>(storage.nbytes());
+  });
+}
+RA_API int ra_grad(void* t, void** out) { return guarded([&] { *out = give(borrow(t).grad()); }); }
+RA_API int ra_detach_data(void* t, const char* how, void** out) {
+  return guarded([&] {
+    const std::string_view q(how);
+    const auto tensor = borrow(t);
+    *out = give(q == "tensor_data" ? tensor.tensor_data() : q == "data" ? tensor.data() : tensor.variable_data());
+  });
+}
+RA_API int ra_show(void* t, char** text, int64_t* length) {
+  return guarded([&] {
+    std::ostringstream stream;
+    stream << borrow(t);
+    *text = copy_text(stream.str());
+    *length = static_cast<int64_t>(stream.str().size());
+  });
+}
+RA_API int ra_kind_name(void* t, char** text, int64_t* length) {
+  return guarded([&] {
+    const auto name = borrow(t).toString();
+    *text = copy_text(name);
+    *length = static_cast<int64_t>(name.size());
+  });
+}
+RA_API int ra_type_name(int32_t dtype, char** text, int64_t* length) {
+  return guarded([&] {
+    const std::string name(c10::scalarTypeToTypeMeta(static_cast<at::ScalarType>(dtype)).name());
+    *text = copy_text(name);
+    *length = static_cast<int64_t>(name.size());
+  });
+}
+RA_API int ra_promote(int32_t a, int32_t b, int32_t* out) {
+  return guarded([&] {
+    *out = static_cast<int32_t>(c10::promoteTypes(static_cast<at::ScalarType>(a), static_cast<at::ScalarType>(b)));
+  });
+}
+
+RA_API int ra_find(const char* name, const char* overload, void** op) {
+  return guarded([&] {
+    *op = new c10::OperatorHandle(c10::Dispatcher::singleton().findSchemaOrThrow(name, overload));
+  });
+}
+RA_API int ra_call(void* op, const ra_value* arguments, int64_t count, ra_value* out, int64_t room) {
+  return guarded([&] {
+    const auto& handle = *static_cast<c10::OperatorHandle*>(op);
+    const auto& wanted = handle.schema().arguments();
+    TORCH_INTERNAL_ASSERT(count == static_cast<int64_t>(wanted.size()));
+    torch::jit::Stack stack;
+    stack.reserve(count);
+    for (int64_t i = 0; i < count; ++i) stack.push_back(argument(arguments[i], wanted[i].type()));
+    handle.callBoxed(stack);
+    for (int64_t i = 0; i < room && i < static_cast<int64_t>(stack.size()); ++i) out[i] = result(stack[i]);
+  });
+}
+
+RA_API int ra_parse_device(const char* text, int32_t* type, int32_t* index) {
+  return guarded([&] {
+    const c10::Device d{std::string(text)};
+    *type = static_cast<int32_t>(d.type());
+    *index = d.index();
+  });
+}
+RA_API int64_t ra_num_threads() { return at::get_num_threads(); }
+RA_API void ra_set_num_threads(int64_t n) { at::set_num_threads(static_cast<int>(n)); }
+RA_API void ra_init_num_threads() { at::internal::lazy_init_num_threads(); }
+RA_API int ra_in_parallel_region() { return at::in_parallel_region(); }
+RA_API int64_t ra_thread_num() { return at::get_thread_num(); }
+RA_API void ra_set_thread_num(int64_t id) { at::internal::set_thread_num(static_cast<int>(id)); }
+RA_API int ra_manual_seed(uint64_t seed) { return guarded([&] { at::manual_seed(seed); }); }
+RA_API int64_t ra_grad_mode(int64_t set) {
+  const bool before = at::GradMode::is_enabled();
+  if (set >= 0) at::GradMode::set_enabled(set != 0);
+  return before;
+}
+RA_API int ra_backward(void* t, void* gradient, int retain_graph, int create_graph) {
+  return guarded([&] {
+    std::optional<bool> retain;
+    if (retain_graph >= 0) retain = retain_graph != 0;
+    borrow(t).backward(borrow(gradient), retain, create_graph != 0);
+  });
+}
+
+#ifdef RA_WITH_CUDA
+namespace {
+c10::DeviceIndex index_of(int device) { return static_cast<c10::DeviceIndex>(device); }
+c10::cuda::CUDAStream stream_of(int device, int64_t id) {
+  return c10::cuda::CUDAStream(c10::Stream(c10::Stream::UNSAFE, c10::Device(c10::kCUDA, index_of(device)), id));
+}
+} // namespace
+
+RA_API int ra_cuda_available() { return at::globalContext().hasCUDA(); }
+RA_API int64_t ra_cuda_device_count() { return c10::cuda::device_count(); }
+RA_API int ra_cuda_check(int32_t error, const char* file, const char* function, uint32_t line) {
+  return guarded([&] { c10::cuda::c10_cuda_check_implementation(error, file, function, line, true); });
+}
+RA_API int ra_cuda_stream(int device, int which, int64_t* id, void** stream) {
+  return guarded([&] {
+    const auto index = index_of(device);
+    const auto s = which == 0 ? c10::cuda::getCurrentCUDAStream(index)
+                 : which == 1 ? c10::cuda::getDefaultCUDAStream(index)
+                              : c10::cuda::getStreamFromPool(which == 3, index);
+    *id = s.id();
+    *stream = s.stream();
+  });
+}
+RA_API int ra_cuda_stream_of(int device, int64_t id, void** stream) {
+  return guarded([&] { *stream = stream_of(device, id).stream(); });
+}
+RA_API int ra_cuda_set_stream(int device, int64_t id) {
+  return guarded([&] { c10::cuda::setCurrentCUDAStream(stream_of(device, id)); });
+}
+RA_API int ra_cuda_external_stream(void* stream, int device, int64_t* id) {
+  return guarded([&] { *id = c10::cuda::getStreamFromExternal(static_cast<cudaStream_t>(stream), index_of(device)).id(); });
+}
+RA_API int ra_cuda_current_device(int32_t* out) { return guarded([&] { *out = c10::cuda::current_device(); }); }
+RA_API int ra_cuda_set_device(int32_t device) { return guarded([&] { c10::cuda::set_device(index_of(device)); }); }
+RA_API int ra_cuda_exchange_device(int32_t device, int32_t* before) {
+  return guarded([&] { *before = c10::cuda::ExchangeDevice(index_of(device)); });
+}
+RA_API int ra_cuda_properties(int64_t device, void** out) {
+  return guarded([&] {
+    *out = device < 0 ? at::cuda::getCurrentDeviceProperties() : at::cuda::getDeviceProperties(index_of(static_cast<int>(device)));
+  });
+}
+RA_API int ra_cuda_handle(int library, void** out) {
+  return guarded([&] {
+    switch (library) {
+      case 0: *out = at::cuda::getCurrentCUDABlasHandle(); return;
+      case 1: *out = at::cuda::getCurrentCUDASparseHandle(); return;
+      case 4: *out = at::cuda::getCurrentCUDABlasLtHandle(); return;
+      default: TORCH_CHECK(false, "the light headers do not know this library's handle");
+    }
+  });
+}
+RA_API int ra_cuda_allocate(size_t bytes, void** out) { return guarded([&] { *out = c10::cuda::CUDACachingAllocator::raw_alloc(bytes); }); }
+RA_API int ra_cuda_deallocate(void* memory) { return guarded([&] { c10::cuda::CUDACachingAllocator::raw_delete(memory); }); }
+RA_API int ra_cuda_synchronize(int64_t device) {
+  return guarded([&] {
+    const auto before = c10::cuda::current_device();
+    if (device >= 0) c10::cuda::set_device(index_of(static_cast<int>(device)));
+    c10::cuda::device_synchronize();
+    if (device >= 0) c10::cuda::set_device(before);
+  });
+}
+RA_API int ra_cuda_record_stream(void* t, int device, int64_t id) {
+  return guarded([&] {
+    c10::cuda::CUDACachingAllocator::recordStream(borrow(t).storage().data_ptr(), stream_of(device, id));
+  });
+}
+RA_API int ra_cuda_philox(uint64_t increment, uint64_t* seed, uint64_t* offset) {
+  return guarded([&] {
+    auto generator = at::get_generator_or_default<at::CUDAGeneratorImpl>(std::nullopt, at::cuda::detail::getDefaultCUDAGenerator());
+    std::lock_guard<std::mutex> lock(generator->mutex_);
+    const auto state = generator->philox_cuda_state(increment);
+    *seed = state.seed_.val;
+    *offset = state.offset_.val;
+  });
+}
+#endif
