@@ -194,11 +194,16 @@ class Session:
     def run(self, turns: int | None = None) -> tuple[Turn, ...]:
         """Take ``turns`` turns, or as many as the budget allows; seal and save when it is spent."""
         taken: list[Turn] = []
-        while self.why_over() is None and (turns is None or len(taken) < turns):
+        while (why := self.boundary()) is None and (turns is None or len(taken) < turns):
             taken.append(self.step())
-        if (why := self.why_over()) is not None:
+        if why is not None:
             self.finish(why)
         return tuple(taken)
+
+    def boundary(self) -> str | None:
+        """Do what the inbox asks for, then say why the run should stop here, if it should."""
+        self.take_up()
+        return self.why_over()
 
     def why_over(self) -> str | None:
         """Say why the run should stop here, or ``None`` while there is budget left."""

@@ -200,7 +200,7 @@ class Drive:
         while True:
             if brake.pulled:
                 return "stopped by Ctrl-C at the end of a turn"
-            if (why := self.session.why_over()) is not None:
+            if (why := self.session.boundary()) is not None:
                 if not self._goes_on_for_saves():
                     return why
                 self._wait_for_a_save(brake)

@@ -1,0 +1,310 @@
+"""The loop over scripted seams: what it asks, judges and profiles, and when it stops."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from msgspec.structs import replace
+
+from refine_agent import loop
+from refine_agent.loop import BenchFault, NoAnswer, Quiet, offer, refine
+from refine_agent.records import (
+    Budget,
+    Crashed,
+    Mismatch,
+    Options,
+    Passed,
+    Problem,
+    Replied,
+    Reply,
+    Started,
+    Suspicion,
+    Unreadable,
+    Usage,
+)
+from refine_agent.standins import ScriptedAuthor, ScriptedBench, kernel, passed, source
+from refine_agent.transcript import SCHEMA, Transcript, new_run_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from refine_agent.records import Prompt
+
+    Start = Callable[..., Transcript]
+
+PROBLEM = Problem(name="scale", source="class Model: ...\n")
+WORDS = "Let me think about this first."
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Start:
+    def start(*, samples: int = 1, **budget: float | None) -> Transcript:
+        limits = {"turns": None, **budget} if "turns" not in budget else budget
+        run = new_run_id()
+        return Transcript.create(
+            tmp_path / run,
+            Started(
+                at=0.0,
+                schema=SCHEMA,
+                run=run,
+                problem=PROBLEM,
+                model="script",
+                options=Options(budget=Budget(**limits), samples=samples),  # type: ignore[arg-type]
+                templates={},
+                version="0",
+            ),
+        )
+
+    return start
+
+
+def priced(cost_usd: float) -> Reply:
+    return Reply(
+        text=kernel(speedup=1.1),
+        model="priced",
+        answers="-",
+        cost_usd=cost_usd,
+        usage=Usage(output_tokens=10),
+    )
+
+
+# --- when it stops ---------------------------------------------------------------------------
+
+
+def test_it_takes_as_many_turns_as_it_may(start: Start) -> None:
+    run = start(turns=3)
+
+    list(refine(run, ScriptedAuthor([WORDS] * 9), ScriptedBench()))
+
+    assert run.model_turns == 3
+    assert loop.spent(run) == "3 of 3 turns taken"
+
+
+def test_it_stops_as_soon_as_a_sealed_kernel_meets_the_target(start: Start) -> None:
+    run = start(turns=8, target=1.5)
+    speeds = [kernel(speedup=speed) for speed in (1.2, 1.6, 9.9)]
+
+    turns = list(refine(run, ScriptedAuthor(speeds), ScriptedBench()))
+
+    assert [turn.number for turn in turns] == [1, 2]
+    assert run.best is not None
+    assert isinstance(run.best.sealed, Passed)
+
+
+def test_a_kernel_that_does_not_survive_its_sealing_does_not_stop_the_run(start: Start) -> None:
+    run = start(turns=2, target=1.5)
+    speeds = [kernel(speedup=1.6), kernel(speedup=1.7)]
+
+    turns = list(refine(run, ScriptedAuthor(speeds), ScriptedBench(seals=False)))
+
+    assert len(turns) == 2
+    assert run.best is None
+
+
+def test_money_stops_it_once_the_replies_cost_that_much(start: Start) -> None:
+    run = start(usd=0.05)
+
+    list(refine(run, ScriptedAuthor([priced(0.02)] * 9), ScriptedBench()))
+
+    assert run.model_turns == 3
+    assert loop.spent(run) == "$0.06 of $0.05 spent"
+
+
+def test_minutes_count_turns_and_not_the_pauses_between_them(start: Start) -> None:
+    run = start(minutes=1 / 600)
+
+    class Slow(ScriptedAuthor):
+        def ask(self, prompt: Prompt, *, attempt: int, watch: loop.Watch) -> Reply:
+            reply = super().ask(prompt, attempt=attempt, watch=watch)
+            return Reply(text=reply.text, model="slow", answers=prompt.digest, seconds=0.06)
+
+    list(refine(run, Slow([WORDS] * 9), ScriptedBench()))
+
+    assert run.model_turns == 2
+
+
+def test_patience_ends_with_turns_that_bring_nothing_better(start: Start) -> None:
+    run = start(patience=2)
+    speeds = [1.1, 1.3, 1.2, 1.25, 1.9]
+
+    list(refine(run, ScriptedAuthor([kernel(speedup=s) for s in speeds]), ScriptedBench()))
+
+    assert run.model_turns == 4
+    assert run.best is not None
+    assert run.best.number == 2
+
+
+def test_a_run_without_a_single_pass_ends_with_patience_too(start: Start) -> None:
+    run = start(patience=3)
+
+    list(refine(run, ScriptedAuthor([WORDS] * 9), ScriptedBench()))
+
+    assert run.model_turns == 3
+
+
+def test_any_limit_alone_is_enough(start: Start) -> None:
+    run = start(turns=2, patience=5, usd=9.0, minutes=9.0, target=9.0)
+
+    list(refine(run, ScriptedAuthor([priced(0.01)] * 9), ScriptedBench()))
+
+    assert run.model_turns == 2
+
+
+# --- what a turn does ------------------------------------------------------------------------
+
+
+def test_a_kernel_that_does_not_build_is_neither_judged_nor_profiled(start: Start) -> None:
+    bench = ScriptedBench()
+
+    list(refine(start(turns=1), ScriptedAuthor([kernel(says="does not build")]), bench))
+
+    assert (len(bench.built), bench.judged, bench.profiled) == (1, [], [])
+
+
+def test_a_wrong_kernel_is_never_profiled(start: Start) -> None:
+    bench = ScriptedBench()
+
+    list(refine(start(turns=1), ScriptedAuthor([kernel(says="mismatch: last tile")]), bench))
+
+    assert bench.profiled == []
+
+
+def test_a_reply_without_code_costs_a_turn_and_never_reaches_the_bench(start: Start) -> None:
+    bench = ScriptedBench()
+
+    (turn,) = refine(start(turns=1), ScriptedAuthor([WORDS]), bench)
+
+    assert isinstance(turn.attempts[0].verdict, Unreadable)
+    assert bench.built == []
+
+
+def test_of_three_samples_the_fastest_goes_on_and_only_it_is_profiled(start: Start) -> None:
+    bench = ScriptedBench()
+    speeds = [1.1, 1.9, 1.4]
+    run = start(turns=1, samples=3)
+
+    (turn,) = refine(run, ScriptedAuthor([kernel(speedup=s) for s in speeds]), bench)
+
+    assert sorted(attempt.speedup for attempt in turn.attempts) == sorted(speeds)
+    assert run.parent is not None
+    assert run.parent.speedup == 1.9
+    assert ["1.9" in candidate.source for candidate in bench.profiled] == [True]
+
+
+def test_replies_that_arrived_beside_a_failing_sample_are_kept(start: Start) -> None:
+    run = start(turns=1, samples=3)
+    author = ScriptedAuthor([kernel(speedup=1.1), NoAnswer("not yet"), kernel(speedup=1.2)])
+
+    with pytest.raises(NoAnswer):
+        list(refine(run, author, ScriptedBench()))
+
+    assert sum(isinstance(event, Replied) for event in run.events) == 2
+    list(refine(run, ScriptedAuthor([kernel(speedup=1.3)]), ScriptedBench()))
+    assert sorted(attempt.speedup for attempt in run.attempts) == [1.1, 1.2, 1.3]
+
+
+def test_the_next_turn_revises_the_best_kernel_not_the_last(start: Start) -> None:
+    run = start(turns=3)
+    speeds = [kernel(speedup=1.8), kernel(speedup=1.2), WORDS]
+
+    list(refine(run, ScriptedAuthor(speeds), ScriptedBench()))
+
+    revised = [a.candidate.parent for a in run.attempts if a.candidate is not None]
+    assert revised == [None, 1]
+    assert run.parent is not None
+    assert run.parent.number == 1
+
+
+def test_the_best_is_sealed_before_it_is_reported_and_only_once(start: Start) -> None:
+    bench = ScriptedBench()
+    run = start(turns=2)
+
+    list(refine(run, ScriptedAuthor([kernel(speedup=1.8), kernel(speedup=1.2)]), bench))
+
+    assert [candidate.digest for candidate in bench.sealed] == [run.attempts[0].candidate.digest]  # type: ignore[union-attr]
+
+
+def test_when_the_best_does_not_survive_its_sealing_the_next_best_is_sealed(start: Start) -> None:
+    run = start(turns=2)
+    author = ScriptedAuthor([kernel(speedup=1.8), kernel(speedup=1.2)])
+    bench = ScriptedBench(seals=False)
+
+    list(refine(run, author, bench))
+
+    assert [attempt.sealed is not None for attempt in run.attempts] == [True, True]
+    assert all(isinstance(attempt.sealed, Mismatch) for attempt in run.attempts)
+
+
+def test_a_doubtful_speedup_is_carried_with_its_doubt(start: Start) -> None:
+    doubt = Suspicion(kind="faster than the floor", evidence="12 µs below a copy")
+    run = start(turns=1)
+    doubtful = replace(passed(40.0), suspicions=(doubt,))
+
+    list(refine(run, ScriptedAuthor([kernel(speedup=1.0)]), ScriptedBench([doubtful])))
+
+    assert run.attempts[0].passed is not None
+    assert run.attempts[0].passed.suspicions == (doubt,)
+
+
+def test_the_ledger_of_a_turn_sums_to_its_wall_time(start: Start) -> None:
+    (turn,) = refine(start(turns=1), ScriptedAuthor([kernel(speedup=1.2)]), ScriptedBench())
+
+    assert turn.seconds is not None
+    assert sum(phase.seconds for phase in turn.ledger) == pytest.approx(turn.seconds)
+
+
+def test_what_a_candidate_did_is_a_finding_and_the_loop_goes_on(start: Start) -> None:
+    crash = Crashed(during="run", reason="segmentation fault")
+    run = start(turns=2)
+    author = ScriptedAuthor([kernel(speedup=1.0, note="a"), kernel(speedup=1.0, note="b")])
+
+    list(refine(run, author, ScriptedBench([crash, passed(1.4)])))
+
+    assert [attempt.speedup for attempt in run.attempts] == [0.0, 1.4]
+
+
+def test_a_fault_of_the_machine_stops_the_run_scores_nothing_and_can_be_resumed(
+    start: Start,
+) -> None:
+    run = start(turns=1)
+    author = ScriptedAuthor([kernel(speedup=1.4)])
+
+    with pytest.raises(BenchFault):
+        list(refine(run, author, ScriptedBench([BenchFault("the GPU fell off the bus")])))
+
+    assert run.attempts[0].verdict is None
+    assert run.turns[0].fault == "the GPU fell off the bus"
+    list(refine(run, author, ScriptedBench()))
+    assert run.attempts[0].speedup == 1.4
+    assert len(author.asked) == 1
+
+
+# --- the engineer's turns --------------------------------------------------------------------
+
+
+def test_the_engineer_can_play_a_turn_between_the_models(start: Start) -> None:
+    run, bench = start(turns=2), ScriptedBench()
+    turns = refine(run, ScriptedAuthor([kernel(speedup=1.1), kernel(speedup=1.9)]), bench)
+
+    next(turns)
+    offer(run, bench, source(speedup=1.8), parent=1, watch=Quiet())
+    list(turns)
+
+    assert [attempt.author for attempt in run.attempts] == ["model", "engineer", "model"]
+    assert run.model_turns == 2
+    assert run.attempts[2].candidate is not None
+    assert run.attempts[2].candidate.parent == 2
+
+
+def test_an_offer_that_was_cut_short_is_finished_without_asking_a_model(start: Start) -> None:
+    run = start(turns=1)
+    with pytest.raises(BenchFault):
+        offer(run, ScriptedBench([BenchFault("no driver")]), source(speedup=1.5))
+    author = ScriptedAuthor([])
+
+    turn = loop.take_turn(run, author, ScriptedBench(), Quiet())
+
+    assert [attempt.speedup for attempt in turn.attempts] == [1.5]
+    assert author.asked == []

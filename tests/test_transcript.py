@@ -1,0 +1,284 @@
+"""The transcript on disk: what a kill, a hostile file, a second writer and a secret do to it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from refine_agent import transcript as module
+from refine_agent.loop import refine
+from refine_agent.records import Budget, Hinted, Options, Problem, Reply, Started, Stopped
+from refine_agent.standins import ScriptedAuthor, ScriptedBench, kernel
+from refine_agent.transcript import BLOBS, EVENTS, SCHEMA, Transcript, TranscriptError, runs_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LONG = "// a long kernel\n" * 200
+
+
+def header(name: str = "run", *, samples: int = 1) -> Started:
+    return Started(
+        at=0.0,
+        schema=SCHEMA,
+        run=name,
+        problem=Problem(name="scale", source="class Model: ..."),
+        model="script",
+        options=Options(budget=Budget(turns=3), samples=samples),
+        templates={},
+        version="0",
+    )
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> Path:
+    """A finished run of three turns, with a reply that is long enough to be a blob."""
+    replies = [kernel(speedup=1.2, note=LONG.replace("\n", " ")), "no code", kernel(speedup=1.7)]
+    with Transcript.create(tmp_path / "run", header()) as run:
+        list(refine(run, ScriptedAuthor(replies), ScriptedBench()))
+        run.record(Stopped(at=1.0, reason="3 of 3 turns taken", resumable=False))
+    return tmp_path / "run"
+
+
+# --- what is written is what is read ---------------------------------------------------------
+
+
+def test_a_run_reads_back_as_it_was_written(tmp_path: Path) -> None:
+    with Transcript.create(tmp_path / "run", header()) as written:
+        list(refine(written, ScriptedAuthor([kernel(speedup=1.5)] * 3), ScriptedBench()))
+
+        read = Transcript.read(tmp_path / "run")
+
+    assert read.events == written.events
+    assert read.turns == written.turns
+    assert read.damaged == []
+
+
+def test_long_texts_live_once_each_in_files_named_by_their_content(whole: Path) -> None:
+    lines = (whole / EVENTS).read_text()
+    blobs = [path for path in (whole / BLOBS).rglob("*") if path.is_file()]
+
+    assert LONG.replace("\n", " ") not in lines
+    assert all(len(path.parent.name + path.name) == 64 for path in blobs)
+    assert (
+        "a long kernel"
+        in (Transcript.read(whole).attempts[0].reply or Reply(text="", model="", answers="")).text
+    )
+
+
+def test_a_list_of_runs_reads_no_blob(whole: Path) -> None:
+    for path in (whole / BLOBS).rglob("*"):
+        if path.is_file():
+            path.unlink()
+
+    run = Transcript.read(whole, texts=False)
+
+    assert run.best is not None
+    assert run.best.speedup == 1.7
+    assert run.damaged == []
+
+
+def test_what_is_recorded_is_on_the_disk_before_anyone_is_told(tmp_path: Path) -> None:
+    seen: list[int] = []
+    with Transcript.create(tmp_path / "run", header()) as run:
+        run.listeners.append(
+            lambda event: seen.append((tmp_path / "run" / EVENTS).read_text().count("\n"))
+        )
+        run.record(Hinted(at=1.0, text="one"))
+        run.record(Hinted(at=2.0, text="two"))
+
+    assert seen == [2, 3]
+
+
+# --- kills -----------------------------------------------------------------------------------
+
+
+def test_a_cut_last_line_is_dropped_and_the_run_goes_on(whole: Path) -> None:
+    content = (whole / EVENTS).read_bytes()
+    lines = content.splitlines(keepends=True)
+    for cut in (1, len(lines[-1]) // 2, len(lines[-1]) - 1):
+        (whole / EVENTS).write_bytes(content[:-cut])
+
+        with Transcript.open(whole) as run:
+            run.record(Hinted(at=9.0, text="still here"))
+
+        read = Transcript.read(whole)
+        assert read.damaged == []
+        assert len(read.events) == len(lines)
+        assert isinstance(read.events[-1], Hinted)
+
+
+def test_a_run_can_be_read_while_its_last_line_is_being_written(whole: Path) -> None:
+    content = (whole / EVENTS).read_bytes()
+    (whole / EVENTS).write_bytes(content[:-20])
+
+    run = Transcript.read(whole)
+
+    assert len(run.events) == content.count(b"\n") - 1
+    assert "cut off" in run.damaged[0]
+    assert (whole / EVENTS).read_bytes() == content[:-20]
+
+
+def test_a_line_torn_by_an_interrupt_does_not_spoil_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Transcript.create(tmp_path / "run", header()) as run:
+
+        def interrupted(_handle: int) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fsync", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                run.record(Hinted(at=1.0, text="torn"))
+        with (tmp_path / "run" / EVENTS).open("rb+") as file:
+            file.truncate((tmp_path / "run" / EVENTS).stat().st_size - 5)
+        run.record(Stopped(at=2.0, reason="interrupted"))
+
+    read = Transcript.read(tmp_path / "run")
+    assert isinstance(read.events[-1], Stopped)
+    assert len(read.damaged) == 1
+
+
+# --- one writer ------------------------------------------------------------------------------
+
+
+def test_a_second_writer_is_told_how_to_steer_instead(tmp_path: Path) -> None:
+    with Transcript.create(tmp_path / "run", header()):
+        with pytest.raises(TranscriptError, match="another process is writing .* hint"):
+            Transcript.open(tmp_path / "run")
+        assert Transcript.read(tmp_path / "run").started.run == "run"
+
+    Transcript.open(tmp_path / "run").close()
+
+
+def test_a_reader_cannot_write(whole: Path) -> None:
+    with pytest.raises(TranscriptError, match="opened for reading"):
+        Transcript.read(whole).record(Hinted(at=1.0, text="no"))
+
+
+# --- secrets ---------------------------------------------------------------------------------
+
+
+def test_no_key_and_no_home_reaches_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret-42")
+    home = str(Path.home())
+    said = f"key sk-very-secret-42 from {home}/notes.txt, " + "x" * 2000
+    with Transcript.create(tmp_path / "run", header()) as run:
+        run.record(Hinted(at=1.0, text=said))
+        run.record(Hinted(at=1.0, text="short sk-very-secret-42"))
+        in_memory = run.hints
+
+    written = b"".join(p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file())
+    assert b"sk-very-secret-42" not in written
+    assert f"{home}/".encode() not in written
+    assert b"[OPENAI_API_KEY]" in written
+    assert in_memory == Transcript.read(tmp_path / "run").hints
+
+
+# --- hostile files ---------------------------------------------------------------------------
+
+
+def hostile_lines() -> Iterator[bytes]:
+    yield b"not json at all"
+    yield b"[" * 100_000
+    yield b'{"event":"hinted","at":1,"text":"\xff\xfe broken UTF-8"}'
+    yield b'{"event":"hinted","at":1,"text":"\\ud800 half a pair"}'
+    yield b'{"event":"from the future","at":1}'
+    yield b'{"event":"judged","at":1,"turn":1,"attempt":77,"verdict":{"verdict":"TimedOut","during":"run","seconds":1}}'
+    yield b'{"event":"hinted","at":"never","text":5}'
+    yield b'{"event":"turn","turn":1e99}'
+    yield b"\x00" * 1000
+    yield b'{"event":"hinted","at":1,"text":"blob:sha256:../../../../etc/passwd"}'
+
+
+def test_lines_that_nobody_of_ours_wrote_are_named_and_passed_over(whole: Path) -> None:
+    before = Transcript.read(whole)
+    lines = (whole / EVENTS).read_bytes().splitlines()
+    (whole / EVENTS).write_bytes(b"\n".join([*lines[:-1], *hostile_lines(), lines[-1]]) + b"\n")
+
+    run = Transcript.read(whole)
+
+    assert run.turns == before.turns
+    assert len(run.damaged) >= 8
+    assert all(damage.startswith("line ") for damage in run.damaged)
+
+
+def test_a_blob_named_by_a_path_is_not_opened(whole: Path) -> None:
+    line = b'{"event":"hinted","at":1,"text":"blob:sha256:../../../../../../etc/passwd"}\n'
+    with (whole / EVENTS).open("ab") as file:
+        file.write(line)
+
+    (said,) = (e for e in Transcript.read(whole).events if isinstance(e, Hinted))
+
+    assert "root:" not in said.text
+    assert "not the name of a blob" in said.text
+
+
+def test_a_changed_blob_is_not_taken_for_what_was_said(whole: Path) -> None:
+    for path in (whole / BLOBS).rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"class ModelNew: cheat = True")
+
+    reply = Transcript.read(whole).attempts[0].reply
+
+    assert reply is not None
+    assert "was changed after it was written" in reply.text
+
+
+def test_ten_megabytes_in_a_line_are_read_and_a_hundred_are_passed_over(
+    whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_LINE_BYTES", 1 << 20)
+    big = json.dumps({"event": "hinted", "at": 1, "text": "a" * (1 << 19)}).encode()
+    huge = json.dumps({"event": "hinted", "at": 1, "text": "b" * (10 << 20)}).encode()
+    last = b'{"event":"hinted","at":2,"text":"after"}'
+    with (whole / EVENTS).open("ab") as file:
+        file.write(b"\n".join([big, huge, last]) + b"\n")
+
+    run = Transcript.read(whole)
+
+    said = [event.text[:5] for event in run.events if isinstance(event, Hinted)]
+    assert said == ["aaaaa", "after"]
+    assert "longer than" in run.damaged[0]
+
+
+def test_half_a_surrogate_pair_in_a_reply_does_not_stop_the_run(tmp_path: Path) -> None:
+    with Transcript.create(tmp_path / "run", header()) as run:
+        run.record(Hinted(at=1.0, text="cut \ud83d off"))
+        run.record(Hinted(at=1.0, text="cut \ud83d off" + "x" * 2000))
+
+    read = Transcript.read(tmp_path / "run")
+    assert read.damaged == []
+    assert read.hints == run.hints
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\n", b"{}\n", b'{"event":"hinted","at":1,"text":"x"}\n', b"\xff" * 100]
+)
+def test_a_file_without_a_header_is_refused_in_one_sentence(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / EVENTS).write_bytes(content)
+
+    with pytest.raises(TranscriptError, match="not a transcript"):
+        Transcript.read(tmp_path / "run")
+
+
+def test_a_folder_that_holds_no_run_says_so(tmp_path: Path) -> None:
+    with pytest.raises(TranscriptError, match="holds no run"):
+        Transcript.open(tmp_path)
+
+
+def test_runs_are_found_oldest_first_and_other_folders_are_passed_over(tmp_path: Path) -> None:
+    for name in ("20260102-000000-aa-b", "20260101-000000-aa-a"):
+        Transcript.create(tmp_path / name, header(name)).close()
+    (tmp_path / "notes").mkdir()
+
+    assert [path.name[:8] for path in runs_in(tmp_path)] == ["20260101", "20260102"]
+    assert runs_in(tmp_path / "nowhere") == []
