@@ -7,84 +7,164 @@ block, several, or was cut off; what the candidate is worth is the bench's busin
 from __future__ import annotations
 
 import re
+from textwrap import dedent
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from refine_agent.profiling import metrics
 from refine_agent.profiling.records import Prediction
 from refine_agent.records import Candidate, Unreadable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from refine_agent.records import Reply
 
-# A fence opens at the start of a line and closes with one at least as long (CommonMark 4.5).
-_FENCE = re.compile(
-    r"^ {0,3}(?P<fence>`{3,}|~{3,})[ \t]*(?P<language>[\w+.-]*)[^\n`]*\n"
-    r"(?P<body>.*?)"
-    r"(?P<end>^ {0,3}(?P=fence)[`~]*[ \t]*$|\Z)",
-    re.MULTILINE | re.DOTALL,
-)
-_IDEA = re.compile(r"^\W*IDEA\W*:\W*(?P<idea>\S.*?)\s*$", re.MULTILINE | re.IGNORECASE)
-_NUMBER = r"[-+]?\d[\d_,]*(?:\.\d+)?(?:[eE][-+]?\d+)?"
-_PREDICTION = re.compile(
-    rf"^\W*PREDICTION\W*:\W*(?P<metric>[a-z][a-z0-9_.]*)\W*?\s+(?:from\s+)?(?P<before>{_NUMBER})?[^\S\n]*\S{{0,4}}"
-    rf"[^\S\n]*(?:->|→|to)\s*(?P<after>{_NUMBER})",
-    re.MULTILINE | re.IGNORECASE,
-)
-_DEFINES_MODEL = re.compile(r"^(?:class\s+ModelNew\b|ModelNew\s*=)", re.MULTILINE)
 # An idea is a sentence; what is longer is shown cut, in tables and in the next prompt alike.
 MAX_IDEA_CHARS = 300
+# A line that says more than this is no prediction.
+MAX_LINE_CHARS = 2_000
+
+# CommonMark 0.31, section 4.5, but for the indentation, which lists make deeper than three.
+_OPENING = re.compile(r"^ *(?P<fence>`{3,}(?=[^`]*$)|~{3,})")
+_DEFINES_MODEL = re.compile(r"^(?:class\s+ModelNew\b|ModelNew\s*=)", re.MULTILINE)
+_IDEA = re.compile(r"^[\s\W]{0,20}IDEA\W{0,8}:\W{0,8}(?P<said>\w.*)$", re.IGNORECASE)
+_PREDICTION = re.compile(r"^[\s\W]{0,20}PREDICTION\W{0,8}:(?P<said>.*)$", re.IGNORECASE)
+_ARROW = re.compile(r"[-=]+>|→|⟶|\bto\b", re.IGNORECASE)
+_WORD = re.compile(r"[A-Za-z]\w*(?:\.\w+)*")
+_NUMBER = re.compile(r"(?<![\w.])[-+]?\d[\d_,]*(?:\.\d+)?(?:[eE][-+]?\d+)?")
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """A stretch of a reply: prose, or the body of a fenced block and whether the block ended."""
+
+    text: str
+    fenced: bool
+    whole: bool = True
+
+    @property
+    def is_kernel(self) -> bool:
+        """Whether this is a block that defines ``ModelNew``."""
+        return self.fenced and _DEFINES_MODEL.search(self.text) is not None
 
 
 def extract(reply: Reply, parent: int | None = None) -> Candidate | Unreadable:
     """Return the candidate a reply holds, or say what stood in the way."""
-    text = reply.text.replace("\r\n", "\n")
-    blocks = [m for m in _FENCE.finditer(text) if _DEFINES_MODEL.search(m["body"])]
-    cut_off = reply.finish_reason == "length" or any(not m["end"] for m in blocks)
-    whole = [m for m in blocks if m["end"]]
-    if not whole:
-        return Unreadable(reason=_why_none(text, cut_off=cut_off))
-    if cut_off and not blocks[-1]["end"]:
-        return Unreadable(reason="the reply was cut off inside its last code block; answer shorter")
+    parts = _parts(reply)
+    kernels = [at for at, part in enumerate(parts) if part.is_kernel]
+    if not kernels:
+        return Unreadable(reason=_why_none(reply, parts))
+    chosen = kernels[-1]
+    if not parts[chosen].whole:
+        return Unreadable(reason="the reply was cut off inside its code block; answer shorter")
+    around = _around(parts, chosen)
     return Candidate(
-        source=whole[-1]["body"],
+        source=parts[chosen].text,
         parent=parent,
-        idea=_idea(text),
-        prediction=_prediction(text),
+        idea=_idea(around),
+        prediction=_prediction(around),
     )
 
 
 def remark(reply: Reply) -> str | None:
     """Say what was done where a reply did not hold exactly one candidate, or ``None``."""
-    found = sum(bool(_DEFINES_MODEL.search(m["body"])) for m in _FENCE.finditer(reply.text))
+    found = sum(part.is_kernel for part in _parts(reply))
     if found > 1:
         return f"the reply held {found} blocks that define ModelNew; the last one was taken"
     return None
 
 
-def _why_none(text: str, *, cut_off: bool) -> str:
-    if not text.strip():
+def _parts(reply: Reply) -> list[Part]:
+    """Return the reply as prose and blocks, in order."""
+    return list(_split(reply.text.replace("\r\n", "\n").split("\n")))
+
+
+def _split(lines: list[str]) -> Iterator[Part]:
+    body: list[str] = []
+    fence: str | None = None
+    for line in lines:
+        if fence is None:
+            opening = _OPENING.match(line)
+            if opening is None:
+                body.append(line)
+                continue
+            yield Part(text="\n".join(body), fenced=False)
+            fence, body = opening["fence"], []
+        elif _closes(line, fence):
+            yield Part(text=_body(body), fenced=True)
+            fence, body = None, []
+        else:
+            body.append(line)
+    fenced = fence is not None
+    yield Part(text=_body(body) if fenced else "\n".join(body), fenced=fenced, whole=not fenced)
+
+
+def _closes(line: str, fence: str) -> bool:
+    bare = line.strip()
+    return len(bare) >= len(fence) and bare == fence[0] * len(bare)
+
+
+def _body(lines: list[str]) -> str:
+    """Return the block's lines, without the indentation of a list that it stands in."""
+    text = "".join(f"{line}\n" for line in lines)
+    return dedent(text) if text.startswith(" ") else text
+
+
+def _around(parts: list[Part], chosen: int) -> list[str]:
+    """Return the lines outside kernels, those nearest before the chosen one first."""
+    before = [
+        line for part in parts[:chosen] if not part.is_kernel for line in part.text.split("\n")
+    ]
+    after = [
+        line for part in parts[chosen + 1 :] if not part.is_kernel for line in part.text.split("\n")
+    ]
+    return [*reversed(before), *after]
+
+
+def _why_none(reply: Reply, parts: list[Part]) -> str:
+    if not reply.text.strip():
         return "the reply was empty"
-    if cut_off:
+    if reply.finish_reason == "length" or not parts[-1].whole:
         return "the reply was cut off before its code block ended; answer shorter"
-    if _FENCE.search(text):
+    if any(part.fenced for part in parts):
         return "no fenced code block defines ModelNew"
     return "there is no fenced code block in the reply"
 
 
-def _idea(text: str) -> str | None:
-    found = _IDEA.search(text)
-    return found["idea"].strip("*_ ")[:MAX_IDEA_CHARS] if found else None
+def _first(pattern: re.Pattern[str], lines: list[str]) -> str | None:
+    matches = (pattern.match(line) for line in lines if len(line) <= MAX_LINE_CHARS)
+    return next((found["said"] for found in matches if found), None)
 
 
-def _prediction(text: str) -> Prediction | None:
-    found = _PREDICTION.search(text)
-    if found is None:
+def _idea(lines: list[str]) -> str | None:
+    said = _first(_IDEA, lines)
+    return " ".join(said.split()).strip("*_` ")[:MAX_IDEA_CHARS] if said is not None else None
+
+
+def _prediction(lines: list[str]) -> Prediction | None:
+    """Return what was foretold: a metric, an arrow, a number after it and perhaps one before."""
+    said = _first(_PREDICTION, lines)
+    arrow = _ARROW.search(said) if said is not None else None
+    if said is None or arrow is None:
         return None
-    before = found["before"]
+    metric = _metric(said[: arrow.start()])
+    after = _NUMBER.search(said, arrow.end())
+    if metric is None or after is None:
+        return None
+    before = _NUMBER.findall(said[: arrow.start()])
     return Prediction(
-        metric=found["metric"].lower(),
-        before=_number(before) if before is not None else None,
-        after=_number(found["after"]),
+        metric=metric,
+        before=_number(before[-1]) if before else None,
+        after=_number(after[0]),
     )
+
+
+def _metric(text: str) -> str | None:
+    """Return the metric that is named: a row of the table if there is one, else the first word."""
+    words = [word.lower() for word in _WORD.findall(text)]
+    known = [word for word in words if word in metrics.BY_KEY]
+    return next(iter([*known, *words]), None)
 
 
 def _number(text: str) -> float:

@@ -160,12 +160,13 @@ def kind_of(error: BaseException) -> str:
 
 
 def _never_reached(error: BaseException) -> bool:
+    if getattr(error, "generated_content", None):
+        return False
     return isinstance(error, openai.APIConnectionError) or bool(_NO_CONNECTION.search(str(error)))
 
 
 def next_step(error: Exception, *, api_base: str | None) -> str:
     """Return what a person may do after a failure that waiting did not cure."""
-    error = inner(error)
     if api_base is not None and (_never_reached(error) or isinstance(error, NoStreamError)):
         return (
             "check that a server answers there, and that --api-base ends as it should (often /v1)"

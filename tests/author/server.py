@@ -10,7 +10,7 @@ import json
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import msgspec
 
@@ -21,7 +21,7 @@ KEY = "sk-test-0123456789abcdef0123456789abcdef"
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """One response: a stream of pieces, or an error; `ends` says how the stream comes to its end."""
+    """One response: a stream of pieces, or an error; `ends` says how the stream ends."""
 
     pieces: tuple[str, ...] = ("Hello", ", ", "world")
     thoughts: tuple[str, ...] = ()
@@ -54,7 +54,7 @@ class Server:
         self.hold_seconds = hold_seconds
         self.closing = threading.Event()
         self._lock = threading.Lock()
-        self._http = _Quiet(("127.0.0.1", 0), _handler_of(self))
+        self._http = _Http(self)
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
 
     @property
@@ -68,7 +68,7 @@ class Server:
             self.requests.append(request)
             return self.answers[min(len(self.requests), len(self.answers)) - 1]
 
-    def __enter__(self) -> Server:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -84,102 +84,104 @@ class Server:
         self._thread.join()
 
 
-class _Quiet(ThreadingHTTPServer):
+class _Http(ThreadingHTTPServer):
     daemon_threads = True
+
+    def __init__(self, wire: Server) -> None:
+        self.wire = wire
+        super().__init__(("127.0.0.1", 0), _Handler)
 
     def handle_error(self, *_: Any) -> None:
         """Say nothing when a client goes away; the tests look at `requests`."""
 
 
-def _handler_of(server: Server) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+class _Handler(BaseHTTPRequestHandler):
+    server: _Http
+    protocol_version = "HTTP/1.1"
 
-        def do_POST(self) -> None:
-            length = int(self.headers.get("Content-Length", 0))
-            body = json.loads(self.rfile.read(length))
-            answer = server.take(
-                Request(
-                    path=self.path,
-                    headers={name.lower(): value for name, value in self.headers.items()},
-                    body=body,
-                    at=time.monotonic(),
-                )
+    def do_POST(self) -> None:
+        length = int(self.headers.get("Content-Length", 0))
+        body = json.loads(self.rfile.read(length))
+        answer = self.server.wire.take(
+            Request(
+                path=self.path,
+                headers={name.lower(): value for name, value in self.headers.items()},
+                body=body,
+                at=time.monotonic(),
             )
-            try:
-                self._answer(answer)
-            except (BrokenPipeError, ConnectionResetError):
-                self.close_connection = True
+        )
+        try:
+            self._answer(answer)
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True
 
-        def _answer(self, answer: Answer) -> None:
-            if answer.body is not None:
-                self._plain(answer, answer.body.encode())
-            elif answer.error is not None and answer.ends != "error":
-                error = {"message": answer.error, "type": "error", "code": answer.error_code}
-                self._plain(answer, json.dumps({"error": error}).encode())
-            else:
-                self._stream(answer)
+    def _answer(self, answer: Answer) -> None:
+        if answer.body is not None:
+            self._plain(answer, answer.body.encode())
+        elif answer.error is not None and answer.ends != "error":
+            error = {"message": answer.error, "type": "error", "code": answer.error_code}
+            self._plain(answer, json.dumps({"error": error}).encode())
+        else:
+            self._stream(answer)
 
-        def _plain(self, answer: Answer, content: bytes) -> None:
-            self.send_response(answer.status)
-            for name, value in answer.headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+    def _plain(self, answer: Answer, content: bytes) -> None:
+        self.send_response(answer.status)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
 
-        def _stream(self, answer: Answer) -> None:
-            self.send_response(answer.status)
-            self.send_header("Content-Type", "text/event-stream")
-            self.send_header("Transfer-Encoding", "chunked")
-            self.end_headers()
-            for thought in answer.thoughts:
-                self._delta({"reasoning_content": thought})
-            for piece in answer.pieces:
-                time.sleep(answer.piece_seconds)
-                self._delta({"role": "assistant", "content": piece})
-            if answer.ends in {"stalled", "commenting"}:
-                self._hold(commenting=answer.ends == "commenting")
-            if answer.ends in {"stalled", "commenting", "broken"}:
-                self.close_connection = True
-                return
-            if answer.ends == "error":
-                self._event({"error": {"message": answer.error, "code": answer.error_code}})
-            if answer.ends == "whole":
-                self._delta({}, finish=answer.finish)
-                if answer.usage is not None:
-                    self._event(self._chunk([], usage=answer.usage))
-                self._write(b"data: [DONE]\n\n")
-            self._write(b"")
+    def _stream(self, answer: Answer) -> None:
+        self.send_response(answer.status)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for thought in answer.thoughts:
+            self._delta({"reasoning_content": thought})
+        for piece in answer.pieces:
+            time.sleep(answer.piece_seconds)
+            self._delta({"role": "assistant", "content": piece})
+        if answer.ends in {"stalled", "commenting"}:
+            self._hold(commenting=answer.ends == "commenting")
+        if answer.ends in {"stalled", "commenting", "broken"}:
+            self.close_connection = True
+            return
+        if answer.ends == "error":
+            self._event({"error": {"message": answer.error, "code": answer.error_code}})
+        if answer.ends == "whole":
+            self._delta({}, finish=answer.finish)
+            if answer.usage is not None:
+                self._event(self._chunk([], usage=answer.usage))
+            self._write(b"data: [DONE]\n\n")
+        self._write(b"")
 
-        def _hold(self, *, commenting: bool) -> None:
-            until = time.monotonic() + server.hold_seconds
-            while time.monotonic() < until and not server.closing.wait(0.05):
-                if commenting:
-                    self._write(b": still thinking\n\n")
+    def _hold(self, *, commenting: bool) -> None:
+        until = time.monotonic() + self.server.wire.hold_seconds
+        while time.monotonic() < until and not self.server.wire.closing.wait(0.05):
+            if commenting:
+                self._write(b": still thinking\n\n")
 
-        def _delta(self, delta: dict[str, Any], finish: str | None = None) -> None:
-            self._event(self._chunk([{"index": 0, "delta": delta, "finish_reason": finish}]))
+    def _delta(self, delta: dict[str, Any], finish: str | None = None) -> None:
+        self._event(self._chunk([{"index": 0, "delta": delta, "finish_reason": finish}]))
 
-        def _chunk(self, choices: list[Any], **more: Any) -> dict[str, Any]:
-            return {
-                "id": "chatcmpl-1",
-                "object": "chat.completion.chunk",
-                "created": 1,
-                "model": "served",
-                "choices": choices,
-                **more,
-            }
+    def _chunk(self, choices: list[Any], **more: Any) -> dict[str, Any]:
+        return {
+            "id": "chatcmpl-1",
+            "object": "chat.completion.chunk",
+            "created": 1,
+            "model": "served",
+            "choices": choices,
+            **more,
+        }
 
-        def _event(self, content: dict[str, Any]) -> None:
-            self._write(f"data: {json.dumps(content)}\n\n".encode())
+    def _event(self, content: dict[str, Any]) -> None:
+        self._write(f"data: {json.dumps(content)}\n\n".encode())
 
-        def _write(self, content: bytes) -> None:
-            self.wfile.write(f"{len(content):x}\r\n".encode() + content + b"\r\n")
-            self.wfile.flush()
+    def _write(self, content: bytes) -> None:
+        self.wfile.write(f"{len(content):x}\r\n".encode() + content + b"\r\n")
+        self.wfile.flush()
 
-        def log_message(self, *_: Any) -> None:
-            """Say nothing; the tests look at `requests`."""
-
-    return Handler
+    def log_message(self, *_: Any) -> None:
+        """Say nothing; the tests look at `requests`."""
