@@ -106,7 +106,7 @@ def test_of_two_kernels_the_last_is_taken_and_it_is_said() -> None:
 
 
 def test_other_blocks_beside_the_kernel_are_passed_over() -> None:
-    text = f"{block('x = 1\n')}{block()}{block('nvcc -O3\n', language='sh')}"
+    text = block("x = 1\n") + block() + block("nvcc -O3\n", language="sh")
     assert kernel(text).source == KERNEL
     assert remark(reply(text)) is None
 
