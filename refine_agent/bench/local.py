@@ -1,0 +1,435 @@
+"""A bench on this machine: a judge, a nursery, a builder, and the profilers that are there.
+
+It owns the life of those processes over a run and the answers the loop asks for; it never imports
+torch, and what a worker did is told by the judge or by its own ending.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import socket
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec.structs import replace
+
+from refine_agent import builder, wire
+from refine_agent.bench import endings, machine
+from refine_agent.bench.processes import (
+    Child,
+    Nursery,
+    Worker,
+    environment,
+    private_home,
+    run_fenced,
+    start_judge,
+)
+from refine_agent.bench.profiles import Profiler
+from refine_agent.builder.records import Artifact, BuilderFault, BuildRequest, Rejected
+from refine_agent.judge import orders
+from refine_agent.loop import BenchFault
+from refine_agent.records import Passed, Phase, Setup
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from refine_agent.loop import Watch
+    from refine_agent.profiling.records import Page
+    from refine_agent.records import AnyVerdict, Candidate, Options, Problem
+
+JUDGE_DEADLINE_S = 1800.0
+
+
+class LocalBench:
+    """Builds, judges and profiles candidates for one problem on this machine."""
+
+    def __init__(
+        self, problem: Problem, options: Options, run_folder: Path, *, cache: Path | None = None
+    ) -> None:
+        self._problem = problem
+        self._options = options
+        self._run_folder = run_folder
+        self._cache = cache or machine.cache_folder()
+        self._home = private_home()
+        self._tickets = itertools.count(1)
+        self._answers: dict[int, wire.Wire] = {}
+        self._answered = threading.Condition()
+        self._nursery: Nursery | None = None
+        self._judge: Child | None = None
+        self._judge_channel: orders.JudgeChannel | None = None
+        self._setup: Setup | None = None
+        self._builds: dict[str, _Builds] = {}
+        self._rows: dict[str, bytes] = {}
+        self._profiler: Profiler | None = None
+        self._witnesses: list[Worker] = []
+        self._warnings: list[str] = []
+
+    def __enter__(self) -> LocalBench:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End every process and remove what they left."""
+        if self._profiler is not None:
+            self._profiler.close()
+        if self._judge is not None:
+            self._judge.close()
+        if self._nursery is not None:
+            self._nursery.close()
+        machine.remove(self._home)
+
+    # --- setting up -----------------------------------------------------------------------------
+
+    def measure(self, problem: Problem, watch: Watch) -> Setup:
+        """Start the processes, examine the problem, seat the witnesses, time the baselines."""
+        if self._setup is not None:
+            return self._setup
+        assert problem.digest == self._problem.digest  # noqa: S101 - one bench, one problem
+        phases: list[Phase] = []
+        with _phase(phases, watch, "start"):
+            device = self._start()
+        with _phase(phases, watch, "toolchain"):
+            self._prepare_builder()
+        with _phase(phases, watch, "problem"):
+            settled = self._open().settled
+        machine.remember_ceilings(self._cache, self._device_name, settled.ceilings)
+        fence = None
+        for role in self._roles():
+            with _phase(phases, watch, f"witness {role}"):
+                fence = self._seat(role) or fence
+        with _phase(phases, watch, "baseline"):
+            baseline = self._ask(orders.Open(measure_baseline=True), None).baseline
+        self._setup = Setup(
+            environment=machine.environment_record(
+                device, name=self._device_name, torch=settled.torch, fence=fence
+            ),
+            fitness=settled.fitness,
+            baseline=baseline,
+            work=settled.work,
+            ceilings=machine.ceilings_text(settled.ceilings),
+            peaks=settled.ceilings,
+            bound_us=settled.bound_us,
+            floor_us=settled.floor_us,
+            phases=tuple(phases),
+        )
+        self._profiler = Profiler(self, settled)
+        self._profiler.start_ahead()
+        return self._setup
+
+    def _start(self) -> str:
+        visible = machine.visible_device(self._options.device)
+        if visible is not None:
+            os.environ["CUDA_VISIBLE_DEVICES"] = visible
+        self._nursery = Nursery(self._home, environment_of_children=environment())
+        self._judge = start_judge(self._home / "judge.out")
+        self._judge_channel = orders.JudgeChannel(self._judge.sock)
+        threading.Thread(target=self._listen, daemon=True, name="judge").start()
+        self._nursery.wait_until_born()
+        self._device = machine.device_of(self._options.device, sees_cuda=self._nursery.sees_cuda)
+        self._device_name = machine.device_name(self._device)
+        return self._device
+
+    @property
+    def kind(self) -> str:
+        """Return "cpu" or "cuda"."""
+        return "cuda" if self._device.startswith("cuda") else "cpu"
+
+    def _prepare_builder(self) -> None:
+        try:
+            builder.prepare(run=run_fenced, cache=self._cache, device=self.kind)
+        except BuilderFault as why:
+            raise BenchFault(str(why)) from why
+
+    def _open(self) -> orders.Opened:
+        known = machine.known_ceilings(self._cache, self._device_name)
+        return self._ask(
+            orders.Open(source=self._problem.source, device=self._device, known=known), None
+        )
+
+    def _roles(self) -> list[str]:
+        roles = ["null", "eager"]
+        if self._options.compile_baseline:
+            roles.append("compiled")
+        if self._options.autotune_baseline:
+            roles.append("autotuned")
+        return roles
+
+    def _seat(self, role: Any) -> str | None:  # noqa: ANN401 - a literal of orders.Seat
+        worker = self._spawn(trusted=True, TORCHINDUCTOR_CACHE_DIR=self._inductor_cache())
+        order = orders.Seat(ticket=next(self._tickets), role=role, source=self._problem.source)
+        try:
+            self._ask(order, worker.orders)
+        except BenchFault as why:
+            if role not in ("compiled", "autotuned"):
+                raise
+            self._warnings.append(f"torch.compile could not run the reference ({why})")
+            self._end(worker)
+            return None
+        self._witnesses.append(worker)
+        return None
+
+    def _inductor_cache(self) -> str:
+        folder = self._cache / "inductor"
+        folder.mkdir(parents=True, exist_ok=True)
+        machine.give_to_witnesses(folder)
+        return str(folder)
+
+    # --- the loop's requests --------------------------------------------------------------------
+
+    def build(self, candidate: Candidate, watch: Watch) -> AnyVerdict | None:
+        """Run the candidate's import and construction far from the device, so that it is built."""
+        _ = watch
+        began = time.monotonic()
+        worker = self._spawn()
+        builds = self._builds.setdefault(candidate.digest, _Builds())
+        serving = self._serve_builds(worker, builds, "light")
+        order = orders.Capture(ticket=next(self._tickets), source=candidate.source)
+        try:
+            verdict = self._ask(order, worker.orders).verdict
+        finally:
+            self._end(worker)
+            serving.join(1.0)
+        builds.seconds = time.monotonic() - began
+        if verdict is None:
+            return None
+        verdict = self._explained(verdict, worker, builds)
+        return replace(verdict, phases=(Phase(name="build", seconds=builds.seconds),))
+
+    def judge(self, candidate: Candidate, watch: Watch) -> AnyVerdict:
+        """Try the candidate in a fresh worker against the seated witnesses."""
+        watch.phase("judge")
+        verdict = self._try(candidate, sealed=False)
+        built = Phase(name="build", seconds=self._builds[candidate.digest].seconds or 0.0)
+        return replace(verdict, phases=(built, *verdict.phases))
+
+    def seal(self, candidate: Candidate, watch: Watch) -> AnyVerdict:
+        """Rebuild with torch's own headers, then try in a fresh process under fresh seeds."""
+        watch.phase("seal")
+        return self._try(candidate, sealed=True)
+
+    def _try(self, candidate: Candidate, *, sealed: bool) -> AnyVerdict:
+        builds = _Builds() if sealed else self._builds.setdefault(candidate.digest, _Builds())
+        worker = self._spawn()
+        serving = self._serve_builds(worker, builds, "stock" if sealed else "light")
+        order = orders.Try(ticket=next(self._tickets), source=candidate.source, sealed=sealed)
+        try:
+            with machine.device_lock(self._device_name):
+                answer = self._ask(order, worker.orders)
+        finally:
+            self._end(worker)
+            serving.join(1.0)
+        if answer.rows:
+            self._rows[candidate.digest] = answer.rows
+        verdict = self._explained(answer.verdict, worker, builds)
+        if isinstance(verdict, Passed):
+            return replace(
+                verdict,
+                flavour=builds.flavour,
+                builds=tuple(artifact.digest for artifact in builds.artifacts),
+                shares=machine.shares(answer.rows, candidate.source),
+            )
+        return verdict
+
+    def profile(self, candidate: Candidate, verdict: Passed, watch: Watch) -> Page | None:
+        """Say where the candidate's time goes, on the highest rung of the ladder that holds."""
+        watch.phase("profile")
+        if self._profiler is None or self._options.profile == "off":
+            return None
+        return self._profiler.page(candidate, verdict)
+
+    # --- what the profiler needs ----------------------------------------------------------------
+
+    @property
+    def options(self) -> Options:
+        """How the run was asked for."""
+        return self._options
+
+    @property
+    def home(self) -> Path:
+        """The private folder of this run's processes."""
+        return self._home
+
+    @property
+    def cache(self) -> Path:
+        """The shared artifact cache."""
+        return self._cache
+
+    @property
+    def device(self) -> str:
+        """The device, as torch names it."""
+        return self._device
+
+    @property
+    def device_name(self) -> str:
+        """The device's own name."""
+        return self._device_name
+
+    def rows_of(self, candidate: Candidate) -> bytes | None:
+        """Return torch.profiler's rows from the candidate's trial."""
+        return self._rows.get(candidate.digest)
+
+    def artifacts_of(self, candidate: Candidate) -> tuple[Artifact, ...]:
+        """Return what was built for the candidate."""
+        builds = self._builds.get(candidate.digest)
+        return tuple(builds.artifacts) if builds is not None else ()
+
+    def call_once(self, candidate: Candidate, child: Child, builds: wire.Channel) -> None:
+        """Have the judge drive a worker that runs under a profiler through one named call."""
+        built = self._builds.setdefault(candidate.digest, _Builds())
+        threading.Thread(
+            target=_answer_builds, args=(self, builds, built, "light"), daemon=True
+        ).start()
+        order = orders.CallOnce(
+            ticket=next(self._tickets), source=candidate.source, role="candidate"
+        )
+        with machine.device_lock(self._device_name):
+            self._ask(order, child.sock)
+
+    # --- workers --------------------------------------------------------------------------------
+
+    def _spawn(self, *, trusted: bool = False, **extra: str) -> Worker:
+        assert self._nursery is not None  # noqa: S101 - measure() comes first
+        readable = [str(self._cache)]
+        return self._nursery.spawn(trusted=trusted, readable=readable, **extra)
+
+    def _end(self, worker: Worker) -> None:
+        assert self._nursery is not None  # noqa: S101 - measure() comes first
+        # A worker that died by itself is reaped at once; its status says more than the kill would.
+        worker.ended.wait(0.2)
+        self._nursery.end(worker)
+
+    def _explained(self, verdict: AnyVerdict, worker: Worker, builds: _Builds) -> AnyVerdict:
+        return endings.explain(
+            verdict, status=worker.status, output=worker.output(), rejected=builds.rejected
+        )
+
+    def _serve_builds(self, worker: Worker, builds: _Builds, flavour: Any) -> threading.Thread:  # noqa: ANN401
+        thread = threading.Thread(
+            target=_answer_builds, args=(self, worker.builds, builds, flavour), daemon=True
+        )
+        thread.start()
+        return thread
+
+    def build_request(self, request: BuildRequest, flavour: Any) -> Artifact | Rejected:  # noqa: ANN401
+        """Compile one request with the trusted builder."""
+        with machine.build_lock(self._device_name):
+            return builder.build(
+                request, run=run_fenced, cache=self._cache, device=self.kind, flavour=flavour
+            )
+
+    # --- the judge ------------------------------------------------------------------------------
+
+    def _ask(self, order: Any, worker: socket.socket | None) -> Any:  # noqa: ANN401 - messages of orders
+        assert self._judge_channel is not None  # noqa: S101 - measure() comes first
+        ticket = getattr(order, "ticket", 0)
+        fds = (worker.fileno(),) if worker is not None else ()
+        try:
+            self._judge_channel.send(order, fds=fds)
+        except wire.Broken:
+            raise self._judge_died() from None
+        if worker is not None:
+            worker.close()
+        deadline = time.monotonic() + JUDGE_DEADLINE_S
+        with self._answered:
+            while ticket not in self._answers and -1 not in self._answers:
+                if not self._answered.wait(max(0.0, deadline - time.monotonic())):
+                    raise BenchFault(
+                        f"the judge has not answered for {JUDGE_DEADLINE_S / 60:.0f} minutes; "
+                        "check the device with `refine_agent doctor`, then resume"
+                    )
+            if ticket not in self._answers:
+                raise self._judge_died()
+            answer = self._answers.pop(ticket)
+        if isinstance(answer, orders.Failed):
+            raise _fault(answer)
+        return answer
+
+    def _judge_died(self) -> BenchFault:
+        from refine_agent.bench.processes import tail  # noqa: PLC0415 - only when something went wrong
+
+        said = tail(self._home / "judge.out").strip().splitlines()[-1:] or ["it said nothing"]
+        return BenchFault(f"the judge's process ended ({said[0][:300]}); resume the run")
+
+    def _listen(self) -> None:
+        assert self._judge_channel is not None  # noqa: S101 - started just before
+        while True:
+            try:
+                answer = self._judge_channel.receive()
+            except wire.Broken:
+                answer, ticket = orders.Seated(ticket=-1), -1
+            else:
+                ticket = getattr(answer, "ticket", 0)
+            with self._answered:
+                self._answers[ticket] = answer
+                self._answered.notify_all()
+            if ticket == -1:
+                return
+
+
+class _Builds:
+    """What was built, and refused, for one candidate."""
+
+    def __init__(self) -> None:
+        self.artifacts: list[Artifact] = []
+        self.rejected: Rejected | None = None
+        self.fault: str | None = None
+        self.seconds: float | None = None
+
+    @property
+    def flavour(self) -> Any:  # noqa: ANN401 - a literal of records.Passed
+        """Return how the candidate's extensions were built; "python" when it built none."""
+        flavours = {artifact.flavour for artifact in self.artifacts}
+        return "stock" if "stock" in flavours else "light" if flavours else "python"
+
+
+def _answer_builds(bench: LocalBench, channel: wire.Channel, builds: _Builds, flavour: Any) -> None:  # noqa: ANN401
+    """Answer a worker's requests to build until it closes its channel."""
+    while True:
+        try:
+            asked = channel.receive()
+            if not isinstance(asked, wire.BuildAsked):
+                return
+            channel.send(_built(bench, asked, builds, flavour))
+        except (wire.Broken, OSError, ValueError):
+            return
+
+
+def _built(bench: LocalBench, asked: wire.BuildAsked, builds: _Builds, flavour: Any) -> wire.Wire:  # noqa: ANN401
+    try:
+        request = msgspec.json.decode(asked.request, type=BuildRequest)
+        answer = bench.build_request(request, flavour)
+    except msgspec.DecodeError as why:
+        answer = Rejected(log=f"the build request is malformed: {why}", seconds=0.0, flavour="light")
+    except BuilderFault as why:
+        builds.fault = str(why)
+        answer = Rejected(log=f"the machine cannot build: {why}", seconds=0.0, flavour="light")
+    if isinstance(answer, Artifact):
+        builds.artifacts = [*[a for a in builds.artifacts if a.digest != answer.digest], answer]
+    else:
+        builds.rejected = answer
+    return wire.BuildAnswered(ok=isinstance(answer, Artifact), answer=msgspec.json.encode(answer))
+
+
+def _fault(answer: orders.Failed) -> BenchFault:
+    if answer.kind == "problem":
+        return BenchFault(answer.message)
+    if answer.kind == "worker":
+        return BenchFault(f"a witness ended early: {answer.message[:600]}")
+    return BenchFault(f"the judge failed ({answer.message[:600]}); resume the run")
+
+
+@contextmanager
+def _phase(phases: list[Phase], watch: Watch, name: str) -> Iterator[None]:
+    watch.phase(name)
+    began = time.monotonic()
+    yield
+    phases.append(Phase(name=name, seconds=time.monotonic() - began))
+
+

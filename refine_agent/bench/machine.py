@@ -1,0 +1,298 @@
+"""What the bench knows of the machine without torch: devices, versions, locks, caches.
+
+It owns reading those and naming them in one place; measuring them is the judge's business.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+import re
+import shutil
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from refine_agent.loop import BenchFault
+from refine_agent.profiling.records import Ceilings
+from refine_agent.records import Environment, Share
+from refine_agent.worker.fence import FIRST_UID
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Builds on a machine of few cores slow whatever is being timed beside them.
+FEW_CORES = 4
+
+
+def cache_folder() -> Path:
+    """Return where artifacts are shared between runs: REFINE_AGENT_CACHE, or below XDG's cache."""
+    named = os.environ.get("REFINE_AGENT_CACHE")
+    if named:
+        folder = Path(named).expanduser().resolve()
+    else:
+        xdg = os.environ.get("XDG_CACHE_HOME", "")
+        folder = (Path(xdg) if xdg else Path.home() / ".cache") / "refine_agent"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as why:
+        raise BenchFault(
+            f"the cache {folder} cannot be made ({why.strerror}); set REFINE_AGENT_CACHE to a "
+            "folder that can be written"
+        ) from why
+    return folder
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder and all in it, whoever owns it."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+# --- devices --------------------------------------------------------------------------------------
+
+
+def visible_device(asked: str | None) -> str | None:
+    """Return what CUDA_VISIBLE_DEVICES must be for "cuda:1", or ``None`` to leave it alone."""
+    if asked is None or asked == "cpu":
+        return None
+    found = re.fullmatch(r"cuda(?::(\d+))?", asked)
+    if found is None:
+        raise BenchFault(f"--device {asked} is not known; say cpu, cuda or cuda:N")
+    return found[1]
+
+
+def device_of(asked: str | None, *, sees_cuda: bool) -> str:
+    """Return the device as torch names it inside the run's processes."""
+    if asked == "cpu":
+        return "cpu"
+    if asked is not None and not sees_cuda:
+        raise BenchFault(
+            f"--device {asked} was asked for, and torch sees no CUDA device; "
+            "run `refine_agent doctor`, or pass --device cpu"
+        )
+    return "cuda:0" if sees_cuda else "cpu"
+
+
+def device_name(device: str) -> str:
+    """Return the device's own name."""
+    if device == "cpu":
+        return cpu_name()
+    return (_nvidia_smi("name") or "CUDA device").strip()
+
+
+def cpu_name() -> str:
+    """Return the processor's name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _nvidia_smi(field: str) -> str | None:
+    index = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0] or "0"
+    command = ["nvidia-smi", f"--query-gpu={field}", "--format=csv,noheader", f"--id={index}"]
+    return output_of(command)
+
+
+def output_of(command: list[str], *, seconds: float = 20.0) -> str | None:
+    """Return what a tool prints, or ``None`` if it is not there or fails."""
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=seconds, check=False, errors="replace"
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def environment_record(device: str, *, name: str, torch: str, fence: str | None) -> Environment:
+    """Return where the numbers are taken, for the transcript's header."""
+    cuda = device != "cpu"
+    return Environment(
+        device=name,
+        device_kind="cuda" if cuda else "cpu",
+        driver=_nvidia_smi("driver_version") if cuda else None,
+        torch=torch,
+        compiler=compiler_version(cuda=cuda),
+        python=platform.python_version(),
+        ncu=ncu_version() if cuda else None,
+        cores=os.cpu_count(),
+        fence=fence,
+    )
+
+
+def compiler_version(*, cuda: bool) -> str | None:
+    """Return the compiler's own line about itself."""
+    if not cuda:
+        said = output_of([os.environ.get("CXX", "g++"), "--version"])
+        return said.splitlines()[0] if said else None
+    said = output_of(["nvcc", "--version"])
+    found = re.search(r"release [\d.]+, V[\d.]+", said or "")
+    return f"nvcc {found[0]}" if found else None
+
+
+def ncu_version() -> str | None:
+    """Return Nsight Compute's version, or ``None`` where it is not on the path."""
+    said = output_of(["ncu", "--version"])
+    found = re.search(r"Version ([\d.]+)", said or "")
+    return found[1] if found else None
+
+
+# --- ceilings -------------------------------------------------------------------------------------
+
+
+def known_ceilings(cache: Path, name: str) -> Ceilings | None:
+    """Return ceilings measured before on this device, or ``None``."""
+    try:
+        return msgspec.json.decode(_ceilings_path(cache, name).read_bytes(), type=Ceilings)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def remember_ceilings(cache: Path, name: str, ceilings: Ceilings) -> None:
+    """Keep ceilings for the next run on this device."""
+    path = _ceilings_path(cache, name)
+    if path.exists():
+        return
+    partial = path.with_suffix(f".{os.getpid()}")
+    partial.write_bytes(msgspec.json.encode(ceilings))
+    partial.rename(path)
+
+
+def _ceilings_path(cache: Path, name: str) -> Path:
+    driver = _nvidia_smi("driver_version") or "cpu"
+    slug = re.sub(r"[^\w.]+", "-", f"{name}-{driver}-{os.cpu_count()}")
+    return cache / f"ceilings-{slug}.json"
+
+
+def ceilings_text(ceilings: Ceilings) -> tuple[str, ...]:
+    """Say the ceilings in words, for a prompt."""
+    lines = []
+    if ceilings.dram_peak_gbps is not None:
+        lines.append(f"DRAM bandwidth, datasheet: {ceilings.dram_peak_gbps:,.0f} GB/s")
+    for name, value in (
+        ("copy (bytes read + written)", ceilings.copy_gbps),
+        ("read", ceilings.read_gbps),
+        ("write", ceilings.write_gbps),
+    ):
+        if value is not None:
+            lines.append(f"{name} bandwidth, measured: {value:,.0f} GB/s")
+    for name, value, what in (
+        ("fp32", ceilings.fp32_tflops, "datasheet peak"),
+        ("fp32 matmul", ceilings.fp32_matmul_tflops, "measured"),
+        ("TF32 matmul", ceilings.tf32_matmul_tflops, "measured"),
+        ("bf16 matmul", ceilings.bf16_matmul_tflops, "measured"),
+    ):
+        if value is not None:
+            lines.append(f"{name}, {what}: {value:,.2f} TFLOP/s")
+    if ceilings.sms is not None:
+        lines.append(f"{ceilings.sms} SMs, {ceilings.arch}")
+    if ceilings.l2_bytes is not None:
+        lines.append(f"L2 cache: {ceilings.l2_bytes / 2**20:.0f} MiB")
+    if ceilings.threads is not None:
+        lines.append(f"{ceilings.threads} threads")
+    return tuple(lines)
+
+
+# --- locks ----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def device_lock(name: str) -> Iterator[None]:
+    """Hold the device for as long as something on it is timed; any two runs respect it."""
+    with _locked(name, fcntl.LOCK_EX):
+        yield
+
+
+@contextmanager
+def build_lock(name: str) -> Iterator[None]:
+    """Keep a build from disturbing a timing where cores are few; builds share the lock."""
+    if (os.cpu_count() or 1) > FEW_CORES:
+        yield
+        return
+    with _locked(f"{name}-build", fcntl.LOCK_SH):
+        yield
+
+
+@contextmanager
+def _locked(name: str, how: int) -> Iterator[None]:
+    slug = re.sub(r"[^\w.]+", "-", name)
+    path = Path(tempfile.gettempdir()) / f"refine_agent-{slug}-{os.getuid()}.lock"
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, how)
+        yield
+    finally:
+        os.close(handle)
+
+
+def give_to_witnesses(folder: Path) -> None:
+    """Let the witnesses' user write a folder; candidates have other users and cannot."""
+    if os.geteuid() == 0:
+        os.chown(folder, FIRST_UID, FIRST_UID)
+
+
+# --- whose work is it -----------------------------------------------------------------------------
+
+_LIBRARY = re.compile(
+    r"cublas|cudnn|cutlass|gemm|xmma|sm\d\d_|implicit_convolve|at::native|aten::|mkldnn|mkl_|"
+    r"elementwise_kernel|reduce_kernel|cub::|thrust::|flash_fwd|fmha",
+    re.IGNORECASE,
+)
+_COMPILER = re.compile(r"^triton_(poi|red|per|tem|mm)|inductor|CompiledFxGraph|cpp_fused", re.IGNORECASE)
+_AUTHORED = re.compile(r"__global__[^;{]*?\b(\w+)\s*\(|@triton\.jit\s+def\s+(\w+)", re.DOTALL)
+_OPERATOR = re.compile(r"^(aten|mkldnn|torch|quantized)::")
+
+Origin = Literal["authored", "library", "compiler", "unknown"]
+
+
+class _Row(msgspec.Struct):
+    name: str
+    duration_us: float = 0.0
+    self_us: float = 0.0
+
+
+class _Rows(msgspec.Struct):
+    kernels: list[_Row] = []
+    operators: list[_Row] = []
+
+
+def shares(rows: bytes, source: str) -> tuple[Share, ...]:
+    """Attribute the time of a call to kernels of the candidate's source, libraries, compilers."""
+    try:
+        read = msgspec.json.decode(rows, type=_Rows)
+    except msgspec.DecodeError:
+        return ()
+    own = {name for pair in _AUTHORED.findall(source) for name in pair if name}
+    spent: dict[Origin, float] = {}
+    example: dict[Origin, str] = {}
+    for row in read.kernels or read.operators:
+        origin = _origin(row.name, own)
+        microseconds = row.duration_us or row.self_us
+        spent[origin] = spent.get(origin, 0.0) + microseconds
+        example.setdefault(origin, row.name[:80])
+    total = sum(spent.values())
+    if total <= 0:
+        return ()
+    return tuple(
+        Share(origin=origin, share_pct=100 * value / total, example=example[origin])
+        for origin, value in sorted(spent.items(), key=lambda item: -item[1])
+    )
+
+
+def _origin(name: str, own: set[str]) -> Origin:
+    words = set(re.findall(r"\w+", name))
+    if words & own:
+        return "authored"
+    if _COMPILER.search(name):
+        return "compiler"
+    if _OPERATOR.match(name) or _LIBRARY.search(name):
+        return "library"
+    return "unknown"

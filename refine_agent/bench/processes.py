@@ -1,0 +1,364 @@
+"""Starting, watching and killing: the one place where processes come from and where they end.
+
+It owns the nursery that forks workers, the judge's process, compilers and profilers; what a worker
+is asked is the judge's business, and what an ending means is ``endings``'s.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from refine_agent import wire
+from refine_agent.builder.records import Finished
+from refine_agent.loop import BenchFault
+from refine_agent.wire import Channel
+from refine_agent.worker.fence import FIRST_UID, Rules
+from refine_agent.worker.nursery import Born, End, Ended, Exited, NurseryChannel, Spawn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+# What a child may know of the environment. No keys, no tokens, no session of the user's.
+ALLOWED_ENVIRONMENT = (
+    "PATH",
+    "LD_LIBRARY_PATH",
+    "PYTHONPATH",
+    "VIRTUAL_ENV",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "CUDA_HOME",
+    "CUDA_PATH",
+    "CUDA_VISIBLE_DEVICES",
+    "NVIDIA_VISIBLE_DEVICES",
+    "NVIDIA_DRIVER_CAPABILITIES",
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "CC",
+    "CXX",
+    "TORCH_CUDA_ARCH_LIST",
+)
+START_DEADLINE_S = 120.0
+OUTPUT_TAIL_BYTES = 16 << 10
+# A child's output goes to a file that may not grow past this; the rest is lost, not buffered.
+MAX_OUTPUT_BYTES = 8 << 20
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Return the environment a child gets."""
+    kept = {name: os.environ[name] for name in ALLOWED_ENVIRONMENT if name in os.environ}
+    return kept | {"PYTHONDONTWRITEBYTECODE": "1", "PYTORCH_NVML_BASED_CUDA_CHECK": "1"} | more
+
+
+class Worker:
+    """A forked worker: its channels, its folder and, once it ended, how."""
+
+    def __init__(self, pid: int, uid: int | None, folder: Path, orders: socket.socket, builds: Channel) -> None:
+        self.pid = pid
+        self.uid = uid
+        self.folder = folder
+        self.orders = orders
+        self.builds = builds
+        self.status: int | None = None
+        self.ended = threading.Event()
+
+    def output(self) -> str:
+        """Return the end of what it printed."""
+        return tail(self.folder.with_suffix(".out"))
+
+
+def tail(path: Path, limit: int = OUTPUT_TAIL_BYTES) -> str:
+    """Return the end of a file as text; nothing if it is not there."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - limit))
+            return file.read(limit).decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+class Nursery:
+    """The process that forks workers, seen from the bench."""
+
+    def __init__(self, home: Path, *, environment_of_children: Mapping[str, str]) -> None:
+        self._home = home
+        self._environment = dict(environment_of_children)
+        self._workers: dict[int, Worker] = {}
+        self._counter = itertools.count(1)
+        self._births: list[Born] = []
+        self._told = threading.Condition()
+        self._endings: set[int] = set()
+        ours, theirs = Channel.pair()
+        self._process = _start_module("refine_agent.worker", theirs, home / "nursery.out", environment())
+        self._channel = NurseryChannel(ours)
+        self._spawning = threading.Lock()
+        self.sees_cuda = False
+        threading.Thread(target=self._listen, daemon=True, name="nursery").start()
+
+    def wait_until_born(self) -> None:
+        """Wait until torch is imported and workers can be forked."""
+        self.sees_cuda = self._next_birth("nursery").level == "cuda"
+
+    def spawn(self, *, trusted: bool = False, readable: Sequence[str] = (), **extra: str) -> Worker:
+        """Fork a worker behind its fence."""
+        with self._spawning:
+            number = next(self._counter)
+            uid = self._uid(number, trusted=trusted)
+            folder = self._home / f"w{number}"
+            _make_private(folder, uid)
+            orders_ours, orders_theirs = Channel.pair()
+            builds_ours, builds_theirs = Channel.pair()
+            output = _capped_output(folder.with_suffix(".out"))
+            rules = Rules(
+                folder=str(folder),
+                readable=tuple(readable),
+                uid=uid,
+                environment=self._environment | extra,
+            )
+            self._channel.send(
+                Spawn(rules=rules),
+                fds=(orders_theirs.fileno(), builds_theirs.fileno(), output),
+            )
+            born = self._next_birth("worker")
+            for handle in (orders_theirs, builds_theirs):
+                handle.close()
+            os.close(output)
+            worker = Worker(born.pid, uid, folder, orders_ours, Channel(builds_ours))
+            with self._told:
+                self._workers[born.pid] = worker
+                self._told.notify_all()
+            return worker
+
+    def _uid(self, number: int, *, trusted: bool) -> int | None:
+        if os.geteuid() != 0:
+            return None
+        # Witnesses share one user, candidates get one each: none can signal or trace another.
+        return FIRST_UID if trusted else FIRST_UID + 1 + (os.getpid() * 97 + number) % 900
+
+    def end(self, worker: Worker, *, seconds: float = 10.0) -> None:
+        """Kill a worker and everything it started; return when nothing of it lives."""
+        with contextlib.suppress(OSError):
+            worker.orders.close()
+        worker.builds.close()
+        try:
+            self._channel.send(End(pid=worker.pid, uid=worker.uid))
+        except wire.Broken:
+            return
+        deadline = time.monotonic() + seconds
+        with self._told:
+            while worker.pid not in self._endings:
+                if not self._told.wait(max(0.0, deadline - time.monotonic())):
+                    raise BenchFault(
+                        f"process {worker.pid} could not be killed (it may hang in the GPU driver); "
+                        "check the GPU with nvidia-smi, then resume"
+                    )
+        worker.ended.wait(2.0)
+        _remove(worker.folder)
+
+    def close(self) -> None:
+        """End the nursery and all it forked."""
+        for worker in list(self._workers.values()):
+            with contextlib.suppress(BenchFault):
+                self.end(worker)
+        self._channel.close()
+        _stop(self._process)
+
+    # --- listening ------------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                message = self._channel.receive()
+            except wire.Broken:
+                with self._told:
+                    self._births.append(Born(pid=0, level="gone"))
+                    self._told.notify_all()
+                return
+            with self._told:
+                self._take(message)
+                self._told.notify_all()
+
+    def _take(self, message: wire.Wire) -> None:
+        match message:
+            case Born():
+                self._births.append(message)
+            case Ended():
+                self._endings.add(message.pid)
+            case Exited():
+                worker = self._workers.get(message.pid)
+                if worker is not None:
+                    worker.status = message.status
+                    worker.ended.set()
+            case _:
+                pass
+
+    def _next_birth(self, what: str) -> Born:
+        deadline = time.monotonic() + START_DEADLINE_S
+        with self._told:
+            while not self._births:
+                if not self._told.wait(max(0.0, deadline - time.monotonic())):
+                    raise BenchFault(f"the {what} did not start within {START_DEADLINE_S:.0f} s; see {self._home}/nursery.out")
+            born = self._births.pop(0)
+        if born.pid == 0:
+            said = tail(self._home / "nursery.out").strip().splitlines()[-1:] or ["it said nothing"]
+            raise BenchFault(
+                f"the process that forks workers ended ({said[0][:300]}); run `refine_agent doctor`"
+            )
+        return born
+
+
+class Child:
+    """A process of its own that speaks over a channel: the judge, or a worker under a profiler."""
+
+    def __init__(self, process: subprocess.Popen[bytes], ours: socket.socket, output: Path) -> None:
+        self.process = process
+        self.sock = ours
+        self.output = output
+
+    def close(self) -> None:
+        """Kill it and its group."""
+        with contextlib.suppress(OSError):
+            self.sock.close()
+        _stop(self.process)
+
+
+def start_judge(output: Path, *, uid_note: str = "") -> Child:
+    """Start the judge's process."""
+    _ = uid_note
+    ours, theirs = Channel.pair()
+    # The judge's own large temporaries cost page faults; huge pages save most of them. Workers are
+    # left as PyTorch users run.
+    env = environment(THP_MEM_ALLOC_ENABLE="1")
+    process = _start_module("refine_agent.judge", theirs, output, env)
+    return Child(process, ours, output)
+
+
+def start_profiled(
+    around: Callable[[list[str]], list[str]],
+    folder: Path,
+    output: Path,
+    *,
+    rules: Rules,
+) -> tuple[Child, Channel]:
+    """Start a worker of its own process under a profiler's command line; it waits for orders."""
+    orders_ours, orders_theirs = Channel.pair()
+    builds_ours, builds_theirs = Channel.pair()
+    fds = (orders_theirs.fileno(), builds_theirs.fileno())
+    inner = [
+        sys.executable,
+        "-m",
+        "refine_agent.worker.single",
+        *map(str, fds),
+        json.dumps(msgspec.to_builtins(rules)),
+    ]
+    log = _capped_output(output)
+    process = subprocess.Popen(
+        around(inner),
+        cwd=folder,
+        env=environment(TMPDIR=str(folder)),
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        pass_fds=fds,
+        start_new_session=True,
+    )
+    os.close(log)
+    orders_theirs.close()
+    builds_theirs.close()
+    return Child(process, orders_ours, output), Channel(builds_ours)
+
+
+def run_fenced(
+    argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], deadline_s: float
+) -> Finished:
+    """Run a compiler: own group, deadline, bounded output, no environment but what it is given."""
+    began = time.monotonic()
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            argv,
+            cwd=cwd,
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        code: int | None
+        try:
+            code = process.wait(timeout=deadline_s)
+        except subprocess.TimeoutExpired:
+            code = None
+        except BaseException:
+            _stop(process)
+            raise
+        _stop(process)
+        output.seek(0, os.SEEK_END)
+        size = output.tell()
+        output.seek(max(0, size - MAX_OUTPUT_BYTES))
+        text = output.read(MAX_OUTPUT_BYTES).decode("utf-8", "replace")
+    return Finished(exit_code=code, output=text, seconds=time.monotonic() - began)
+
+
+def _start_module(
+    module: str, theirs: socket.socket, output: Path, env: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    log = _capped_output(output)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", module, str(theirs.fileno())],
+            cwd=output.parent,
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=(theirs.fileno(),),
+            start_new_session=True,
+        )
+    finally:
+        os.close(log)
+        theirs.close()
+
+
+def _capped_output(path: Path) -> int:
+    """Open a file for a child's output; RLIMIT_FSIZE in the child bounds what it can become."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+
+def _make_private(folder: Path, uid: int | None) -> None:
+    folder.mkdir(mode=0o700)
+    if uid is not None:
+        os.chown(folder, uid, uid)
+
+
+def _remove(folder: Path) -> None:
+    import shutil  # noqa: PLC0415 - only when something is removed
+
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process group, whatever became of its leader."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def private_home() -> Path:
+    """Return a fresh folder for this run's processes, traversable but not readable by others."""
+    home = Path(tempfile.mkdtemp(prefix="refine_agent-"))
+    home.chmod(0o711)
+    return home

@@ -1,0 +1,201 @@
+"""Profiling a candidate: a worker under Nsight Compute, torch.profiler's rows, the compiler's word.
+
+It owns starting the profiler ahead of time, driving it through one call and falling down the ladder
+with a reason; what the numbers mean is written in ``refine_agent.profiling``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_random
+
+from refine_agent.bench.processes import Child, environment, start_profiled
+from refine_agent.loop import BenchFault
+from refine_agent.profiling import ncu, ncu_rep, static, summary, trace
+from refine_agent.profiling.evidence import CpuRun
+from refine_agent.worker.fence import FIRST_UID, Rules
+
+if TYPE_CHECKING:
+    from refine_agent import wire
+    from refine_agent.bench.local import LocalBench
+    from refine_agent.judge.settled import Settled
+    from refine_agent.profiling.evidence import KernelReport
+    from refine_agent.profiling.records import Page
+    from refine_agent.records import Candidate, Passed
+
+# Another process holding the counters lets go within seconds, or not at all.
+BUSY_WAIT_S = 20.0
+NCU_DEADLINE_S = 120.0
+
+
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """A profiler whose worker has imported torch and waits for a candidate."""
+
+    child: Child
+    builds: wire.Channel
+    folder: Path
+    report: Path
+    log: Path
+
+
+class Profiler:
+    """Makes pages, on the highest rung of the ladder that holds."""
+
+    def __init__(self, bench: LocalBench, settled: Settled) -> None:
+        self._bench = bench
+        self._settled = settled
+        self._counter = itertools.count(1)
+        self._waiting: Waiting | None = None
+        self._closed: str | None = None  # why Nsight Compute is not used any more
+        self._tool = ncu.available() if self._wants_ncu() else None
+
+    def _wants_ncu(self) -> bool:
+        return self._bench.kind == "cuda" and self._bench.options.profile in ("auto", "ncu")
+
+    # --- starting ahead -------------------------------------------------------------------------
+
+    def start_ahead(self) -> None:
+        """Start the next profiler now: its worker imports torch while the model thinks."""
+        if self._tool is None or self._closed is not None or self._waiting is not None:
+            return
+        number = next(self._counter)
+        folder = self._bench.home / f"ncu{number}"
+        inside = folder / "work"
+        folder.mkdir(mode=0o711)
+        inside.mkdir(mode=0o700)
+        uid = FIRST_UID + 950 + number % 40 if os.geteuid() == 0 else None
+        if uid is not None:
+            os.chown(inside, uid, uid)
+        report, log = folder / "page.ncu-rep", folder / "ncu.log"
+        tool = self._tool
+
+        def around(inner: list[str]) -> list[str]:
+            return ncu.command(inner, report=report, log=log, tool=tool.path)
+
+        child, builds = start_profiled(
+            around,
+            folder,
+            folder / "out",
+            rules=Rules(
+                folder=str(inside),
+                readable=(str(self._bench.cache),),
+                uid=uid,
+                environment=environment(),
+            ),
+        )
+        self._waiting = Waiting(child=child, builds=builds, folder=folder, report=report, log=log)
+
+    def close(self) -> None:
+        """End the profiler that waits."""
+        if self._waiting is not None:
+            self._waiting.child.close()
+            self._waiting = None
+
+    # --- a page ---------------------------------------------------------------------------------
+
+    def page(self, candidate: Candidate, verdict: Passed) -> Page:
+        """Return the page of one candidate."""
+        reports: tuple[KernelReport, ...] = ()
+        why = self._closed
+        if self._tool is not None and self._closed is None:
+            reports, why = self._counters(candidate)
+        elif self._bench.kind == "cuda" and self._wants_ncu():
+            why = why or "ncu is not on the PATH; install Nsight Compute for hardware counters"
+        page = summary.page(
+            candidate_digest=candidate.digest,
+            device=self._bench.device_name,
+            shape=self._shape(),
+            work=self._settled.work,
+            ceilings=self._settled.ceilings,
+            timing_us=verdict.timing.median_us,
+            reports=reports,
+            trace=self._trace(candidate),
+            static=self._static(candidate),
+            why_not_higher=why,
+            cpu=self._cpu(),
+        )
+        self.start_ahead()
+        return page
+
+    def _shape(self) -> str:
+        fitness = self._settled.fitness
+        return f"{', '.join(fitness.inputs)} -> {', '.join(fitness.outputs)}"
+
+    def _trace(self, candidate: Candidate) -> trace.Trace | None:
+        rows = self._bench.rows_of(candidate)
+        if not rows:
+            return None
+        try:
+            return trace.read(rows)
+        except trace.UnreadableTrace:
+            return None
+
+    def _static(self, candidate: Candidate) -> static.Static | None:
+        logs = [artifact.log for artifact in self._bench.artifacts_of(candidate)]
+        if not logs:
+            return None
+        text = "\n".join(logs)
+        return static.report(ptxas_text=text, vector_text=text)
+
+    def _cpu(self) -> CpuRun | None:
+        if self._bench.kind != "cpu":
+            return None
+        return CpuRun(threads_used=self._settled.ceilings.threads)
+
+    # --- Nsight Compute -------------------------------------------------------------------------
+
+    def _counters(self, candidate: Candidate) -> tuple[tuple[KernelReport, ...], str | None]:
+        """Return what Nsight Compute saw, or why it saw nothing."""
+        attempts = Retrying(
+            retry=retry_if_result(lambda found: isinstance(found, ncu.Refusal) and found.retry),
+            stop=stop_after_delay(BUSY_WAIT_S),
+            wait=wait_random(1, 3),
+        )
+        try:
+            found = attempts(self._run_once, candidate)
+        except RetryError as why:
+            found = why.last_attempt.result()
+        if not isinstance(found, ncu.Refusal):
+            return found, None
+        if found.cause in ("permission", "version", "missing"):
+            self._closed = found.sentence()  # it will not get better within this run
+        return (), found.sentence()
+
+    def _run_once(self, candidate: Candidate) -> tuple[KernelReport, ...] | ncu.Refusal:
+        self.start_ahead()
+        waiting, self._waiting = self._waiting, None
+        assert waiting is not None  # noqa: S101 - start_ahead saw to it
+        try:
+            self._bench.call_once(candidate, waiting.child, waiting.builds)
+        except BenchFault:
+            pass  # ncu ends the worker at its last launch: the report tells whether it saw it
+        code = self._await(waiting)
+        log = waiting.log.read_text(errors="replace") if waiting.log.exists() else ""
+        if not waiting.report.exists():
+            refusal = ncu.refusal(log, code)
+            return refusal or _crashed("Nsight Compute left no report")
+        try:
+            return ncu_rep.read_apart(waiting.report)
+        except ncu_rep.UnreadableReport as why:
+            return _crashed(str(why))
+
+    def _await(self, waiting: Waiting) -> int | None:
+        import subprocess  # noqa: PLC0415 - for one exception's name
+
+        try:
+            return waiting.child.process.wait(timeout=NCU_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            waiting.child.close()
+
+
+def _crashed(why: str) -> ncu.Refusal:
+    return ncu.Refusal(
+        cause="crashed", text=why, opens="the next candidate is profiled anew, or pass --profile torch"
+    )

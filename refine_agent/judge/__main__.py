@@ -1,0 +1,125 @@
+"""The judge's process: hears the bench, tries candidates, answers with verdicts.
+
+It owns the order in which requests are served (one at a time where a device is involved); what a
+trial consists of is ``trial``'s business. Standard output and error belong to the bench's log.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from refine_agent import wire
+from refine_agent.judge.orders import (
+    CallOnce,
+    Capture,
+    Cleared,
+    Failed,
+    JudgeChannel,
+    Open,
+    Opened,
+    Seat,
+    Seated,
+    Trace,
+    Try,
+    Verdict,
+)
+
+if TYPE_CHECKING:
+    from refine_agent.judge.trial import House
+
+
+def main() -> None:
+    """Serve the bench on the socket whose number is the only argument."""
+    channel = JudgeChannel(socket.socket(fileno=int(sys.argv[1])))
+    _Bench(channel).serve()
+
+
+class _Bench:
+    """The bench as the judge sees it: requests in, answers out."""
+
+    def __init__(self, channel: JudgeChannel) -> None:
+        self._channel = channel
+        self._speaking = threading.Lock()
+        self._house: House | None = None
+
+    def serve(self) -> None:
+        while True:
+            try:
+                order = self._channel.receive()
+            except wire.Broken:
+                return
+            if isinstance(order, Capture):
+                # Captures run side by side: they wait for compilers, not for the device.
+                handle = self._channel.take_fd()
+                threading.Thread(target=self._serve_one, args=(order, handle), daemon=True).start()
+                continue
+            handle = None if isinstance(order, Open) else self._channel.take_fd()
+            self._serve_one(order, handle)
+
+    def _serve_one(self, order: wire.Wire, handle: int | None) -> None:
+        try:
+            answer = self._obey(order, handle)
+        except Exception as why:  # noqa: BLE001 - a fault of the judge must reach the bench, not vanish
+            answer = _fault(order, why)
+        with self._speaking:
+            self._channel.send(answer)
+
+    def _obey(self, order: wire.Wire, handle: int | None) -> wire.Wire:
+        if isinstance(order, Open):
+            return self._open(order)
+        house = self._house
+        if house is None:
+            raise RuntimeError("no problem was opened before the first candidate")
+        assert handle is not None  # noqa: S101 - every other order brings one
+        worker = wire.Channel(socket.socket(fileno=handle))
+        match order:
+            case Seat():
+                house.seat(worker, order.role, order.source)
+                return Seated(ticket=order.ticket)
+            case Capture():
+                verdict = house.capture(worker, order.source)
+                return Cleared(ticket=order.ticket, verdict=verdict)
+            case Try():
+                tried = house.try_candidate(worker, order.source, sealed=order.sealed)
+                return Verdict(ticket=order.ticket, verdict=tried.verdict, rows=tried.rows)
+            case Trace():
+                rows = house.trace(worker, order.source, order.role)
+                return wire.Traced(rows=rows)
+            case CallOnce():
+                house.call_once(worker, order.source, order.role)
+                return Seated(ticket=order.ticket)
+            case _:
+                raise RuntimeError(f"unknown order {type(order).__name__}")
+
+    def _open(self, order: Open) -> wire.Wire:
+        if order.measure_baseline:
+            assert self._house is not None  # noqa: S101 - the bench opens first
+            return Opened(settled=self._house.settled, baseline=self._house.baseline())
+        from refine_agent.judge.trial import House  # noqa: PLC0415 - torch comes with it
+
+        self._house = House(order.source, device=order.device, known=order.known)
+        return Opened(settled=self._house.settled)
+
+
+def _fault(order: wire.Wire, why: Exception) -> Failed:
+    import traceback  # noqa: PLC0415 - only when something went wrong
+
+    from refine_agent.judge.reference import ProblemFault  # noqa: PLC0415 - torch comes with it
+    from refine_agent.judge.seats import Ended  # noqa: PLC0415 - likewise
+
+    if isinstance(why, Ended):
+        said = msgspec.json.encode(why.verdict).decode()
+        return Failed(ticket=getattr(order, "ticket", 0), kind="worker", message=said)
+    kind = "problem" if isinstance(why, ProblemFault) else "judge"
+    traceback.print_exc()
+    message = str(why) if isinstance(why, ProblemFault) else f"{type(why).__name__}: {why}"
+    return Failed(ticket=getattr(order, "ticket", 0), kind=kind, message=message)
+
+
+if __name__ == "__main__":
+    main()

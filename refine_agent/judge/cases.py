@@ -1,0 +1,192 @@
+"""The input distributions a candidate is checked on, and the impostors that must fail on them.
+
+It owns how nominal inputs are transformed and which wrong answers are tried on a problem before
+anyone is judged; whether an answer is right is ``tolerance``'s business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from refine_agent.judge.reference import Reference
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """One way of drawing inputs. ``stress`` widens the limits where sums cancel."""
+
+    name: str
+    transform: str
+    stress: float = 1.0
+
+
+NOMINAL = Case(name="nominal", transform="as drawn")
+STRESSES = (
+    Case(name="ten times larger", transform="x10", stress=4.0),
+    Case(name="shifted by five", transform="+5", stress=8.0),
+    Case(name="heavy tails", transform="lognormal", stress=8.0),
+    Case(name="hidden outliers", transform="outliers", stress=8.0),
+    Case(name="constant rows", transform="rows", stress=16.0),
+    Case(name="a thousandth", transform="x0.001", stress=4.0),
+)
+# Above this the reference itself has lost the answer, and nothing can be held against a candidate.
+UNSOUND = 2e-2
+# The norm-wise error of TF32 products of normal inputs is 2.9e-4, whatever their length.
+TF32_ERROR = 2e-4
+
+
+def transform(case: Case, tensors: Sequence[torch.Tensor], *, seed: int) -> list[torch.Tensor]:
+    """Return the tensors as the case has them; whatever is not floating point stays as drawn."""
+    generator = torch.Generator(device=tensors[0].device if tensors else "cpu").manual_seed(seed)
+    change = _TRANSFORMS[case.transform]
+    return [change(t, generator) if t.is_floating_point() and t.numel() else t for t in tensors]
+
+
+def _outliers(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """A few large values at random places of nominal-looking inputs."""
+    chosen = torch.rand(tensor.shape, generator=generator, device=tensor.device) < 1e-4  # noqa: PLR2004
+    return torch.where(chosen, tensor * 30, tensor)
+
+
+def _rows(tensor: torch.Tensor, _generator: torch.Generator) -> torch.Tensor:
+    """Every row (last dimension) holds one value."""
+    return tensor[..., :1].expand_as(tensor).contiguous() if tensor.dim() else tensor
+
+
+def _lognormal(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    normal = torch.randn(tensor.shape, generator=generator, device=tensor.device)
+    return (tensor.float() * torch.exp(normal)).to(tensor.dtype)
+
+
+_TRANSFORMS: dict[str, Callable[[torch.Tensor, torch.Generator], torch.Tensor]] = {
+    "as drawn": lambda tensor, _generator: tensor,
+    "x10": lambda tensor, _generator: tensor * 10,
+    "x0.001": lambda tensor, _generator: tensor * 1e-3,
+    "+5": lambda tensor, _generator: tensor + 5,
+    "lognormal": _lognormal,
+    "outliers": _outliers,
+    "rows": _rows,
+}
+
+
+# --- impostors ------------------------------------------------------------------------------------
+
+
+class Impostor(msgspec.Struct, frozen=True, kw_only=True):
+    """A wrong answer that a lax checker would take for right."""
+
+    name: str
+    results: list[torch.Tensor]
+
+
+def impostors(
+    reference: Reference,
+    tensors: list[torch.Tensor],
+    exact: Sequence[torch.Tensor],
+    stale: Sequence[torch.Tensor],
+    *,
+    allowed: float,
+    known: Collection[str] = (),
+) -> Iterator[Impostor]:
+    """Yield wrong answers to one case: what cheats and bugs would return instead of ``exact``.
+
+    ``allowed`` is the norm-wise limit; it tells which input precision the policy lets through.
+    ``known`` names those that need not be made again.
+    """
+    floating = [t for t in exact if t.is_floating_point() and t.numel()]
+    if not floating:
+        return
+    cast = [getattr(torch, spec.dtype) for spec in reference.layout.outputs]
+    for wrong in _wrong_answers(reference, tensors, exact, stale, allowed):
+        results = None if wrong.name in known else wrong.make()
+        if results is not None:
+            as_given = [value.to(dtype) for value, dtype in zip(results, cast, strict=True)]
+            yield Impostor(name=wrong.name, results=as_given)
+
+
+class _WrongAnswer(msgspec.Struct, frozen=True):
+    """A name, and how to make the answer: making it may cost as much as the reference."""
+
+    name: str
+    make: Callable[[], Sequence[torch.Tensor] | None]
+
+
+def _wrong_answers(
+    reference: Reference,
+    tensors: list[torch.Tensor],
+    exact: Sequence[torch.Tensor],
+    stale: Sequence[torch.Tensor],
+    allowed: float,
+) -> Iterator[_WrongAnswer]:
+    yield _WrongAnswer("zeros", lambda: [torch.zeros_like(t) for t in exact])
+    yield _WrongAnswer("the mean everywhere", lambda: [_mean(t) for t in exact])
+    yield _WrongAnswer("a copy of an input", lambda: _input_copy(tensors, exact))
+    if not all(torch.equal(a, b) for a, b in zip(stale, exact, strict=True)):
+        yield _WrongAnswer("the answer to another call", lambda: stale)
+    yield _WrongAnswer("the last tile not written", lambda: [_unwritten(t) for t in exact])
+    lower = _one_step_below(tensors, allowed)
+    if lower is not None:
+        name = f"inputs rounded to {str(lower).removeprefix('torch.')}"
+        rounded = lambda: reference.oracle(reference.replant(_rounded(tensors, lower)))  # noqa: E731
+        yield _WrongAnswer(name, rounded)
+    for name, _ in list(reference.model.named_parameters())[:8]:
+        yield _WrongAnswer(f"{name} dropped", lambda name=name: _dropped(reference, tensors, name))
+
+
+def _mean(tensor: torch.Tensor) -> torch.Tensor:
+    if not tensor.is_floating_point():
+        return tensor
+    return torch.full_like(tensor, float(tensor.double().mean()))
+
+
+def _input_copy(
+    tensors: list[torch.Tensor], exact: Sequence[torch.Tensor]
+) -> list[torch.Tensor] | None:
+    copied = []
+    for wanted in exact:
+        same = [t for t in tensors if t.shape == wanted.shape and t.is_floating_point()]
+        if not same:
+            return None
+        copied.append(same[0].double())
+    return copied
+
+
+def _unwritten(tensor: torch.Tensor) -> torch.Tensor:
+    """The last hundredth (at least one element) holds zeros instead of the answer."""
+    spoiled = tensor.clone()
+    flat = spoiled.view(-1)
+    flat[-max(1, flat.numel() // 100) :] = 0
+    return spoiled
+
+
+def _one_step_below(tensors: list[torch.Tensor], allowed: float) -> torch.dtype | None:
+    """Return the precision one step below what the limit lets through."""
+    kinds = {t.dtype for t in tensors if t.is_floating_point()}
+    if torch.float32 in kinds or torch.float64 in kinds:
+        # TF32 has float16's mantissa: where the reference uses it, float16 inputs are no downgrade.
+        return torch.float16 if allowed < TF32_ERROR else torch.bfloat16
+    return torch.float8_e4m3fn if kinds else None
+
+
+def _rounded(tensors: list[torch.Tensor], dtype: torch.dtype) -> list[torch.Tensor]:
+    return [t.to(dtype).to(t.dtype) if t.is_floating_point() else t for t in tensors]
+
+
+def _dropped(
+    reference: Reference, tensors: list[torch.Tensor], name: str
+) -> Sequence[torch.Tensor] | None:
+    """The answer with one parameter left at zero or one, as if it had been forgotten."""
+    value = dict(reference.model.named_parameters())[name]
+    neutral = 1.0 if name.rsplit(".", 1)[-1] == "weight" and value.dim() == 1 else 0.0
+    kept = value.detach().clone()
+    with torch.no_grad():
+        value.fill_(neutral)
+        answer = reference.oracle(reference.replant(tensors))
+        value.copy_(kept)
+    return answer

@@ -1,0 +1,109 @@
+"""What the bench and the judge say to each other.
+
+It owns the few messages between those two trusted processes; every order but ``Open`` brings the
+channel of the worker it is about. The messages to a worker are in ``wire``.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+# Message fields name classes that msgspec resolves at run time.
+from refine_agent.judge.settled import Settled  # noqa: TC001
+from refine_agent.profiling.records import Ceilings  # noqa: TC001
+from refine_agent.records import AnyVerdict, Baseline  # noqa: TC001
+from refine_agent.wire import Channel, Traced, Wire
+
+
+class Open(Wire, frozen=True, kw_only=True, tag="open"):
+    """Take up a problem; or, once its witnesses are seated, time them."""
+
+    source: str = ""
+    device: str = "cpu"
+    known: Ceilings | None = None
+    measure_baseline: bool = False
+
+
+class Opened(Wire, frozen=True, kw_only=True, tag="opened"):
+    """What was found out."""
+
+    settled: Settled
+    baseline: Baseline | None = None
+
+
+class Seat(Wire, frozen=True, kw_only=True, tag="seat"):
+    """Seat a witness: the reference under a role, on the worker that comes along."""
+
+    ticket: int
+    role: Literal["eager", "compiled", "autotuned", "null"]
+    source: str
+
+
+class Seated(Wire, frozen=True, kw_only=True, tag="seated"):
+    """Done, nothing to report."""
+
+    ticket: int
+
+
+class Capture(Wire, frozen=True, kw_only=True, tag="capture"):
+    """Have a worker load a candidate on the CPU, so that what it builds is built."""
+
+    ticket: int
+    source: str
+
+
+class Cleared(Wire, frozen=True, kw_only=True, tag="cleared"):
+    """How the capture went; no verdict means it loaded."""
+
+    ticket: int
+    verdict: AnyVerdict | None = None
+
+
+class Try(Wire, frozen=True, kw_only=True, tag="try"):
+    """Try a candidate."""
+
+    ticket: int
+    source: str
+    sealed: bool = False
+
+
+class Verdict(Wire, frozen=True, kw_only=True, tag="verdict"):
+    """The verdict, and torch.profiler's rows of one more call of what passed."""
+
+    ticket: int
+    verdict: AnyVerdict
+    rows: bytes = b""
+
+
+class Trace(Wire, frozen=True, kw_only=True, tag="trace-role"):
+    """Run torch.profiler around one call of a candidate or the reference."""
+
+    ticket: int
+    source: str
+    role: str
+
+
+class CallOnce(Wire, frozen=True, kw_only=True, tag="call-once"):
+    """Have a worker call once inside the range that Nsight Compute watches."""
+
+    ticket: int
+    source: str
+    role: str
+
+
+class Failed(Wire, frozen=True, kw_only=True, tag="failed"):
+    """Something other than the candidate is at fault, or a worker ended where no verdict is due."""
+
+    ticket: int
+    kind: Literal["problem", "judge", "worker"]
+    message: str
+
+
+class JudgeChannel(Channel):
+    """A channel that speaks of problems, candidates and verdicts."""
+
+    decoder = msgspec.msgpack.Decoder(
+        Open | Opened | Seat | Seated | Capture | Cleared | Try | Verdict | Trace | CallOnce | Failed | Traced
+    )

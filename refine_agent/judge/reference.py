@@ -1,0 +1,264 @@
+"""The reference: the problem's own ``Model``, its inputs under a seed, and what it answers.
+
+It owns loading the problem file, drawing inputs and parameters, and the fp64 oracle; how near an
+answer must come is ``tolerance``'s business.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import random
+import types
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from refine_agent.arena import ALIGNMENT
+from refine_agent.wire import Layout, TensorSpec
+from refine_agent.worker.stub import harvest, plant, tree_of
+
+# A parameter whose elements are all equal is at its default (ones, zeros); it is moved off it by
+# this much, so that a candidate that drops it is seen.
+OFF_DEFAULT = 0.25
+
+
+class ProblemFault(Exception):  # noqa: N818 - a fault of the problem file
+    """The problem file does not work; the message says where and what to do."""
+
+
+class Reference:
+    """A loaded problem on a device, under one seed for its parameters."""
+
+    def __init__(self, source: str, *, device: str, seed: int, precision: str | None = None) -> None:
+        self.device = device
+        self.seed = seed
+        self._module = _execute(source)
+        declared = getattr(self._module, "PRECISION", "default")
+        self.precision: str = precision or str(declared)
+        if self.precision not in ("default", "ieee", "tf32"):
+            raise ProblemFault(
+                f"PRECISION is {self.precision!r}; it may be 'default', 'ieee' or 'tf32'"
+            )
+        set_precision(self.precision)
+        self.mutable: tuple[int, ...] = tuple(getattr(self._module, "MUTABLE_INPUTS", ()))
+        self.tolerance: float | None = getattr(self._module, "TOLERANCE", None)
+        self.own_cases: Sequence[Any] = getattr(self._module, "CASES", ())
+        args = _call(self._module.get_init_inputs, "get_init_inputs()")
+        self.args, self.kwargs = _construction(args)
+        self.model = self._construct()
+        example = self.draw(seed=seed)
+        self.layout = self._lay_out(example, self.answer(example))
+
+    # --- parameters -----------------------------------------------------------------------------
+
+    def _construct(self) -> torch.nn.Module:
+        cls = _model_class(self._module)
+        torch.manual_seed(self.seed)
+        model = _call(lambda: cls(*copy.deepcopy(self.args), **self.kwargs), "Model(*get_init_inputs())")
+        if not isinstance(model, torch.nn.Module):
+            raise ProblemFault("Model is no torch.nn.Module; derive it from torch.nn.Module")
+        model.eval()
+        self._move_off_defaults(model)
+        return model.to(self.device)
+
+    def _move_off_defaults(self, model: torch.nn.Module) -> None:
+        generator = torch.Generator().manual_seed(self.seed ^ 0x5EED)
+        with torch.no_grad():
+            for value in model.state_dict().values():
+                if not value.is_floating_point() or value.numel() == 0:
+                    continue
+                if bool((value == value.flatten()[0]).all()):
+                    noise = torch.rand(value.shape, generator=generator) * 2 - 1
+                    value.add_(noise.to(value.dtype) * OFF_DEFAULT)
+
+    def state(self) -> bytes:
+        """Return construction arguments and parameters by value, as ``torch.save`` writes them."""
+        buffer = io.BytesIO()
+        values = {name: value.detach().cpu() for name, value in self.model.state_dict().items()}
+        torch.save({"args": self.args, "kwargs": self.kwargs, "state": values}, buffer)
+        return buffer.getvalue()
+
+    def reseed_as_constructed(self) -> None:
+        """Take the parameters a constructor draws under this seed, for candidates with other names."""
+        cls = _model_class(self._module)
+        torch.manual_seed(self.seed)
+        self.model = cls(*copy.deepcopy(self.args), **self.kwargs).eval().to(self.device)
+
+    # --- inputs ---------------------------------------------------------------------------------
+
+    def draw(self, *, seed: int) -> list[Any]:
+        """Return fresh arguments for one call, on the device, under ``seed``."""
+        random.seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002 - problem files call numpy's global generator
+        torch.manual_seed(seed)
+        with torch.device(self.device):
+            drawn = _call(self._module.get_inputs, "get_inputs()")
+        if not isinstance(drawn, Sequence):
+            raise ProblemFault("get_inputs() must return a list of arguments")
+        return [_onto(item, self.device) for item in drawn]
+
+    # --- answers --------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def answer(self, arguments: Sequence[Any]) -> list[torch.Tensor]:
+        """Return the reference's results at its own precision."""
+        copied = _copied(arguments) if self.mutable else arguments
+        result = _call(lambda: self.model(*copied), "Model.forward(*get_inputs())")
+        self._results = tree_of(result)
+        leaves = [leaf.contiguous().to(self.device) for leaf in harvest(result)]
+        if not leaves:
+            raise ProblemFault("Model.forward returns no tensor, so there is nothing to compare")
+        return leaves
+
+    @torch.no_grad()
+    def oracle(self, arguments: Sequence[Any]) -> list[torch.Tensor] | None:
+        """Return the results in float64, or ``None`` where the operator does not allow it."""
+        try:
+            model = copy.deepcopy(self.model).double()
+            result = model(*[_doubled(item) for item in arguments])
+        except (RuntimeError, TypeError, NotImplementedError, AssertionError):
+            return None
+        return [leaf.double() if leaf.is_floating_point() else leaf for leaf in harvest(result)]
+
+    # --- layout ---------------------------------------------------------------------------------
+
+    def _lay_out(self, arguments: Sequence[Any], results: list[torch.Tensor]) -> Layout:
+        tensors = [leaf for item in arguments for leaf in _tensors(item)]
+        inputs, end = _specs(tensors, 0)
+        outputs, end = _specs(results, end)
+        count = [0]
+        tree = [_template(item, count) for item in arguments]
+        return Layout(
+            inputs=tuple(inputs),
+            outputs=tuple(outputs),
+            arguments=tree,
+            results=self._results,
+            slot_bytes=max(end, ALIGNMENT),
+        )
+
+    def tensors(self, arguments: Sequence[Any]) -> list[torch.Tensor]:
+        """Return the tensors among the arguments, in the layout's order, dense."""
+        return [leaf.contiguous() for item in arguments for leaf in _tensors(item)]
+
+    def replant(self, tensors: list[torch.Tensor]) -> list[Any]:
+        """Return arguments with other tensors in their places."""
+        return [plant(tree, tensors) for tree in self.layout.arguments]
+
+
+def set_precision(policy: str) -> None:
+    """Apply a policy for float32 products to this process, as ``worker.stub`` does to a worker."""
+    if policy == "default":
+        return
+    torch.backends.cuda.matmul.allow_tf32 = policy == "tf32"
+    torch.backends.cudnn.allow_tf32 = policy == "tf32"
+
+
+def _execute(source: str) -> types.ModuleType:
+    module = types.ModuleType("problem")
+    try:
+        exec(compile(source, "problem.py", "exec"), module.__dict__)  # noqa: S102 - the user's own reference
+    except Exception as why:  # noqa: BLE001 - whatever the file raises is the user's to mend
+        raise ProblemFault(f"the problem file raises {type(why).__name__}: {why}") from why
+    return module
+
+
+def _call(function: Callable[[], Any], what: str) -> Any:  # noqa: ANN401 - the problem's own values
+    try:
+        return function()
+    except ProblemFault:
+        raise
+    except Exception as why:  # noqa: BLE001 - whatever the file raises is the user's to mend
+        raise ProblemFault(f"{what} raises {type(why).__name__}: {str(why)[:500]}") from why
+
+
+def _construction(given: Any) -> tuple[list[Any], dict[str, Any]]:  # noqa: ANN401 - see KernelBench
+    """KernelBench returns a list; level-3 files sometimes ``[args, kwargs]``."""
+    if given is None:
+        return [], {}
+    if len(given) == 2 and isinstance(given[0], list) and isinstance(given[1], dict):  # noqa: PLR2004
+        return list(given[0]), dict(given[1])
+    if isinstance(given, Mapping):
+        return [], dict(given)
+    return list(given), {}
+
+
+def _model_class(module: types.ModuleType) -> type[torch.nn.Module]:
+    named = getattr(module, "Model", None)
+    if named is not None:
+        found: type[torch.nn.Module] = named
+        return found
+    own = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type)
+        and issubclass(value, torch.nn.Module)
+        and value.__module__ == module.__name__
+    ]
+    if not own:
+        raise ProblemFault("the problem file defines no class Model; add one (a torch.nn.Module)")
+    return own[-1]
+
+
+def _onto(item: Any, device: str) -> Any:  # noqa: ANN401 - arguments are of any kind
+    if isinstance(item, torch.Tensor):
+        return item.detach().to(device)
+    if isinstance(item, list | tuple):
+        return type(item)(_onto(part, device) for part in item)
+    if isinstance(item, dict):
+        return {key: _onto(part, device) for key, part in item.items()}
+    return item
+
+
+def _copied(arguments: Sequence[Any]) -> list[Any]:
+    return [item.clone() if isinstance(item, torch.Tensor) else copy.deepcopy(item) for item in arguments]
+
+
+def _doubled(item: Any) -> Any:  # noqa: ANN401 - arguments are of any kind
+    if isinstance(item, torch.Tensor):
+        return item.double() if item.is_floating_point() else item.clone()
+    if isinstance(item, list | tuple):
+        return type(item)(_doubled(part) for part in item)
+    if isinstance(item, dict):
+        return {key: _doubled(part) for key, part in item.items()}
+    return item
+
+
+def _tensors(item: Any) -> list[torch.Tensor]:  # noqa: ANN401 - arguments are of any kind
+    if isinstance(item, torch.Tensor):
+        return [item]
+    if isinstance(item, list | tuple):
+        return [leaf for part in item for leaf in _tensors(part)]
+    if isinstance(item, dict):
+        return [leaf for part in item.values() for leaf in _tensors(part)]
+    return []
+
+
+def _template(item: Any, count: list[int]) -> Any:  # noqa: ANN401 - arguments are of any kind
+    if isinstance(item, torch.Tensor):
+        count[0] += 1
+        return {"t": count[0] - 1}
+    if isinstance(item, tuple):
+        return {"tuple": [_template(part, count) for part in item]}
+    if isinstance(item, list):
+        return [_template(part, count) for part in item]
+    if isinstance(item, dict):
+        return {"dict": {key: _template(part, count) for key, part in item.items()}}
+    if item is None or isinstance(item, bool | int | float | str):
+        return item
+    raise ProblemFault(
+        f"get_inputs() returns a {type(item).__name__}; "
+        "tensors, numbers, strings and lists of them can be handed to a candidate"
+    )
+
+
+def _specs(tensors: Sequence[torch.Tensor], start: int) -> tuple[list[TensorSpec], int]:
+    specs, end = [], start
+    for tensor in tensors:
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        specs.append(TensorSpec(offset=end, shape=tuple(tensor.shape), dtype=dtype))
+        nbytes = tensor.numel() * tensor.element_size()
+        end += (nbytes + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
+    return specs, end

@@ -1,0 +1,67 @@
+"""From samples to a median with an interval, and from two clocks to an agreement or a dispute.
+
+It owns the arithmetic of timing; taking the samples is ``timing``'s business.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from refine_agent.records import Ratio, Timing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+RESAMPLES = 2000
+
+
+def timing(samples_us: Sequence[float]) -> Timing:
+    """Return the median with its 95 % bootstrap interval."""
+    values = np.asarray(samples_us, dtype=np.float64)
+    low, high = _interval(values)
+    return Timing(
+        median_us=float(np.median(values)), low_us=low, high_us=high, samples=len(values)
+    )
+
+
+def _interval(values: np.ndarray) -> tuple[float, float]:
+    if len(values) == 1:
+        return float(values[0]), float(values[0])
+    rng = np.random.default_rng(0)
+    draws = rng.integers(0, len(values), size=(RESAMPLES, len(values)))
+    medians = np.median(values[draws], axis=1)
+    return float(np.quantile(medians, 0.025)), float(np.quantile(medians, 0.975))
+
+
+def ratio(slower: Sequence[Sequence[float]], faster: Sequence[Sequence[float]]) -> Ratio:
+    """Return how many times faster, from blocks that were taken side by side.
+
+    The value is the ratio of the medians over all samples; the interval resamples blocks, since
+    samples within one share the clock, the temperature and the neighbours.
+    """
+    if len(slower) != len(faster):
+        raise ValueError("a ratio needs the same number of blocks on both sides")
+    value = float(np.median(np.concatenate(slower)) / np.median(np.concatenate(faster)))
+    if len(slower) == 1:
+        return Ratio(value=value, low=value, high=value)
+    rng = np.random.default_rng(0)
+    above = [np.asarray(block) for block in slower]
+    below = [np.asarray(block) for block in faster]
+    found = []
+    for _ in range(RESAMPLES // 4):
+        chosen = rng.integers(0, len(above), size=len(above))
+        top = np.median(np.concatenate([above[i] for i in chosen]))
+        bottom = np.median(np.concatenate([below[i] for i in chosen]))
+        found.append(top / bottom)
+    low, high = np.quantile(found, 0.025), np.quantile(found, 0.975)
+    return Ratio(value=value, low=float(low), high=float(high))
+
+
+def narrow_enough(samples_us: Sequence[float], *, within: float) -> bool:
+    """Whether the interval's half-width is below ``within`` of the median."""
+    if len(samples_us) < 5:  # noqa: PLR2004 - below it a bootstrap interval says nothing
+        return False
+    found = timing(samples_us)
+    return (found.high_us - found.low_us) / 2 <= within * found.median_us

@@ -1,0 +1,222 @@
+"""How near an answer must come, and what to say when it does not.
+
+Limits derive from the reference's own error against float64, norm-wise over all elements and over
+each row, and element-wise; NaN is never a wildcard. Where the reference's error comes from is
+``reference``'s business.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import msgspec
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# An honest kernel sums in another order and may use faster intrinsics; TF32 or half-precision
+# inputs err 1000 times more (norm-wise, randn: fp32 3e-7, TF32 and fp16 inputs 2.9e-4, bf16 inputs
+# 2.4e-3). The floors lie between the two.
+NORM_FLOOR = {
+    "float64": 1e-12,
+    "float32": 1e-5,
+    "float16": 6e-4,
+    "bfloat16": 4e-3,
+    "float8_e4m3fn": 6e-2,
+    "float8_e5m2": 1.2e-1,
+}
+# How many times the reference's own error a candidate may make.
+SLACK = 4.0
+# Rows have fewer elements to average over than the whole, single elements none.
+ROW_SLACK, ELEMENT_SLACK = 8.0, 16.0
+# A row is the last dimension, if there are enough elements in it for a norm to mean something.
+MIN_ROW = 8
+# Elements compared at a time: a few of these in float64 stay in a CPU's cache, and on a GPU a
+# launch each costs nothing beside the rest.
+CHUNK = {"cpu": 1 << 19, "cuda": 1 << 25}
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What is allowed on one case, per output."""
+
+    norm: float
+    row: float
+    element: float  # of the root mean square of the output
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """How one answer differs from what was expected."""
+
+    error: float
+    allowed: float
+    reason: str | None = None  # None: it is right
+    where: str | None = None
+    map: str | None = None
+
+
+class _Errors(msgspec.Struct, frozen=True, kw_only=True):
+    norm: float
+    row: float
+    element: float
+    worst: int
+    wrong_finiteness: int
+
+
+def limits(
+    native: torch.Tensor, exact: torch.Tensor, *, stress: float = 1.0, given: float | None = None
+) -> Limits:
+    """Derive the limits of one output from the reference's own error against float64.
+
+    ``stress`` widens them on ill-conditioned inputs; ``given`` is a problem's own norm-wise bound.
+    """
+    floor = NORM_FLOOR.get(str(native.dtype).removeprefix("torch."), 0.0)
+    own = _errors(native, exact)
+    norm = given if given is not None else max(floor, SLACK * stress * own.norm)
+    return Limits(
+        norm=norm,
+        row=max(ROW_SLACK * norm, ROW_SLACK * stress * own.row),
+        element=max(ELEMENT_SLACK * norm, ELEMENT_SLACK * stress * own.element),
+    )
+
+
+def compare(got: torch.Tensor, exact: torch.Tensor, allowed: Limits, *, detail: bool = True) -> Finding:
+    """Compare one output with what was expected; shapes and dtypes have been checked."""
+    if not got.is_floating_point():
+        return _compare_exactly(got, exact)
+    errors = _errors(got, exact)
+    reason = _reason(errors, allowed)
+    if reason is None or not detail:
+        return Finding(error=errors.norm, allowed=allowed.norm, reason=reason)
+    return Finding(
+        error=errors.norm,
+        allowed=allowed.norm,
+        reason=reason,
+        where=_element(got, exact, errors.worst),
+        map=error_map(got, exact),
+    )
+
+
+def _reason(errors: _Errors, allowed: Limits) -> str | None:
+    if errors.wrong_finiteness:
+        return f"{errors.wrong_finiteness:,} elements are NaN or infinite where the reference is not, or the other way round"
+    if not errors.norm <= allowed.norm:
+        return f"norm-wise error {errors.norm:.2e}, allowed {allowed.norm:.2e}"
+    if not errors.row <= allowed.row:
+        return f"error {errors.row:.2e} within one row, allowed {allowed.row:.2e}"
+    if not errors.element <= allowed.element:
+        return f"one element is off by {errors.element:.2e} of the output's RMS, allowed {allowed.element:.2e}"
+    return None
+
+
+def _compare_exactly(got: torch.Tensor, exact: torch.Tensor) -> Finding:
+    different = got != exact.to(got.dtype)
+    count = int(different.sum())
+    if count == 0:
+        return Finding(error=0.0, allowed=0.0)
+    worst = int(different.flatten().to(torch.uint8).argmax())
+    return Finding(
+        error=count / max(1, got.numel()),
+        allowed=0.0,
+        reason=f"{count:,} of {got.numel():,} elements differ (integers must be exact)",
+        where=_element(got, exact, worst),
+        map=error_map(got, exact),
+    )
+
+
+def _errors(got: torch.Tensor, exact: torch.Tensor) -> _Errors:
+    """Measure the distance in float64, a chunk of whole rows at a time."""
+    if got.numel() == 0:
+        return _Errors(norm=0.0, row=0.0, element=0.0, worst=0, wrong_finiteness=0)
+    width = got.shape[-1] if got.dim() else 1
+    rows_got, rows_exact = got.reshape(-1, width), exact.reshape(-1, width)
+    step = max(1, CHUNK[got.device.type] // width)
+    sum_error = sum_exact = 0.0
+    largest, worst, wrong = -1.0, 0, 0
+    row_worst = torch.zeros((), dtype=torch.float64, device=got.device)
+    row_norms: list[torch.Tensor] = []
+    row_errors: list[torch.Tensor] = []
+    for first in range(0, rows_got.shape[0], step):
+        a = rows_got[first : first + step].double()
+        b = rows_exact[first : first + step].double()
+        strange = ~torch.isfinite(b)
+        if bool(strange.any()) or not bool(torch.isfinite(a).all()):
+            same = (a == b) | (a.isnan() & b.isnan())
+            wrong += int(((strange | ~torch.isfinite(a)) & ~same).sum())
+            keep = torch.isfinite(a) & ~strange
+            a, b = torch.where(keep, a, 0.0), torch.where(keep, b, 0.0)
+        error = (a - b).abs_()
+        row_errors.append(torch.linalg.vector_norm(error, dim=1))
+        row_norms.append(torch.linalg.vector_norm(b, dim=1))
+        peak = error.max()
+        if float(peak) > largest:
+            largest, worst = float(peak), first * width + int(error.argmax())
+    norms, errors = torch.cat(row_norms), torch.cat(row_errors)
+    sum_error, sum_exact = float((errors**2).sum()), float((norms**2).sum())
+    whole = math.sqrt(sum_exact)
+    rms = whole / math.sqrt(got.numel())
+    if width >= MIN_ROW and norms.numel() > 1:
+        # A row that is nearly nothing beside the others is measured against a hundredth of them.
+        typical = whole / math.sqrt(norms.numel())
+        row_worst = (errors / (norms + 1e-2 * typical + 1e-300)).max()
+    return _Errors(
+        norm=math.sqrt(sum_error) / whole if whole else math.sqrt(sum_error),
+        row=float(row_worst),
+        element=largest / rms if rms else largest,
+        worst=worst,
+        wrong_finiteness=wrong,
+    )
+
+
+def _element(got: torch.Tensor, exact: torch.Tensor, flat: int) -> str:
+    index: list[int] = []
+    rest = flat
+    for extent in reversed(got.shape):
+        index.append(rest % extent)
+        rest //= extent
+    at = ", ".join(map(str, reversed(index)))
+    a, b = got.reshape(-1)[flat].item(), exact.reshape(-1)[flat].item()
+    return f"[{at}]: got {a:.9g}, wanted {b:.9g}"
+
+
+# --- a picture of the error -----------------------------------------------------------------------
+
+_SHADES = " .:-=+*#%@"
+_MAP_ROWS, _MAP_COLUMNS = 12, 48
+
+
+def error_map(got: torch.Tensor, exact: torch.Tensor) -> str:
+    """Return the error by tile: rows down, last dimension across, darkest where it is largest."""
+    width = got.shape[-1] if got.dim() else 1
+    a, b = got.reshape(-1, width), exact.reshape(-1, width)
+    rows = _edges(a.shape[0], _MAP_ROWS)
+    columns = _edges(width, _MAP_COLUMNS)
+    scale = float(b.double().abs().mean()) or 1.0
+    lines = []
+    for top, bottom in zip(rows, rows[1:], strict=False):
+        band = (a[top:bottom].double() - b[top:bottom].double()).abs()
+        band = torch.nan_to_num(band, nan=math.inf, posinf=math.inf).amax(dim=0)
+        cells = [float(band[left:right].max()) / scale for left, right in zip(columns, columns[1:], strict=False)]
+        lines.append("".join(map(_shade, cells)))
+    legend = "error by tile (rows down, last dimension across; @ = 100 % of the mean, blank < 1e-6)"
+    return "\n".join([legend, *(f"|{line}|" for line in lines)])
+
+
+def _edges(extent: int, parts: int) -> list[int]:
+    parts = min(parts, extent)
+    return [extent * i // parts for i in range(parts + 1)]
+
+
+def _shade(error: float) -> str:
+    if error < 1e-6:  # noqa: PLR2004 - the legend says so
+        return " "
+    if not math.isfinite(error):
+        return "@"
+    step = int((math.log10(error) + 6) / 6 * (len(_SHADES) - 1))
+    return _SHADES[max(1, min(len(_SHADES) - 1, step))]
+
+
+def first_wrong(findings: Sequence[Finding]) -> int | None:
+    """Return the index of the first output that is wrong, or ``None``."""
+    return next((i for i, finding in enumerate(findings) if finding.reason is not None), None)

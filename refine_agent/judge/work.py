@@ -1,0 +1,132 @@
+"""What the operation needs: bytes and operations, counted without running it.
+
+It owns counting under FakeTensor; what device does how much of it per second is ``ceilings``'s.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from refine_agent.profiling.records import Flops, Work
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from refine_agent.judge.reference import Reference
+
+# Operators that read only part of what they are given.
+_PARTIAL = ("embedding", "gather", "index", "take", "nll_loss", "slice", "select")
+_PRECISION = {
+    torch.float64: "fp64",
+    torch.float32: "fp32",
+    torch.float16: "fp16",
+    torch.bfloat16: "bf16",
+    torch.int8: "int8",
+}
+
+
+def count(reference: Reference, arguments: Sequence[Any]) -> Work:
+    """Count bytes that must move and operations that must be done; nothing is allocated."""
+    tensors = reference.tensors(arguments)
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        fake_model = _faked(reference, mode)
+        fake = reference.replant([mode.from_tensor(tensor) for tensor in tensors])
+        counter = _Counter()
+        # The flash kernel for CPU has no FLOP formula; the plain one has.
+        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as flops, counter:
+            result = fake_model(*fake)
+        outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
+        read = _unique_bytes([*tensors, *reference.model.parameters(), *reference.model.buffers()])
+        written = _unique_bytes(outputs)
+    return Work(
+        bytes_needed=read + written,
+        bytes_read=read,
+        bytes_written=written,
+        unfused_bytes=counter.moved,
+        flops=_flops(reference, tensors, flops.get_total_flops(), counter.elements),
+        caveats=tuple(counter.caveats(read + written)),
+    )
+
+
+def _faked(reference: Reference, mode: FakeTensorMode) -> torch.nn.Module:
+    import copy  # noqa: PLC0415 - only here
+
+    with mode:
+        model = copy.deepcopy(reference.model)
+    return model
+
+
+def _flops(
+    reference: Reference, tensors: list[torch.Tensor], products: int, elements: int
+) -> tuple[Flops, ...]:
+    kinds = [t.dtype for t in (*tensors, *reference.model.parameters()) if t.is_floating_point()]
+    # The narrowest floating type is what the matrix units may be given.
+    dtype = min(kinds, key=lambda kind: kind.itemsize, default=torch.float32)
+    precision: Any = _PRECISION.get(dtype, "fp32")
+    if precision == "fp32" and reference.precision == "tf32":
+        precision = "tf32"
+    found = []
+    if products:
+        found.append(Flops(precision=precision, count=products, matrix=True))
+    if elements:
+        found.append(Flops(precision="fp32" if precision != "fp64" else "fp64", count=elements))
+    return tuple(found)
+
+
+def _unique_bytes(tensors: Sequence[torch.Tensor]) -> int:
+    """Bytes of the tensors, each storage once, dimensions of stride 0 once."""
+    seen: dict[int, int] = {}
+    for tensor in tensors:
+        key = tensor.untyped_storage()._cdata  # noqa: SLF001 - torch offers no public identity of a storage
+        seen[key] = max(seen.get(key, 0), _extent(tensor))
+    return sum(seen.values())
+
+
+def _extent(tensor: torch.Tensor) -> int:
+    count = tensor.element_size()
+    for extent, stride in zip(tensor.shape, tensor.stride(), strict=True):
+        count *= extent if stride != 0 else 1
+    return count
+
+
+class _Counter(TorchDispatchMode):
+    """Counts, operator by operator, what one kernel each would move."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.moved = 0
+        self.elements = 0
+        self._names: set[str] = set()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None  # noqa: ANN401 - torch's signature
+    ) -> Any:  # noqa: ANN401 - torch's signature
+        result = func(*args, **(kwargs or {}))
+        returns = func._schema.returns  # noqa: SLF001 - torch offers no public schema
+        if any(r.alias_info is not None and not r.alias_info.is_write for r in returns):
+            return result  # views move nothing
+        taken = [t for t in tree_leaves((args, kwargs or {})) if isinstance(t, torch.Tensor)]
+        given = [t for t in tree_leaves(result) if isinstance(t, torch.Tensor)]
+        if taken:
+            self._names.add(func._schema.name)  # noqa: SLF001 - likewise
+            self.moved += sum(map(_extent, taken)) + sum(map(_extent, given))
+            self.elements += max(t.numel() for t in (*taken, *given))
+        return result
+
+    def caveats(self, needed: int) -> list[str]:
+        found = []
+        partial = sorted(n for n in self._names if any(word in n for word in _PARTIAL))
+        if partial:
+            found.append(f"{partial[0]} may read only part of an input, so the bytes are an upper bound")
+        if any("tril" in n or "triu" in n or "masked" in n for n in self._names):
+            found.append("a triangular or masked operand: half the operations may be skipped")
+        if needed < 64 << 20:
+            found.append("the data fit the L2 cache of large GPUs; a warm run may beat the DRAM floor")
+        return found

@@ -1,0 +1,265 @@
+"""What the bench, the judge and a worker say to each other, and how the bytes travel.
+
+It owns the messages and their framing over a Unix socket; it leaves to each side what it believes.
+Nothing here is ever unpickled: a message is a fixed schema in MessagePack, of bounded length.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import struct
+import time
+from typing import Any, Literal
+
+import msgspec
+
+# A worker's longest honest message is a traceback or a table of operators.
+MAX_MESSAGE_BYTES = 8 << 20
+_HEADER = struct.Struct("!I")
+_MAX_FDS = 4
+
+
+class Wire(msgspec.Struct, frozen=True, kw_only=True, tag_field="m"):
+    """A message."""
+
+
+class TensorSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A dense, row-major tensor in the arena: where, how long, of what."""
+
+    offset: int  # bytes from the start of the slot
+    shape: tuple[int, ...]
+    dtype: str  # "float32", as in torch.float32
+
+    def __str__(self) -> str:
+        return f"{self.dtype}[{', '.join(map(str, self.shape))}]"
+
+
+class Layout(msgspec.Struct, frozen=True, kw_only=True):
+    """How one call's arguments and results lie in a slot.
+
+    ``arguments`` is the tree of positional arguments with ``{"t": i}`` where tensor ``i`` of
+    ``inputs`` belongs; everything else is itself. ``results`` is the reference's tree likewise.
+    """
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    arguments: Any
+    results: Any
+    slot_bytes: int
+
+
+# --- to a worker ---------------------------------------------------------------------------------
+
+
+class Map(Wire, frozen=True, kw_only=True, tag="map"):
+    """Map the arena whose handle comes along with this message."""
+
+    device: str  # "cpu" or "cuda:0"
+    total_bytes: int
+    slots: int
+    layout: Layout
+
+
+class Load(Wire, frozen=True, kw_only=True, tag="load"):
+    """Run the source and construct its module.
+
+    ``state`` is a file descriptor that comes along: construction arguments and parameters by
+    value, as ``torch.save`` wrote them.
+    """
+
+    source: str
+    role: Literal["candidate", "eager", "compiled", "autotuned", "null"]
+    device: str
+    seed: int
+    train: bool = False
+    precision: str = "ieee"  # float32 matrix products: "ieee" or "tf32"
+
+
+class Call(Wire, frozen=True, kw_only=True, tag="call"):
+    """Call the module on these slots, one after the other, and leave the outputs there."""
+
+    slots: tuple[int, ...]
+    timed: bool = False
+    flush_bytes: int = 0
+    nvtx: str | None = None
+    synchronise_each: bool = False
+
+
+class Trace(Wire, frozen=True, kw_only=True, tag="trace"):
+    """Call the module on one slot under torch.profiler and report what ran."""
+
+    slot: int
+    calls: int = 3
+
+
+class Ask(Wire, frozen=True, kw_only=True, tag="ask"):
+    """Repeat the parameters and buffers after the calls: their digests, as a claim."""
+
+
+class Bye(Wire, frozen=True, kw_only=True, tag="bye"):
+    """End."""
+
+
+# --- from a worker: claims, never verdicts --------------------------------------------------------
+
+
+class Ready(Wire, frozen=True, kw_only=True, tag="ready"):
+    """The last request was carried out."""
+
+    note: str | None = None
+
+
+class Loaded(Wire, frozen=True, kw_only=True, tag="loaded"):
+    """The module stands; ``state`` says how its parameters were set."""
+
+    state: Literal["none", "by name", "by order", "seeded"]
+    detail: str | None = None
+    parameter_bytes: int = 0
+
+
+class Done(Wire, frozen=True, kw_only=True, tag="done"):
+    """The calls are over. ``shapes`` are the results' specs; times are the worker's own claim."""
+
+    shapes: tuple[str, ...]
+    fits: bool  # every result had the layout's shape and dtype, so its bytes were copied
+    device_us: tuple[float, ...] = ()
+    peak_bytes: int | None = None
+
+
+class Traced(Wire, frozen=True, kw_only=True, tag="traced"):
+    """Rows of the profiler, as JSON."""
+
+    rows: bytes
+
+
+class Raised(Wire, frozen=True, kw_only=True, tag="raised"):
+    """The candidate's code raised."""
+
+    error: str  # "RuntimeError: …", one line
+    trace: str
+
+
+class BuildAsked(Wire, frozen=True, kw_only=True, tag="build"):
+    """The candidate called ``load_inline``: what it asked for, as JSON of a ``BuildRequest``."""
+
+    request: bytes
+
+
+class BuildAnswered(Wire, frozen=True, kw_only=True, tag="built"):
+    """What the builder made of it: JSON of an ``Artifact`` or a ``Rejected``."""
+
+    ok: bool
+    answer: bytes
+
+
+class Gone(Wire, frozen=True, kw_only=True, tag="gone"):
+    """The worker's process ended (said by whoever watches it, never by itself)."""
+
+    how: str
+
+
+AnyWire = (
+    Map
+    | Load
+    | Call
+    | Trace
+    | Ask
+    | Bye
+    | Ready
+    | Loaded
+    | Done
+    | Traced
+    | Raised
+    | BuildAsked
+    | BuildAnswered
+    | Gone
+)
+
+_decoder = msgspec.msgpack.Decoder(AnyWire)
+
+
+class Broken(Exception):  # noqa: N818 - said of a channel
+    """The other side closed the channel or does not keep to the protocol."""
+
+
+class Late(Exception):  # noqa: N818 - said of an answer
+    """The other side did not answer in time."""
+
+
+class Channel:
+    """One end of a socket that carries messages and, where needed, file descriptors."""
+
+    decoder: msgspec.msgpack.Decoder[Any] = _decoder
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._sock.setblocking(True)  # noqa: FBT003 - the standard library's signature
+        self._pending: list[int] = []
+        self._buffer = bytearray()
+
+    @classmethod
+    def pair(cls) -> tuple[socket.socket, socket.socket]:
+        """Return two connected sockets; each side wraps its own."""
+        return socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+
+    def fileno(self) -> int:
+        """Return the descriptor, for ``select``."""
+        return self._sock.fileno()
+
+    def send(self, message: Wire, *, fds: tuple[int, ...] = ()) -> None:
+        """Send one message; raise ``Broken`` when nobody is there to hear it."""
+        body = msgspec.msgpack.encode(message)
+        try:
+            if fds:
+                socket.send_fds(self._sock, [_HEADER.pack(len(body))], fds)
+                self._sock.sendall(body)
+            else:
+                self._sock.sendall(_HEADER.pack(len(body)) + body)
+        except OSError as why:
+            raise Broken(f"the channel is closed ({why.strerror})") from None
+
+    def receive(self, *, deadline_s: float | None = None) -> Any:  # noqa: ANN401 - an AnyWire
+        """Return the next message; raise ``Late``, ``Broken``, never hang past the deadline."""
+        ends = None if deadline_s is None else time.monotonic() + deadline_s
+        (length,) = _HEADER.unpack(self._exactly(_HEADER.size, ends))
+        if length > MAX_MESSAGE_BYTES:
+            raise Broken(f"a message of {length} bytes is longer than any honest one")
+        try:
+            return self.decoder.decode(self._exactly(length, ends))
+        except msgspec.DecodeError as why:
+            raise Broken(f"a message does not keep to the protocol ({why})") from None
+
+    def _exactly(self, count: int, ends: float | None) -> bytes:
+        while len(self._buffer) < count:
+            if ends is not None and not self._readable(ends - time.monotonic()):
+                raise Late
+            try:
+                piece, fds, _, _ = socket.recv_fds(self._sock, 1 << 20, _MAX_FDS)
+            except OSError as why:
+                raise Broken(f"the channel broke ({why.strerror})") from None
+            self._pending += fds
+            if not piece:
+                raise Broken("the other side closed the channel")
+            self._buffer += piece
+        taken = bytes(self._buffer[:count])
+        del self._buffer[:count]
+        return taken
+
+    def _readable(self, seconds: float) -> bool:
+        return bool(select.select([self._sock], [], [], max(0.0, seconds))[0])
+
+    def take_fd(self) -> int:
+        """Return the oldest descriptor that came along; raise ``Broken`` if there is none."""
+        if not self._pending:
+            raise Broken("a descriptor was announced and did not come")
+        return self._pending.pop(0)
+
+    def close(self) -> None:
+        """Close the socket and every descriptor nobody took."""
+        for fd in self._pending:
+            with contextlib.suppress(OSError):
+                os.close(fd)
+        self._sock.close()

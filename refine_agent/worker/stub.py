@@ -1,0 +1,362 @@
+"""The stub inside a candidate's process: takes orders over a channel and carries them out.
+
+It owns loading the source, setting its parameters, calling it on slots of the arena and reporting
+claims; it leaves every judgement to the judge, because code beside it may lie in its name.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+import io
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import torch
+
+from refine_agent import arena as arenas
+from refine_agent import wire
+from refine_agent.builder.records import Artifact, BuildRequest, Rejected
+from refine_agent.worker import load_inline, traces
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+    from refine_agent.wire import Channel, Layout
+
+# A traceback longer than this says nothing more; it also keeps a hostile one out of the prompt.
+MAX_TRACE_CHARS = 6000
+
+
+def serve(orders: Channel, builds: Channel) -> None:
+    """Carry out orders until the channel closes."""
+    stub = _Stub(builds)
+    while True:
+        try:
+            message = orders.receive()
+        except wire.Broken:
+            return
+        if isinstance(message, wire.Bye):
+            return
+        orders.send(_answer(stub, message, orders))
+
+
+def _answer(stub: _Stub, message: wire.AnyWire, orders: Channel) -> wire.Wire:
+    try:
+        return stub.obey(message, orders)
+    except SystemExit as why:
+        return wire.Raised(error=f"SystemExit: {why.code}", trace="")
+    except Exception as why:  # noqa: BLE001 - whatever the candidate raises is its finding
+        return _raised(why)
+
+
+def _raised(why: BaseException) -> wire.Raised:
+    line = f"{type(why).__name__}: {why}".strip()
+    trace = "".join(traceback.format_exception(why))
+    folder = str(Path.cwd())
+    return wire.Raised(
+        error=line[:2000].replace(folder + "/", ""),
+        trace=trace[-MAX_TRACE_CHARS:].replace(folder + "/", ""),
+    )
+
+
+class _Stub:
+    """What one worker holds: an arena, a module, a tree of arguments."""
+
+    def __init__(self, builds: Channel) -> None:
+        self._ask_builder = _asker(builds)
+        self._arena: arenas.Arena | None = None
+        self._layout: Layout | None = None
+        self._device = "cpu"
+        self._model: Callable[..., Any] | None = None
+        self._flush: torch.Tensor | None = None
+
+    def obey(self, message: wire.AnyWire, orders: Channel) -> wire.Wire:
+        match message:
+            case wire.Map():
+                return self._map(message, orders.take_fd())
+            case wire.Load():
+                return self._load(message, orders.take_fd())
+            case wire.Call():
+                return self._call(message)
+            case wire.Trace():
+                return self._trace(message)
+            case _:
+                return wire.Raised(error=f"unknown order {type(message).__name__}", trace="")
+
+    def _map(self, message: wire.Map, descriptor: int) -> wire.Wire:
+        self._device = message.device
+        self._layout = message.layout
+        self._arena = arenas.attach(message.device, message.total_bytes, descriptor)
+        return wire.Ready()
+
+    # --- loading --------------------------------------------------------------------------------
+
+    def _load(self, message: wire.Load, descriptor: int) -> wire.Wire:
+        with os.fdopen(descriptor, "rb") as file:
+            given = torch.load(io.BytesIO(file.read()), weights_only=False)
+        _set_precision(message.precision)
+        if message.role == "null":
+            self._model = _Null(self)
+            return wire.Loaded(state="none")
+        module = _import(message.source, load_inline_with=self._ask_builder)
+        cls = _model_class(module, wanted="ModelNew" if message.role == "candidate" else "Model")
+        torch.manual_seed(message.seed)
+        model = cls(*given["args"], **given["kwargs"])
+        if not callable(model):
+            raise TypeError("ModelNew must construct something that can be called")
+        how, detail = _set_state(model, given["state"])
+        if isinstance(model, torch.nn.Module):
+            model.train(message.train)
+            model = model.to(message.device)
+        self._device = message.device
+        self._model = _compiled(model, message.role)
+        return wire.Loaded(state=how, detail=detail)
+
+    # --- calling --------------------------------------------------------------------------------
+
+    def _arguments(self, slot: int) -> list[Any]:
+        assert self._arena is not None  # noqa: S101 - the judge maps before it calls
+        assert self._layout is not None  # noqa: S101 - likewise
+        tensors = arenas.inputs(self._arena, self._layout, slot)
+        return [plant(tree, tensors) for tree in self._layout.arguments]
+
+    def _deliver(self, slot: int, result: Any) -> tuple[tuple[str, ...], bool]:  # noqa: ANN401
+        """Copy the results into the slot; say what they looked like."""
+        assert self._arena is not None  # noqa: S101 - the judge maps before it calls
+        assert self._layout is not None  # noqa: S101 - likewise
+        leaves = harvest(result)
+        shapes = tuple(_describe(leaf) for leaf in leaves)
+        wanted = self._layout.outputs
+        fits = shapes == tuple(str(spec) for spec in wanted) and tree_of(result) == self._layout.results
+        if fits:
+            for target, leaf in zip(arenas.outputs(self._arena, self._layout, slot), leaves, strict=True):
+                target.copy_(leaf)
+        return shapes, fits
+
+    @torch.no_grad()
+    def _call(self, message: wire.Call) -> wire.Wire:
+        assert self._model is not None  # noqa: S101 - the judge loads before it calls
+        cuda = self._device != "cpu"
+        arguments = [self._arguments(slot) for slot in message.slots]
+        if cuda and message.flush_bytes and (
+            self._flush is None or self._flush.numel() != message.flush_bytes
+        ):
+            self._flush = torch.empty(message.flush_bytes, dtype=torch.uint8, device=self._device)
+        run = self._call_cuda if cuda else self._call_cpu
+        gc.disable()  # a collection inside a timed call would be charged to it
+        try:
+            return run(message, arguments)
+        finally:
+            gc.enable()
+
+    def _call_cpu(self, message: wire.Call, arguments: list[list[Any]]) -> wire.Wire:
+        model, times, shapes, fits = self._model, [], (), True
+        assert model is not None  # noqa: S101 - checked by the caller
+        for slot, args in zip(message.slots, arguments, strict=True):
+            began = time.perf_counter_ns()
+            result = model(*args)
+            times.append((time.perf_counter_ns() - began) / 1e3)
+            shapes, fit = self._deliver(slot, result)
+            fits &= fit
+        return wire.Done(shapes=shapes, fits=fits, device_us=tuple(times))
+
+    def _call_cuda(self, message: wire.Call, arguments: list[list[Any]]) -> wire.Wire:
+        model, shapes, fits = self._model, (), True
+        assert model is not None  # noqa: S101 - checked by the caller
+        events: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
+        times: list[float] = []
+        for slot, args in zip(message.slots, arguments, strict=True):
+            if self._flush is not None and message.flush_bytes:
+                self._flush.zero_()
+            if message.synchronise_each:
+                torch.cuda.synchronize()
+                began = time.perf_counter_ns()
+            start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+            start.record()
+            if message.nvtx:
+                torch.cuda.nvtx.range_push(message.nvtx)
+            result = model(*args)
+            if message.nvtx:
+                torch.cuda.nvtx.range_pop()
+            end.record()
+            if message.synchronise_each:
+                torch.cuda.synchronize()
+                times.append((time.perf_counter_ns() - began) / 1e3)
+            events.append((start, end))
+            shapes, fit = self._deliver(slot, result)
+            fits &= fit
+            del result
+        torch.cuda.synchronize()
+        if not message.synchronise_each:
+            times = [start.elapsed_time(end) * 1e3 for start, end in events]
+        return wire.Done(shapes=shapes, fits=fits, device_us=tuple(times))
+
+    @torch.no_grad()
+    def _trace(self, message: wire.Trace) -> wire.Wire:
+        assert self._model is not None  # noqa: S101 - the judge loads before it calls
+        model, arguments = self._model, self._arguments(message.slot)
+        rows = traces.record(lambda: model(*arguments), calls=message.calls, device=self._device)
+        return wire.Traced(rows=rows)
+
+    def null_results(self) -> Any:  # noqa: ANN401 - the reference's own tree
+        """Return results of the right shape that nothing computed."""
+        assert self._layout is not None  # noqa: S101 - the judge maps before it calls
+        tensors = [
+            torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype), device=self._device)
+            for spec in self._layout.outputs
+        ]
+        return plant(self._layout.results, tensors)
+
+
+class _Null:
+    """A candidate that does nothing: what its calls cost is the protocol's own cost."""
+
+    def __init__(self, stub: _Stub) -> None:
+        self._stub = stub
+        self._results: Any = None
+
+    def __call__(self, *_arguments: object) -> Any:  # noqa: ANN401 - the reference's own tree
+        if self._results is None:
+            self._results = self._stub.null_results()
+        return self._results
+
+
+def _asker(builds: Channel) -> Callable[[BuildRequest], Artifact | Rejected]:
+    """Return what ``load_inline`` calls: the compiler runs in the bench, never here."""
+
+    def ask(request: BuildRequest) -> Artifact | Rejected:
+        builds.send(wire.BuildAsked(request=msgspec.json.encode(request)))
+        answer = builds.receive()
+        if not isinstance(answer, wire.BuildAnswered):
+            raise wire.Broken("the builder answered with something else")
+        kind = Artifact if answer.ok else Rejected
+        return msgspec.json.decode(answer.answer, type=kind)
+
+    return ask
+
+
+def _import(
+    source: str, *, load_inline_with: Callable[[BuildRequest], Artifact | Rejected]
+) -> ModuleType:
+    """Run the source as a module from a file: Triton and tracebacks read the file again."""
+    load_inline.install(load_inline_with)
+    path = Path("candidate.py")
+    path.write_text(source, encoding="utf-8")
+    spec = importlib.util.spec_from_file_location("candidate", path.resolve())
+    if spec is None or spec.loader is None:
+        raise ImportError("candidate.py cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["candidate"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _model_class(module: ModuleType, *, wanted: str) -> Callable[..., Any]:
+    found = getattr(module, wanted, None)
+    if found is None and wanted == "Model":  # a convenience: the file's one module
+        own = [
+            value
+            for value in vars(module).values()
+            if isinstance(value, type)
+            and issubclass(value, torch.nn.Module)
+            and value.__module__ == module.__name__
+        ]
+        found = own[-1] if own else None
+    if found is None:
+        raise AttributeError(f"the file defines no class {wanted}")
+    cls: Callable[..., Any] = found
+    return cls
+
+
+def _set_precision(policy: str) -> None:
+    """Apply the run's policy for float32 products; it holds for the baseline too."""
+    if policy == "default":  # PyTorch's own: TF32 in convolutions, not in matrix products
+        return
+    allowed = policy == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = allowed
+    torch.backends.cudnn.allow_tf32 = allowed
+
+
+def _set_state(model: object, state: dict[str, torch.Tensor] | None) -> tuple[Any, str | None]:
+    """Give the module the judge's parameters by value, by name or else in order."""
+    if not state:
+        return "none", None
+    if not isinstance(model, torch.nn.Module):
+        return "seeded", "ModelNew is no torch.nn.Module, so its parameters could not be set"
+    own = model.state_dict()
+    if own.keys() == state.keys():
+        model.load_state_dict(state, strict=True)
+        return "by name", None
+    shapes = [tuple(value.shape) for value in own.values()]
+    if shapes == [tuple(value.shape) for value in state.values()]:
+        model.load_state_dict(dict(zip(own, state.values(), strict=True)), strict=True)
+        return "by order", None
+    missing, extra = sorted(state.keys() - own.keys()), sorted(own.keys() - state.keys())
+    return "seeded", f"parameters missing {missing[:6]}, unexpected {extra[:6]}"
+
+
+def _compiled(model: Callable[..., Any], role: str) -> Callable[..., Any]:
+    if role == "compiled":
+        compiled: Callable[..., Any] = torch.compile(model)
+        return compiled
+    if role == "autotuned":
+        tuned: Callable[..., Any] = torch.compile(model, mode="max-autotune-no-cudagraphs")
+        return tuned
+    return model
+
+
+# --- trees of arguments and results --------------------------------------------------------------
+
+
+def plant(tree: Any, tensors: list[torch.Tensor]) -> Any:  # noqa: ANN401 - trees are of any kind
+    """Return the tree with ``{"t": i}`` replaced by tensor ``i``."""
+    if isinstance(tree, dict) and tree.keys() == {"t"}:
+        return tensors[tree["t"]]
+    if isinstance(tree, dict) and tree.keys() == {"tuple"}:
+        return tuple(plant(item, tensors) for item in tree["tuple"])
+    if isinstance(tree, dict) and tree.keys() == {"dict"}:
+        return {key: plant(item, tensors) for key, item in tree["dict"].items()}
+    if isinstance(tree, list):
+        return [plant(item, tensors) for item in tree]
+    return tree
+
+
+def harvest(tree: Any) -> list[torch.Tensor]:  # noqa: ANN401 - trees are of any kind
+    """Return the tensors of a tree in order; a plain number counts as a float64 scalar."""
+    if isinstance(tree, torch.Tensor):
+        return [tree.detach()]
+    if isinstance(tree, dict):
+        return [leaf for key in sorted(tree) for leaf in harvest(tree[key])]
+    if isinstance(tree, list | tuple):
+        return [leaf for item in tree for leaf in harvest(item)]
+    if isinstance(tree, int | float | bool):
+        return [torch.tensor(float(tree), dtype=torch.float64)]
+    return []
+
+
+def tree_of(tree: Any, count: list[int] | None = None) -> Any:  # noqa: ANN401 - of any kind
+    """Return a tree's shape: its tensors replaced by ``{"t": i}``, lists and tuples alike."""
+    count = [0] if count is None else count
+    if isinstance(tree, torch.Tensor | int | float | bool):
+        count[0] += 1
+        return {"t": count[0] - 1}
+    if isinstance(tree, dict):
+        return {"dict": {key: tree_of(tree[key], count) for key in sorted(tree)}}
+    if isinstance(tree, list | tuple):
+        return [tree_of(item, count) for item in tree]
+    return None
+
+
+def _describe(leaf: torch.Tensor) -> str:
+    dtype = str(leaf.dtype).removeprefix("torch.")
+    return f"{dtype}[{', '.join(map(str, leaf.shape))}]"
+
+
+__all__ = ["harvest", "plant", "serve", "tree_of"]
