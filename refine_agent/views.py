@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from refine_agent.records import AnyEvent, AnyVerdict, Attempt, Prompt, Setup, Timing
     from refine_agent.transcript import Transcript
 
-WIDE, NARROW = 860, 400
+WIDE, HALF, NARROW = 860, 410, 400
 # The turns shown in full; a run of thousands is for frames, not for a page.
 MOST_TURNS = 60
 LOG_CHARS, SOURCE_CHARS, REPLY_CHARS = 8_000, 40_000, 24_000
@@ -221,7 +221,7 @@ def headline_of(transcript: Transcript) -> Headline:
     best, setup = transcript.best, transcript.setup
     passed = best.passed if best is not None else None
     if best is None or passed is None:
-        return Headline(kind="none", figure="–", sentence=_nothing(transcript))
+        return Headline(kind="none", figure="", sentence=_nothing(transcript))
     against = _faster_baseline(passed)
     speedup, timing = passed.speedup, passed.timing
     doubts = [
@@ -279,8 +279,17 @@ def _evidence(
     if floor:
         share = 100 * floor / timing.median_us
         yield Fact(name="of the measured floor", value=f"{share:.0f} % ({number(floor)} µs)")
+    credible = _fastest_without_doubts(transcript)
+    if passed.suspicions and credible is not None:
+        value = f"attempt {credible.number}, {credible.speedup:.2f}×"
+        yield Fact(name="fastest without a doubt", value=value)
     sealed = "sealed" if best.sealed is not None else "not sealed"
     yield Fact(name="kernel", value=f"attempt {best.number}, by the {best.author}, {sealed}")
+
+
+def _fastest_without_doubts(transcript: Transcript) -> Attempt | None:
+    known = (a for a in transcript.attempts if a.passed is not None and not a.passed.suspicions)
+    return max(known, key=lambda attempt: attempt.speedup, default=None)
 
 
 # --- facts about the run --------------------------------------------------------------------------
@@ -318,7 +327,9 @@ def _judged(setup: Setup) -> Iterator[Fact]:
     yield Fact(name="inputs", value=", ".join(phrase(one) for one in fitness.inputs) or "n/a")
     yield Fact(name="input cases", value=", ".join(phrase(one) for one in fitness.cases) or "n/a")
     if fitness.allowed_error is not None:
-        yield Fact(name="allowed error", value=f"{number(fitness.allowed_error)}, norm-wise, fp64")
+        yield Fact(
+            name="allowed error", value=f"{fitness.allowed_error:.2g}, norm-wise, against fp64"
+        )
     yield Fact(name="impostors rejected", value=", ".join(map(phrase, fitness.rejected)) or "none")
     if fitness.accepted:
         yield Fact(name="impostors ACCEPTED", value=", ".join(map(phrase, fitness.accepted)))
@@ -334,6 +345,7 @@ def _judged(setup: Setup) -> Iterator[Fact]:
 
 
 def _pictures(transcript: Transcript, anchors: str | None) -> tuple[Picture, ...]:
+    roofline = charts.roofline(transcript, width=HALF, anchors=anchors)
     found = (
         Picture(
             title="Speedup per turn",
@@ -344,13 +356,14 @@ def _pictures(transcript: Transcript, anchors: str | None) -> tuple[Picture, ...
         ),
         Picture(
             title="Roofline",
-            wide=charts.roofline(transcript, width=NARROW + 10, anchors=anchors),
+            wide=roofline,
             caption="One point per kernel that passed, by attempt; hollow squares are the "
             "baselines at the bytes that the operation needs.",
         ),
         Picture(
             title="Where the seconds went",
-            wide=charts.ledger(transcript, width=NARROW + 10),
+            wide=charts.ledger(transcript, width=HALF if roofline else WIDE),
+            narrow=None if roofline else charts.ledger(transcript, width=NARROW),
             caption="Per turn, by phase.",
         ),
         Picture(
@@ -568,7 +581,7 @@ def _facts(verdict: AnyVerdict | None) -> Iterator[Fact]:
         yield Fact(
             name="checked",
             value=f"{checks.cases} cases, {checks.calls:,} calls; worst error "
-            f"{number(checks.worst_error)} of {number(checks.allowed_error)} allowed "
+            f"{checks.worst_error:.2g} of {checks.allowed_error:.2g} allowed "
             f"({phrase(checks.worst_case)})",
         )
         shares = ", ".join(
@@ -591,7 +604,7 @@ def _account(verdict: AnyVerdict | None) -> str | None:  # noqa: PLR0911 - one p
         case Mismatch():
             where = f"; worst at {phrase(verdict.where)}" if verdict.where else ""
             error = (
-                f"; error {number(verdict.error)}, allowed {number(verdict.allowed)}"
+                f"; error {verdict.error:.2g}, allowed {verdict.allowed:.2g}"
                 if verdict.error is not None and verdict.allowed is not None
                 else ""
             )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from refine_agent.charts.marks import COLOURS, NARROW, finite, rule, text
-from refine_agent.charts.svg import Markup, Scale, fit, join, number, picture, tag
+from refine_agent.charts.svg import TIMES, Markup, Scale, factor, fit, join, number, picture, tag
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +52,7 @@ def _axis(x: Scale, bottom: float) -> Markup:
     parts = [rule(x(1.0), 6, x(1.0), bottom, width=1.4)]
     for tick in x.ticks(6):
         parts.append(rule(x(tick), 6, x(tick), bottom, opacity=0.2))
-        parts.append(text(x(tick), bottom + 15, f"{number(tick)}x", anchor="middle", size=11))
+        parts.append(text(x(tick), bottom + 15, f"{number(tick)}{TIMES}", anchor="middle", size=11))
     label = "speedup against the faster of eager and torch.compile"
     parts.append(text((x.start + x.end) / 2, bottom + 32, label, anchor="middle", size=11))
     return join(*parts)
@@ -74,7 +74,7 @@ def _row(x: Scale, y: float, run: RunRow, left: float) -> Markup:
     parts.append(
         tag(
             "circle",
-            tag("title", f"{run.run}: {number(speedup)}x ({number(low)} to {number(high)})"),
+            tag("title", f"{run.run}: {factor(speedup)} ({factor(low)} to {factor(high)})"),
             cx=x(speedup),
             cy=y,
             r=5.0,
@@ -84,13 +84,13 @@ def _row(x: Scale, y: float, run: RunRow, left: float) -> Markup:
             class_=f"{'s h' if hollow else 'f'} {ink}",
         )
     )
-    parts.append(text(x.end + 8, y + 4, f"{number(speedup)}x{'?' if hollow else ''}", size=12))
+    parts.append(text(x.end + 8, y + 4, factor(speedup) + ("?" if hollow else ""), size=12))
     return join(*parts)
 
 
 def _described(shown: Sequence[RunRow]) -> str:
     said = [
-        f"{run.problem}, {run.model}: {f'{number(run.speedup)}x' if run.speedup else 'none passed'}"
+        f"{run.problem}, {run.model}: {factor(run.speedup) if run.speedup else 'none passed'}"
         for run in shown
     ]
     return "; ".join(said)

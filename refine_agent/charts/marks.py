@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal, assert_never
 
-from refine_agent.charts.svg import Markup, join, number, tag
+from refine_agent.charts.svg import Markup, factor, join, tag
 from refine_agent.legible import phrase
 from refine_agent.records import (
     BuildFailed,
@@ -106,8 +106,8 @@ def tooltip(attempt: Attempt, best: Attempt | None) -> str:
     passed = outcome(attempt)
     if passed is not None:
         parts.append(
-            f"{number(passed.speedup.low)} to {number(passed.speedup.high)}x, "
-            f"{number(passed.vs_eager.value)}x against eager, n = {passed.timing.samples}"
+            f"{factor(passed.speedup.low)} to {factor(passed.speedup.high)}, "
+            f"{factor(passed.vs_eager.value)} against eager, n = {passed.timing.samples}"
         )
         parts += [f"doubtful: {phrase(doubt.kind)}" for doubt in passed.suspicions]
     if attempt.veto is not None:

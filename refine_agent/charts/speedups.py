@@ -21,7 +21,7 @@ from refine_agent.charts.marks import (
     text,
     word,
 )
-from refine_agent.charts.svg import Markup, Scale, join, number, picture, spread, tag
+from refine_agent.charts.svg import TIMES, Markup, Scale, factor, join, number, picture, spread, tag
 from refine_agent.rows import outcome
 
 if TYPE_CHECKING:
@@ -100,8 +100,8 @@ def described(transcript: Transcript) -> str:
     best = transcript.best
     lines = [f"{len(shown)} attempts, {passed} passed."]
     if best is not None:
-        lines.append(f"The best is attempt {best.number} at {number(best.speedup)}x.")
-    levels = ", ".join(f"{r.name} at {number(r.speedup)}x" for r in references_of(transcript))
+        lines.append(f"The best is attempt {best.number} at {factor(best.speedup)}.")
+    levels = ", ".join(f"{r.name} at {factor(r.speedup)}" for r in references_of(transcript))
     return " ".join([*lines, f"Levels: {levels}." if levels else ""]).strip()
 
 
@@ -122,9 +122,7 @@ def references_of(transcript: Transcript) -> tuple[Reference, ...]:
     target = finite(transcript.options.budget.target)
     if target is not None:
         found.append(
-            Reference(
-                name=f"target {number(target)}x", short="target", speedup=target, ink="target"
-            )
+            Reference(name=f"target {factor(target)}", short="target", speedup=target, ink="target")
         )
     return tuple(found)
 
@@ -186,7 +184,7 @@ def _grid(frame: Frame) -> Markup:
     for tick in frame.y.ticks(6):
         y = frame.y(tick)
         lines.append(rule(frame.left, y, frame.end, y, opacity=0.22))
-        lines.append(text(frame.left - 7, y + 4, f"{number(tick)}x", anchor="end", size=11))
+        lines.append(text(frame.left - 7, y + 4, f"{number(tick)}{TIMES}", anchor="end", size=11))
     return join(*lines)
 
 
@@ -246,7 +244,7 @@ def _attempt(
     if best is not None and attempt.number == best.number:
         y = frame.y(value)
         below = y - 14 < frame.top
-        words = f"{number(value)}x"
+        words = factor(value)
         parts.append(
             text(x, y + (24 if below else -14), words, anchor="middle", ink="best", weight="600")
         )
@@ -281,7 +279,7 @@ def _off_the_scale(
     above = value > frame.y.high
     y = frame.top - ABOVE / 2 - 2 if above else frame.y.start - 10
     why = "vetoed" if attempt.veto is not None else "doubtful"
-    words = f"{number(value)}x, {why}" if frame.slot >= WORD_PX else f"{number(value)}x"
+    words = f"{factor(value)}, {why}" if frame.slot >= WORD_PX else factor(value)
     left = x < (frame.left + frame.end) / 2
     beside = text(x + 12 if left else x - 12, y + 4, words, anchor="start" if left else "end")
     return join(sign(x, y, attempt, best), beside)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # The mean width of a letter of a 12 px sans-serif face, which nobody tells us; this errs wide.
 CHAR_PX = 6.4
+TIMES = "\N{MULTIPLICATION SIGN}"
 
 
 class Markup(str):
@@ -137,6 +138,11 @@ def fit(text: str, pixels: float) -> str:
     """Return ``text`` cut to about ``pixels`` of width."""
     room = max(1, int(pixels / CHAR_PX))
     return text if len(text) <= room else text[: room - 1].rstrip() + "…"
+
+
+def factor(value: float) -> str:
+    """Return a ratio as people write it."""
+    return f"{value:.2f}{TIMES}" if abs(value) < 1000 else f"{number(value)}{TIMES}"  # noqa: PLR2004
 
 
 def number(value: float, digits: int = 3) -> str:

@@ -19,7 +19,7 @@ from refine_agent.charts.marks import (
     standing,
     text,
 )
-from refine_agent.charts.svg import Markup, fit, join, number, picture, tag
+from refine_agent.charts.svg import Markup, factor, fit, join, picture, tag
 from refine_agent.legible import phrase
 from refine_agent.records import (
     Changed,
@@ -163,7 +163,7 @@ def _said_of(attempt: Attempt) -> str:
     said = phrase(headline(final)) if final is not None else "not judged"
     idea = attempt.candidate.idea if attempt.candidate is not None else None
     who = "engineer, " if attempt.author == "engineer" else ""
-    return f"{attempt.number}  {who}{said}" + (f"  ·  {phrase(idea)}" if idea else "")
+    return f"{attempt.number}. {who}{said}" + (f"  ·  {phrase(idea)}" if idea else "")
 
 
 def _edge(attempt: int, parent: int | None, rows: dict[int, int], lanes: dict[int, int]) -> Markup:
@@ -222,6 +222,6 @@ def _described(transcript: Transcript, parents: dict[int, int | None]) -> str:
         parent = parents[attempt.number]
         start = f"revises {parent}" if parent is not None else "starts from the reference"
         passed = outcome(attempt)
-        result = f"{number(passed.speedup.value)}x" if passed is not None else "did not pass"
+        result = factor(passed.speedup.value) if passed is not None else "did not pass"
         said.append(f"Attempt {attempt.number} {start}: {result}.")
     return " ".join(said)
