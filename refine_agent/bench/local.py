@@ -36,7 +36,7 @@ from refine_agent.loop import BenchFault
 from refine_agent.records import Passed, Phase, Setup
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from refine_agent.loop import Watch
     from refine_agent.profiling.records import Page
@@ -162,7 +162,8 @@ class LocalBench:
         return roles
 
     def _seat(self, role: Any) -> str | None:  # noqa: ANN401 - a literal of orders.Seat
-        worker = self._spawn(trusted=True, TORCHINDUCTOR_CACHE_DIR=self._inductor_cache())
+        inductor = self._inductor_cache()
+        worker = self._spawn(trusted=True, writable=[inductor], TORCHINDUCTOR_CACHE_DIR=inductor)
         order = orders.Seat(ticket=next(self._tickets), role=role, source=self._problem.source)
         try:
             self._ask(order, worker.orders)
@@ -294,10 +295,13 @@ class LocalBench:
 
     # --- workers --------------------------------------------------------------------------------
 
-    def _spawn(self, *, trusted: bool = False, **extra: str) -> Worker:
+    def _spawn(
+        self, *, trusted: bool = False, writable: Sequence[str] = (), **extra: str
+    ) -> Worker:
         assert self._nursery is not None  # noqa: S101 - measure() comes first
-        readable = [str(self._cache)]
-        return self._nursery.spawn(trusted=trusted, readable=readable, **extra)
+        return self._nursery.spawn(
+            trusted=trusted, readable=[str(self._cache)], writable=writable, **extra
+        )
 
     def _end(self, worker: Worker) -> None:
         assert self._nursery is not None  # noqa: S101 - measure() comes first

@@ -67,9 +67,11 @@ def environment(**more: str) -> dict[str, str]:
 class Worker:
     """A forked worker: its channels, its folder and, once it ended, how."""
 
-    def __init__(self, pid: int, uid: int | None, folder: Path, orders: socket.socket, builds: Channel) -> None:
+    def __init__(
+        self, pid: int, *, own_uid: int | None, folder: Path, orders: socket.socket, builds: Channel
+    ) -> None:
         self.pid = pid
-        self.uid = uid
+        self.own_uid = own_uid  # a user that only this worker has, or None
         self.folder = folder
         self.orders = orders
         self.builds = builds
@@ -113,7 +115,14 @@ class Nursery:
         """Wait until torch is imported and workers can be forked."""
         self.sees_cuda = self._next_birth("nursery").level == "cuda"
 
-    def spawn(self, *, trusted: bool = False, readable: Sequence[str] = (), **extra: str) -> Worker:
+    def spawn(
+        self,
+        *,
+        trusted: bool = False,
+        readable: Sequence[str] = (),
+        writable: Sequence[str] = (),
+        **extra: str,
+    ) -> Worker:
         """Fork a worker behind its fence."""
         with self._spawning:
             number = next(self._counter)
@@ -126,6 +135,7 @@ class Nursery:
             rules = Rules(
                 folder=str(folder),
                 readable=tuple(readable),
+                writable=tuple(writable),
                 uid=uid,
                 environment=self._environment | extra,
             )
@@ -137,7 +147,13 @@ class Nursery:
             for handle in (orders_theirs, builds_theirs):
                 handle.close()
             os.close(output)
-            worker = Worker(born.pid, uid, folder, orders_ours, Channel(builds_ours))
+            worker = Worker(
+                born.pid,
+                own_uid=None if trusted else uid,
+                folder=folder,
+                orders=orders_ours,
+                builds=Channel(builds_ours),
+            )
             with self._told:
                 self._workers[born.pid] = worker
                 self._told.notify_all()
@@ -155,7 +171,7 @@ class Nursery:
             worker.orders.close()
         worker.builds.close()
         try:
-            self._channel.send(End(pid=worker.pid, uid=worker.uid))
+            self._channel.send(End(pid=worker.pid, uid=worker.own_uid))
         except wire.Broken:
             return
         deadline = time.monotonic() + seconds

@@ -19,24 +19,25 @@ if TYPE_CHECKING:
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
-    """One way of drawing inputs. ``stress`` widens the limits where sums cancel."""
+    """One way of drawing inputs."""
 
     name: str
     transform: str
-    stress: float = 1.0
 
 
 NOMINAL = Case(name="nominal", transform="as drawn")
 STRESSES = (
-    Case(name="ten times larger", transform="x10", stress=4.0),
-    Case(name="shifted by five", transform="+5", stress=8.0),
-    Case(name="heavy tails", transform="lognormal", stress=8.0),
-    Case(name="hidden outliers", transform="outliers", stress=8.0),
-    Case(name="constant rows", transform="rows", stress=16.0),
-    Case(name="a thousandth", transform="x0.001", stress=4.0),
+    Case(name="ten times larger", transform="x10"),
+    Case(name="shifted by five", transform="+5"),
+    Case(name="heavy tails", transform="lognormal"),
+    Case(name="hidden outliers", transform="outliers"),
+    Case(name="rows that vary little", transform="rows"),
+    Case(name="a thousandth", transform="x0.001"),
 )
 # Above this the reference itself has lost the answer, and nothing can be held against a candidate.
 UNSOUND = 2e-2
+# Two units in the last place of float32, relative.
+NUDGE = 2.0**-22
 # The norm-wise error of TF32 products of normal inputs is 2.9e-4, whatever their length.
 TF32_ERROR = 2e-4
 
@@ -55,13 +56,26 @@ def _outliers(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 
 
 def _rows(tensor: torch.Tensor, _generator: torch.Generator) -> torch.Tensor:
-    """Every row (last dimension) holds one value."""
-    return tensor[..., :1].expand_as(tensor).contiguous() if tensor.dim() else tensor
+    """Every row (last dimension) lies close around one value: a variance or epsilon shows."""
+    return tensor[..., :1] + tensor * 0.05 if tensor.dim() else tensor
 
 
 def _lognormal(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     normal = torch.randn(tensor.shape, generator=generator, device=tensor.device)
     return (tensor.float() * torch.exp(normal)).to(tensor.dtype)
+
+
+def nudged(tensors: Sequence[torch.Tensor], *, seed: int) -> list[torch.Tensor]:
+    """Return float64 tensors that differ from these as another float32 summation order might."""
+    generator = torch.Generator(device=tensors[0].device if tensors else "cpu").manual_seed(seed)
+
+    def nudge(tensor: torch.Tensor) -> torch.Tensor:
+        if not tensor.is_floating_point() or not tensor.numel():
+            return tensor
+        noise = torch.rand(tensor.shape, generator=generator, device=tensor.device)
+        return tensor.double() * (1 + (noise * 2 - 1) * NUDGE)
+
+    return [nudge(tensor) for tensor in tensors]
 
 
 _TRANSFORMS: dict[str, Callable[[torch.Tensor, torch.Generator], torch.Tensor]] = {

@@ -93,6 +93,7 @@ class House:
         self._guests = arenas.allocate(device, self.layout.slot_bytes * self._slots)
         self._witnesses: dict[str, Seat] = {}
         self._usable: tuple[Case, ...] = ()
+        self._sensitivity: dict[str, list[float]] = {}
         self.fitness = self._examine()
         floors = roofline.floors(self.work, self.ceilings)
         self.bound_us = floors.bound.us if floors.bound is not None else None
@@ -181,9 +182,11 @@ class House:
         arguments = self.reference.replant(tensors)
         native = self.reference.answer(arguments)
         exact = self.reference.oracle(arguments) or native
+        if case.name not in self._sensitivity:
+            self._sensitivity[case.name] = self._sensitivity_of(tensors, exact)
         found = [
-            tolerance.limits(n, e, stress=case.stress, given=self.reference.tolerance)
-            for n, e in zip(native, exact, strict=True)
+            tolerance.limits(n, e, sensitivity=moved, given=self.reference.tolerance)
+            for n, e, moved in zip(native, exact, self._sensitivity[case.name], strict=True)
         ]
         sound = all(
             bool(torch.isfinite(e).all()) and limit.norm < cases.UNSOUND * 8
@@ -193,6 +196,16 @@ class House:
         if not sound and case is not cases.NOMINAL:
             return None
         return tensors, exact, found
+
+    def _sensitivity_of(self, tensors: list[torch.Tensor], exact: list[torch.Tensor]) -> list[float]:
+        """How far the exact answer moves when the inputs do by a rounding or two."""
+        moved = self.reference.oracle(self.reference.replant(cases.nudged(tensors, seed=_seed())))
+        if moved is None:
+            return [0.0] * len(exact)
+        return [
+            tolerance.distance(a, b) if b.is_floating_point() else 0.0
+            for a, b in zip(moved, exact, strict=True)
+        ]
 
     # --- witnesses ------------------------------------------------------------------------------
 

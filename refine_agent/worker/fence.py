@@ -45,7 +45,8 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """What one process may have."""
 
     folder: str  # private, writable: work, HOME, TMPDIR and every cache
-    readable: tuple[str, ...] = ()  # the shared artifact cache, the package itself
+    readable: tuple[str, ...] = ()  # the shared artifact cache
+    writable: tuple[str, ...] = ()  # a witness's own compiler cache; never a candidate's
     uid: int | None = None  # the user to become; None: stay
     landlock: bool = True
     environment: dict[str, str] = {}  # noqa: RUF012 - msgspec copies defaults
@@ -204,7 +205,8 @@ def _grants(rules: Rules) -> dict[str, int]:
     grants = dict.fromkeys((*system, *interpreter_folders(), *rules.readable), _READ_EXECUTE)
     grants["/proc"] = _READ | _WRITE_FILE | _TRUNCATE
     grants["/dev"] = _READ | _WRITE_FILE | _TRUNCATE | _IOCTL_DEV
-    grants[rules.folder] = _ALL_FS | _REFER | _TRUNCATE
+    for folder in (rules.folder, *rules.writable):
+        grants[folder] = _ALL_FS | _REFER | _TRUNCATE
     return grants
 
 
