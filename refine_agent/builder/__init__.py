@@ -170,6 +170,6 @@ def _refusal(request: BuildRequest) -> str | None:
 
 
 def _roots(toolchain: Toolchain, more: tuple[Path, ...]) -> list[Path]:
-    toolkit = toolchain.cuda_folder
+    toolkit = toolchain.toolkit
     roots = [Path(toolchain.facts.package) / "include", Path(toolchain.facts.package) / "lib", *more]
     return [*roots, toolkit, Path("/usr/local/cuda")] if toolkit is not None else roots

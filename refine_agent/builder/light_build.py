@@ -82,8 +82,8 @@ def _compile_command(unit: Unit, request: BuildRequest, flags: Flags, toolchain:
     common += ["-isystem", unit.include, "-isystem", str(toolchain.include)]
     if unit.file.endswith(".cu"):
         return _device_command(unit, flags, toolchain, common)
-    if request.uses_cuda and toolchain.cuda_folder is not None:
-        common += ["-isystem", f"{toolchain.cuda_folder}/include"]
+    if request.uses_cuda and toolchain.toolkit is not None:
+        common += ["-isystem", f"{toolchain.toolkit}/include"]
     standard = f"-std={toolchain.facts.standard}"
     return [toolchain.cxx, *common, "-fPIC", standard, "-fvisibility=hidden", "-fdiagnostics-color=never",
             "-fmax-errors=20", *flags.host, *_remarks(flags), "-c", unit.file, "-o", f"{unit.file}.o"]  # fmt: skip
@@ -113,8 +113,8 @@ def _link_command(units: list[Unit], request: BuildRequest, flags: Flags, toolch
     argv = [toolchain.cxx, *(f"{unit.file}.o" for unit in units), "-shared", "-o", f"{request.name}.so"]
     # Nothing of the stand-in may ever answer for torch's own symbols, or the other way round.
     argv += ["-Wl,-Bsymbolic", str(toolchain.shim), f"-Wl,-rpath,{toolchain.folder}", *flags.linker]
-    if request.uses_cuda and toolchain.cuda_folder is not None:
-        libraries = toolchain.cuda_folder / "lib64"
+    if request.uses_cuda and toolchain.toolkit is not None:
+        libraries = toolchain.toolkit / "lib64"
         # Without the toolkit's own runtime library, the one that torch has loaded answers.
         argv += [f"-L{libraries}", *(["-lcudart"] if (libraries / "libcudart.so").exists() else [])]
     return argv

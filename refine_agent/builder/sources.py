@@ -67,8 +67,11 @@ _PARTS = {
     "RA_INDEXING": re.compile(r"indexing|Slice|TensorIndex|index_put_|index"),
     "RA_LITERALS": re.compile(r"tensor|from_blob"),
     "RA_PARALLEL": re.compile(r"parallel_\w+|get_num_threads|set_num_threads|in_parallel_region|get_thread_num|divup|intraop_\w+|GRAIN_SIZE"),
-    "RA_MATH": re.compile(r"opmath\w*|OpMath\w*|acc_type\w*|AccumulateType|ceil_div|_isnan|_isinf|CUDA_KERNEL_LOOP\w*|pi|gpuAtomic\w*|WARP_SHFL\w*|WarpReduce\w*"),
-    "RA_GRAD_MODE": re.compile(r"NoGradGuard|AutoGradMode|GradMode|InferenceMode|AutoNonVariableTypeMode|manual_seed|is_available|device_count|DeviceGuard|OptionalDeviceGuard|globalContext|AutoDispatch\w+|RECORD_FUNCTION|AutoDispatchBelowADInplaceOrView"),
+    "RA_MODES": re.compile(r"NoGradGuard|AutoGradMode|GradMode|manual_seed|DeviceGuard|OptionalDeviceGuard"),
+    "RA_TORCH_CUDA": re.compile(r"cuda"),
+    "RA_CUBLAS": re.compile(r"cublas\w*|getCurrentCUDABlas\w*|CUBLAS\w*|TORCH_CUDABLAS_CHECK"),
+    "RA_CUSPARSE": re.compile(r"cusparse\w*|getCurrentCUDASparseHandle"),
+    "RA_CUSOLVER": re.compile(r"cusolver\w*"),
     "RA_STREAMS": re.compile(r"\w*stringstream|cout|cerr|ostream|clog"),
     "RA_MAPS": re.compile(r"map|unordered_map"),
 }  # fmt: skip

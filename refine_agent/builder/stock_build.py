@@ -46,7 +46,7 @@ def compile_with_torch(
     environment = scrubbed_environment(folder / "tmp") | {"MAX_JOBS": "4", "CXX": toolchain.cxx}
     environment["PATH"] = f"{Path(toolchain.python).parent}:{environment.get('PATH', '')}"  # ninja lies there
     if toolchain.arch is not None:
-        environment |= {"TORCH_CUDA_ARCH_LIST": toolchain.arch, "CUDA_HOME": str(toolchain.cuda_folder)}
+        environment |= {"TORCH_CUDA_ARCH_LIST": toolchain.arch, "CUDA_HOME": str(toolchain.toolkit)}
     done = run([toolchain.python, "build.py"], cwd=private, env=environment, deadline_s=deadline_s)
     library = private / f"{request.name}.so"
     if done.exit_code == 0 and library.exists():

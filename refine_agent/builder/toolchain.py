@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from refine_agent.builder.headers import lay_out_headers
 from refine_agent.builder.operators import Operators, read_operators
 from refine_agent.builder.records import BuilderFault, Device, Finished, Run
 from refine_agent.builder.store import Store, disk_full
@@ -22,40 +23,6 @@ from refine_agent.builder.store import Store, disk_full
 _PACKAGE = Path(__file__).parent
 _LIGHT = _PACKAGE / "light"
 _NAME = re.compile(rb"[A-Za-z_]\w*")
-# Definitions with their continuation lines, and the conditions around them.
-_DIRECTIVE = re.compile(r"^[ \t]*#[ \t]*(?:define|undef|if|ifdef|ifndef|elif|else|endif)\b(?:[^\n]*\\\n)*[^\n]*\n", re.MULTILINE)
-_DISPATCH_HEADERS = ("torch/headeronly/core/Dispatch.h", "torch/headeronly/core/Dispatch_v2.h", "ATen/Dispatch.h", "ATen/Dispatch_v2.h")
-# What torch ships that a candidate may include, and the light header that answers.
-_TORCH_HEADERS = """
-torch/extension.h torch/types.h torch/torch.h torch/all.h torch/script.h torch/library.h
-torch/csrc/api/include/torch/types.h torch/csrc/api/include/torch/torch.h torch/csrc/autograd/variable.h
-ATen/ATen.h ATen/Tensor.h ATen/core/Tensor.h ATen/core/TensorBody.h ATen/core/TensorBase.h ATen/Functions.h
-ATen/TensorUtils.h ATen/TensorOperators.h ATen/TensorIndexing.h ATen/Dispatch.h ATen/Dispatch_v2.h ATen/ScalarOps.h
-ATen/Parallel.h ATen/ParallelOpenMP.h ATen/OpMathType.h ATen/AccumulateType.h ATen/NumericUtils.h
-ATen/core/TensorAccessor.h ATen/core/ScalarType.h ATen/core/Scalar.h ATen/Scalar.h ATen/ScalarType.h
-ATen/Device.h ATen/DeviceGuard.h ATen/TensorOptions.h ATen/core/Reduction.h ATen/native/Resize.h
-ATen/WrapDimUtils.h ATen/ceil_div.h ATen/core/grad_mode.h ATen/Context.h ATen/Utils.h ATen/ExpandUtils.h
-ATen/core/DeprecatedTypeProperties.h ATen/MemoryOverlap.h ATen/Config.h ATen/record_function.h
-c10/core/Device.h c10/core/DeviceType.h c10/core/ScalarType.h c10/core/Scalar.h c10/core/TensorOptions.h
-c10/core/MemoryFormat.h c10/core/Layout.h c10/core/DeviceGuard.h c10/core/Stream.h c10/core/GradMode.h
-c10/core/InferenceMode.h c10/core/WrapDimMinimal.h c10/core/DefaultDtype.h c10/macros/Macros.h
-c10/macros/Export.h c10/util/Exception.h c10/util/Optional.h c10/util/ArrayRef.h c10/util/Half.h
-c10/util/BFloat16.h c10/util/irange.h c10/util/StringUtil.h c10/util/string_view.h c10/util/SmallVector.h
-c10/util/OptionalArrayRef.h c10/util/MathConstants.h c10/util/TypeCast.h c10/util/Logging.h
-c10/util/Float8_e4m3fn.h c10/util/Float8_e5m2.h c10/util/accumulate.h c10/util/MaybeOwned.h
-torch/headeronly/util/Half.h torch/headeronly/util/BFloat16.h torch/headeronly/core/ScalarType.h
-torch/headeronly/macros/Macros.h torch/headeronly/util/Exception.h
-""".split()
-_TORCH_CUDA_HEADERS = """
-ATen/cuda/CUDAContext.h ATen/cuda/CUDAContextLight.h ATen/cuda/Exceptions.h ATen/cuda/CUDABlas.h ATen/cuda/CUDAUtils.h
-ATen/cuda/CUDAEvent.h ATen/cuda/Atomic.cuh ATen/cuda/DeviceUtils.cuh ATen/cuda/CUDADevice.h
-ATen/cuda/detail/KernelUtils.h ATen/cuda/CUDAGuard.h ATen/cuda/CUDAGeneratorImpl.h ATen/cuda/PhiloxCudaState.h
-ATen/cuda/detail/IndexUtils.cuh ATen/cuda/ApplyGridUtils.cuh ATen/cuda/NumericLimits.cuh
-ATen/native/cuda/KernelUtils.cuh ATen/native/cuda/KernelUtils.h
-c10/cuda/CUDAGuard.h c10/cuda/CUDAStream.h c10/cuda/CUDAException.h c10/cuda/CUDAFunctions.h
-c10/cuda/CUDAMathCompat.h c10/cuda/CUDAMacros.h c10/cuda/CUDACachingAllocator.h c10/cuda/CUDAMiscFunctions.h
-torch/cuda.h torch/csrc/cuda/Stream.h
-""".split()
 
 
 class TorchFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,9 +65,9 @@ class Toolchain(msgspec.Struct, frozen=True, kw_only=True):
         return self.folder / "libra_shim.so"
 
     @property
-    def cuda_folder(self) -> Path | None:
-        """The CUDA toolkit, links followed."""
-        return None if self.nvcc is None else Path(self.nvcc).resolve().parent.parent
+    def toolkit(self) -> Path | None:
+        """The CUDA toolkit's folder."""
+        return None if self.nvcc is None else Path(self.nvcc).parent.parent
 
     def operators(self) -> Operators:
         """torch's operators, as text."""
@@ -159,12 +126,18 @@ def _compilers(device: Device) -> tuple[str, str | None]:
         raise BuilderFault("there is no C++ compiler (c++) on PATH; install g++, or name one in CXX")
     if device == "cpu":
         return cxx, None
-    home = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH")
-    nvcc = shutil.which("nvcc", path=f"{home}/bin") if home else None
-    nvcc = nvcc or shutil.which("nvcc") or shutil.which("nvcc", path="/usr/local/cuda/bin")
-    if nvcc is None:
-        raise BuilderFault("there is no nvcc on PATH or under /usr/local/cuda; install the CUDA toolkit, or set CUDA_HOME")
-    return cxx, nvcc
+    return cxx, str(_toolkit() / "bin/nvcc")
+
+
+def _toolkit() -> Path:
+    """The folder of the CUDA toolkit; an nvcc on PATH may be a wrapper that lies elsewhere."""
+    named = [Path(os.environ[name]) for name in ("CUDA_HOME", "CUDA_PATH") if os.environ.get(name)]
+    on_path = shutil.which("nvcc")
+    beside = [Path(on_path).resolve().parent.parent] if on_path else []
+    for folder in (*named, *beside, Path("/usr/local/cuda")):
+        if (folder / "bin/nvcc").exists() and (folder / "include/cuda_runtime.h").exists():
+            return folder.resolve()
+    raise BuilderFault("there is no CUDA toolkit in CUDA_HOME, beside nvcc or in /usr/local/cuda; install it, or set CUDA_HOME")
 
 
 def _identity(*, python: str, cxx: str, nvcc: str | None, device: Device) -> str:
@@ -174,7 +147,7 @@ def _identity(*, python: str, cxx: str, nvcc: str | None, device: Device) -> str
     version = _torch_folder(python) / "version.py"
     parts += [str(version), version.read_text(encoding="utf-8"), _fingerprint(version)]
     parts += [path.read_text(encoding="utf-8") for path in sorted(_LIGHT.iterdir()) if path.is_file()]
-    parts += [(_PACKAGE / name).read_text(encoding="utf-8") for name in ("toolchain.py", "operators.py", "probe.py")]
+    parts += [(_PACKAGE / name).read_text(encoding="utf-8") for name in ("toolchain.py", "headers.py", "operators.py", "probe.py")]
     parts += sorted(path.read_text() for path in Path("/proc/driver/nvidia/gpus").glob("*/information")) if nvcc else []
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
@@ -226,7 +199,7 @@ def _architecture(facts: TorchFacts) -> str:
 
 def _fill(toolchain: Toolchain, *, run: Run, cache: Path, deadline_s: float) -> None:
     torch_include = Path(toolchain.facts.package) / "include"
-    _copy_headers(toolchain, torch_include)
+    lay_out_headers(toolchain.include, torch_include=torch_include)
     try:
         operators = read_operators(torch_include)
     except (OSError, ValueError) as error:
@@ -241,30 +214,6 @@ def _fill(toolchain: Toolchain, *, run: Run, cache: Path, deadline_s: float) -> 
         raise BuilderFault(f"the shim does not build against torch {toolchain.facts.torch}; use --stock-builds:\n{errors}")
 
 
-def _copy_headers(toolchain: Toolchain, torch_include: Path) -> None:
-    light = toolchain.include / "light"
-    light.mkdir(parents=True)
-    for header in _LIGHT.glob("*.h"):
-        shutil.copyfile(header, light / header.name)
-    (light / "dispatch.h").write_text(_dispatch_macros(torch_include), encoding="utf-8")
-    for names, target in ((_TORCH_HEADERS, "torch.h"), (_TORCH_CUDA_HEADERS, "cuda.h")):
-        for name in names:
-            forwarder = toolchain.include / name
-            forwarder.parent.mkdir(parents=True, exist_ok=True)
-            more = '#include <light/torch.h>\n' if target == "cuda.h" else ""
-            forwarder.write_text(f"#pragma once\n{more}#include <light/{target}>\n", encoding="utf-8")
-
-
-def _dispatch_macros(torch_include: Path) -> str:
-    """torch's own AT_DISPATCH macros, and nothing else of their headers."""
-    text = "// Owns the AT_DISPATCH macros: taken from the installed torch.\n#pragma once\n"
-    for name in _DISPATCH_HEADERS:
-        header = torch_include / name
-        if header.exists():
-            text += "".join(_DIRECTIVE.findall(header.read_text(encoding="utf-8")))
-    return text + "#undef AT_PRIVATE_CHECK_SELECTIVE_BUILD\n#define AT_PRIVATE_CHECK_SELECTIVE_BUILD(type)\n"
-
-
 def _names_of(torch_include: Path) -> Iterator[str]:
     seen: set[bytes] = set()
     for folder in ("torch", "ATen", "c10"):
@@ -276,7 +225,7 @@ def _names_of(torch_include: Path) -> Iterator[str]:
 
 def _build_shim(toolchain: Toolchain, *, run: Run, deadline_s: float) -> Finished:
     facts = toolchain.facts
-    with_cuda = facts.torch_cuda is not None and toolchain.cuda_folder is not None
+    with_cuda = facts.torch_cuda is not None and toolchain.toolkit is not None
     shutil.copyfile(_LIGHT / "shim.cpp", toolchain.folder / "shim.cpp")
     libraries = ["c10", "torch_cpu", "torch", "torch_python"]
     argv = [toolchain.cxx, f"-std={facts.standard}", "-O1", "-fPIC", "-shared", "-w", "-fvisibility=hidden"]
@@ -284,7 +233,7 @@ def _build_shim(toolchain: Toolchain, *, run: Run, deadline_s: float) -> Finishe
     argv += [f"-isystem{path}" for path in (*facts.include_paths, facts.python_include)]
     argv += [f"-I{toolchain.include / 'light'}"]
     if with_cuda:
-        argv += ["-DRA_WITH_CUDA", f"-isystem{toolchain.cuda_folder}/include", f"-L{toolchain.cuda_folder}/lib64"]
+        argv += ["-DRA_WITH_CUDA", f"-isystem{toolchain.toolkit}/include", f"-L{toolchain.toolkit}/lib64"]
         libraries += ["c10_cuda", "torch_cuda", "cudart"]
     argv += ["shim.cpp", "-o", toolchain.shim.name, "-Wl,--no-as-needed", f"-L{facts.package}/lib"]
     argv += [f"-Wl,-rpath,{facts.package}/lib", *(f"-l{name}" for name in libraries)]

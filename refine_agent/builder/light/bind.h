@@ -8,7 +8,7 @@
 #include <unordered_map>
 #endif
 
-#include "torch.h"
+#include "extension.h"
 
 namespace c10::ra {
 

@@ -1,6 +1,7 @@
-// Owns c10::cuda and at::cuda: error checks, streams, guards, events, device properties, handles.
-// Leaves kernels and the runtime to the CUDA toolkit's headers.
+// Owns c10::cuda: error checks, streams, guards. Leaves at::cuda to cuda_context.h, and kernels and the
+// runtime to the CUDA toolkit.
 #pragma once
+#include <cuda.h>
 #include <cuda_runtime_api.h>
 
 #include "tensor.h"
@@ -153,77 +154,3 @@ inline void raw_delete(void* memory) { ra::check(ra_cuda_deallocate(memory)); }
 #define C10_CUDA_IGNORE_ERROR(EXPR) do { if ((EXPR) != cudaSuccess) (void)cudaGetLastError(); } while (0)
 #define C10_CUDA_CLEAR_ERROR() do { (void)cudaGetLastError(); } while (0)
 #define C10_CUDA_KERNEL_LAUNCH_CHECK() C10_CUDA_CHECK(cudaGetLastError())
-#define AT_CUDA_CHECK(EXPR) C10_CUDA_CHECK(EXPR)
-
-namespace at::cuda {
-using namespace c10::cuda;
-
-inline bool is_available() { return ra_cuda_available() != 0; }
-inline int64_t getNumGPUs() { return ra_cuda_device_count(); }
-inline cudaDeviceProp* getDeviceProperties(DeviceIndex device) {
-  void* out;
-  c10::ra::check(ra_cuda_properties(device, &out));
-  return static_cast<cudaDeviceProp*>(out);
-}
-inline cudaDeviceProp* getCurrentDeviceProperties() { return getDeviceProperties(-1); }
-inline int warp_size() { return getCurrentDeviceProperties()->warpSize; }
-
-class CUDAEvent {
- public:
-  CUDAEvent() = default;
-  explicit CUDAEvent(unsigned flags) : flags_(flags) {}
-  CUDAEvent(const CUDAEvent&) = delete;
-  CUDAEvent(CUDAEvent&& o) noexcept : flags_(o.flags_), event_(o.event_) { o.event_ = nullptr; }
-  ~CUDAEvent() { if (event_ != nullptr) cudaEventDestroy(event_); }
-  operator cudaEvent_t() const { return event_; }
-  cudaEvent_t event() const { return event_; }
-  bool isCreated() const { return event_ != nullptr; }
-  bool query() const { return event_ == nullptr || cudaEventQuery(event_) == cudaSuccess; }
-  void record() { record(getCurrentCUDAStream()); }
-  void recordOnce(const CUDAStream& s) { if (event_ == nullptr) record(s); }
-  void record(const CUDAStream& s) {
-    if (event_ == nullptr) C10_CUDA_CHECK(cudaEventCreateWithFlags(&event_, flags_));
-    C10_CUDA_CHECK(cudaEventRecord(event_, s));
-  }
-  void block(const CUDAStream& s) { if (event_ != nullptr) C10_CUDA_CHECK(cudaStreamWaitEvent(s, event_, 0)); }
-  void synchronize() const { if (event_ != nullptr) C10_CUDA_CHECK(cudaEventSynchronize(event_)); }
-  float elapsed_time(const CUDAEvent& other) const {
-    float ms = 0;
-    C10_CUDA_CHECK(cudaEventElapsedTime(&ms, event_, other.event_));
-    return ms;
-  }
-
- private:
-  unsigned flags_ = cudaEventDisableTiming;
-  cudaEvent_t event_ = nullptr;
-};
-
-} // namespace at::cuda
-
-// Library handles, for candidates that include the library's header themselves or name the handle.
-#if defined(RA_BLAS)
-#include <cublasLt.h>
-#include <cublas_v2.h>
-#include <cusparse.h>
-namespace at::cuda {
-inline cublasHandle_t getCurrentCUDABlasHandle() { void* out; c10::ra::check(ra_cuda_handle(0, &out)); return static_cast<cublasHandle_t>(out); }
-inline cusparseHandle_t getCurrentCUDASparseHandle() { void* out; c10::ra::check(ra_cuda_handle(1, &out)); return static_cast<cusparseHandle_t>(out); }
-inline cublasLtHandle_t getCurrentCUDABlasLtHandle() { void* out; c10::ra::check(ra_cuda_handle(4, &out)); return static_cast<cublasLtHandle_t>(out); }
-namespace blas {
-inline const char* _cublasGetErrorEnum(cublasStatus_t error) { return cublasGetStatusName(error); }
-} // namespace blas
-} // namespace at::cuda
-#define TORCH_CUDABLAS_CHECK(EXPR)                                                        \
-  do {                                                                                    \
-    cublasStatus_t __err = EXPR;                                                          \
-    TORCH_CHECK(__err == CUBLAS_STATUS_SUCCESS, "CUDA error: ",                           \
-                at::cuda::blas::_cublasGetErrorEnum(__err), " when calling `" #EXPR "`"); \
-  } while (0)
-#endif
-
-#if defined(__CUDACC__)
-#define CUDA_KERNEL_LOOP_TYPE(i, n, index_type)                                  \
-  int64_t _i_n_d_e_x = ((int64_t)blockIdx.x) * blockDim.x + threadIdx.x;         \
-  for (index_type i = _i_n_d_e_x; _i_n_d_e_x < (n); _i_n_d_e_x += ((int64_t)blockDim.x) * gridDim.x, i = _i_n_d_e_x)
-#define CUDA_KERNEL_LOOP(i, n) CUDA_KERNEL_LOOP_TYPE(i, n, int)
-#endif

@@ -63,10 +63,3 @@ using c10::NoGradGuard;
 using c10::OptionalDeviceGuard;
 inline void manual_seed(uint64_t seed) { c10::ra::check(ra_manual_seed(seed)); }
 } // namespace at
-#ifdef RA_CUDA
-namespace torch::cuda {
-inline bool is_available() { return ra_cuda_available() != 0; }
-inline size_t device_count() { return static_cast<size_t>(ra_cuda_device_count()); }
-inline void synchronize(int64_t device = -1) { c10::ra::check(ra_cuda_synchronize(device)); }
-} // namespace torch::cuda
-#endif

@@ -1,10 +1,16 @@
-// Owns namespace torch and the order in which the light headers come together. Leaves every
-// definition to the header that it includes for it.
+// Owns what <torch/types.h> shows: ATen and namespace torch. Leaves what only <torch/extension.h> adds
+// to extension.h, and every definition to the header that it includes for it.
 #pragma once
 #include "tensor.h"
 
 #ifdef RA_HALF
 #include "half.h"
+#endif
+#ifdef RA_FLOAT8
+#include "float8.h"
+#endif
+#ifdef RA_COMPLEX
+#include <c10/util/complex.h>
 #endif
 #ifdef RA_INDEXING
 #include "indexing.h"
@@ -12,28 +18,19 @@
 #ifdef RA_LITERALS
 #include "literal.h"
 #endif
-#ifdef RA_PARALLEL
-#include "parallel.h"
-#endif
-#ifdef RA_MATH
-#include "numeric.h"
-#endif
-#ifdef RA_GRAD_MODE
+#ifdef RA_MODES
 #include "modes.h"
 #endif
 
 #include <candidate/functions.h>
 
-#ifdef RA_DISPATCH
-#include "dispatch.h"
-#endif
-#if defined(RA_CUDA) && (defined(RA_GUARDS) || defined(__CUDACC__))
-#include "cuda.h"
-#endif
-
 namespace c10 {
 using at::Tensor;
 } // namespace c10
+namespace c10::cuda {}
+namespace at::cuda {
+using namespace c10::cuda;
+} // namespace at::cuda
 
 namespace torch {
 using namespace at;
@@ -51,3 +48,7 @@ namespace headeronly {
 using namespace c10;
 } // namespace headeronly
 } // namespace torch
+
+#ifdef RA_DISPATCH
+#include "dispatch.h"
+#endif
