@@ -46,9 +46,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
+    from pandas import DataFrame
+
     from refine_agent.loop import Author, Bench, Watch
     from refine_agent.profiling.records import Page
-    from refine_agent.records import AnyEvent
+    from refine_agent.records import AnyEvent, Setup
 
 RUNS = Path("transcripts")
 PACKAGE = Path(__file__).parent
@@ -315,6 +317,19 @@ class Session:
         if "target" in given and self._bench is not None and self._needs_sealing():
             loop.seal_if_target(self.transcript, self._ready(), self.watch)
 
+    def measure(self) -> Setup:
+        """Let the bench set up if it has not, and return what it found."""
+        with self._pausing():
+            self._ready()
+        setup = self.transcript.setup
+        assert setup is not None  # noqa: S101 - being ready means having measured
+        return setup
+
+    def seal(self) -> Attempt | None:
+        """Rebuild the best kernel with torch's own headers and judge it afresh; return the best."""
+        with self._pausing():
+            return loop.seal_best(self.transcript, self._ready(), self.watch)
+
     def profile(self, attempt: int) -> Page:
         """Return the profile page of a kernel that passed, measuring it if nobody has yet."""
         known = self.transcript.attempt(attempt)
@@ -351,6 +366,18 @@ class Session:
     def diff(self, a: int, b: int) -> Difference:
         """Compare two attempts: verdicts, what changed in the profile, the sources."""
         return difference(self.transcript, a, b)
+
+    def frame(self) -> DataFrame:
+        """Return the attempts as a pandas frame, a row each."""
+        from refine_agent import frames  # noqa: PLC0415 - only notebooks need tables
+
+        return frames.turns(self.transcript)
+
+    def _repr_html_(self) -> str:
+        """Show the run as a notebook shows it."""
+        from refine_agent import report  # noqa: PLC0415 - only notebooks need pictures
+
+        return report.transcript_html(self.transcript)
 
     # --- the inbox ------------------------------------------------------------------------------
 

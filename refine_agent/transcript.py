@@ -67,8 +67,10 @@ class TranscriptError(Exception):
 
 
 def new_run_id() -> str:
-    """Return a name for a run: its start to the second, then four random hex digits."""
-    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+    """Return a name that sorts by when the run began: second, its 4096th part, two random digits."""
+    now = time.time()
+    second = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
+    return f"{second}-{int(now % 1 * 4096):03x}{secrets.token_hex(1)}"
 
 
 class Transcript:

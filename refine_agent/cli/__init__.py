@@ -6,12 +6,14 @@ so that --help and looking at runs stay instant.
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 
 import click
 
 from refine_agent import __version__
-from refine_agent.cli.faults import exit_code_of, sentence_of
+from refine_agent.cli.faults import INTERRUPTED, exit_code_of, sentence_of
 from refine_agent.cli.judging import cache, doctor, evaluate, profile
 from refine_agent.cli.looking import diff, export, report, show
 from refine_agent.cli.running import optimize, resume
@@ -72,7 +74,7 @@ def main(arguments: list[str] | None = None) -> None:
         wrong.show()
         sys.exit(wrong.exit_code)
     except click.Abort:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:
         # The reader has seen enough, as `| head` does; Python would complain again at exit.
         sys.stdout = None
@@ -83,4 +85,13 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         click.echo(f"refine_agent: {sentence_of(fault)}", err=True)
         sys.exit(known)
-    sys.exit(code if isinstance(code, int) else 0)
+    _leave(code if isinstance(code, int) else 0)
+
+
+def _leave(code: int) -> None:
+    """Leave; after Ctrl-C without waiting for replies that other threads still wait for."""
+    if code == INTERRUPTED and threading.active_count() > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _file = click.Path(dir_okay=False, path_type=Path)
 REPORT_SUFFIX = ".ncu-rep"
+_MIB = 1 << 20
 
 
 @click.command()
@@ -124,8 +125,16 @@ def doctor(*, as_json: bool) -> int:
 @click.command()
 @click.option("--clear", is_flag=True, help="Empty it.")
 def cache(*, clear: bool) -> None:
-    """Show the cache of builds and baselines: where it is and how large."""
-    raise NotImplementedError
+    """Show where finished builds are kept and how much room they take, or empty that.
+
+    It keeps itself below 4 GiB; REFINE_AGENT_CACHE names another folder.
+    """
+    from refine_agent.bench.machine import cache_folder
+    from refine_agent.builder.store import Store
+
+    store = Store(cache_folder())
+    size = store.clear() if clear else store.size_bytes()
+    click.echo(f"{store.root}: {size / _MIB:,.1f} MiB {'removed' if clear else 'in use'}")
 
 
 @contextmanager

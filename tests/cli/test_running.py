@@ -1,0 +1,268 @@
+"""`optimize` and `resume` as processes: exit codes, signals, lines for people and for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from refine_agent.records import Hinted, Replied
+from refine_agent.standins import source
+from refine_agent.transcript import Transcript, runs_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).parents[2]
+PLAY = Path(__file__).with_name("play.py")
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, str(PLAY), *map(str, arguments)]
+
+
+def plain_environment(**more: str) -> dict[str, str]:
+    known = {k: v for k, v in os.environ.items() if not k.endswith("_KEY")}
+    return known | {"PYTHONPATH": str(ROOT), "COLUMNS": "120"} | more
+
+
+def play(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*arguments),
+        env=plain_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def started(*arguments: str | Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command(*arguments),
+        env=plain_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def only_run(runs: Path) -> Transcript:
+    (folder,) = runs_in(runs)
+    return Transcript.read(folder)
+
+
+def until(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+# --- exit codes ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        pytest.param(["--turns", "4"], 0, id="faster than PyTorch"),
+        pytest.param(["--turns", "6", "--target", "2.0"], 0, id="target reached"),
+        pytest.param(["--turns", "4", "--target", "2.0"], 1, id="target missed"),
+        pytest.param(["--turns", "0"], 1, id="nothing tried"),
+        pytest.param(["--fault", "machine"], 3, id="machine"),
+        pytest.param(["--fault", "model"], 4, id="model"),
+        pytest.param(["--fault", "no-answer"], 5, id="waits"),
+    ],
+)
+def test_the_exit_code_says_how_the_run_ended(
+    tmp_path: Path, arguments: list[str], code: int
+) -> None:
+    assert play(tmp_path, *arguments).returncode == code
+
+
+@pytest.mark.parametrize("fault", ["no-answer", "model", "machine"])
+def test_a_run_that_broke_off_goes_on_with_resume(tmp_path: Path, fault: str) -> None:
+    broken = play(tmp_path, "--fault", fault)
+    (folder,) = runs_in(tmp_path)
+
+    again = play(folder, "--resume")
+
+    assert "Traceback" not in broken.stderr
+    assert again.returncode == 0
+    run = Transcript.read(folder)
+    assert run.model_turns == 4
+    assert sum(isinstance(event, Replied) for event in run.events) == 4
+
+
+# --- signals ---------------------------------------------------------------------------------
+
+
+def test_the_first_ctrl_c_stops_at_the_end_of_the_turn(tmp_path: Path) -> None:
+    process = started(tmp_path, "--slow", "1.0")
+    until(lambda: bool(runs_in(tmp_path)) and bool(only_run(tmp_path).turns))
+
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+
+    run = only_run(tmp_path)
+    assert process.returncode == 130, err
+    assert "stopping at the end of this turn" in out
+    assert run.model_turns == 1
+    assert run.open_turn is None
+    assert run.stopped is not None
+    assert run.stopped.resumable
+
+
+def test_the_second_ctrl_c_saves_and_leaves_at_once(tmp_path: Path) -> None:
+    process = started(tmp_path, "--slow", "60")
+    until(lambda: bool(runs_in(tmp_path)) and bool(only_run(tmp_path).turns))
+
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+
+    run = only_run(tmp_path)
+    assert process.returncode == 130, err
+    assert run.stopped is not None
+    assert run.stopped.reason == "interrupted"
+    assert play(run.folder, "--resume").returncode == 0
+
+
+def test_sigterm_saves_and_leaves(tmp_path: Path) -> None:
+    process = started(tmp_path, "--slow", "60")
+    until(lambda: bool(runs_in(tmp_path)) and bool(only_run(tmp_path).turns))
+
+    process.terminate()
+    _, err = process.communicate(timeout=30)
+
+    assert process.returncode == 130, err
+    assert only_run(tmp_path).stopped is not None
+
+
+# --- what people read ------------------------------------------------------------------------
+
+
+def test_without_a_terminal_there_are_plain_lines(tmp_path: Path) -> None:
+    out = play(tmp_path, "--turns", "4").stdout
+
+    assert "\x1b" not in out
+    assert "1.20x" in out
+    assert "unreadable: there is no fenced" in out
+    assert "does not build" in out
+    assert "rows in registers" in out
+    assert "1.80x [1.78 to 1.82] over torch.compile, the faster baseline" in out
+    assert "over eager" in out
+    assert str(tmp_path) in out
+    assert "sealed   yes" in out
+
+
+def test_the_first_line_says_when_answers_come_from_a_recording(tmp_path: Path) -> None:
+    first = play(tmp_path, "--recorded").stdout.splitlines()[0]
+
+    assert first.startswith("answers come from a recorded session")
+
+
+# --- what programs read ----------------------------------------------------------------------
+
+
+def test_json_puts_events_alone_on_stdout_and_people_on_stderr(tmp_path: Path) -> None:
+    done = play(tmp_path, "--json", "--turns", "4")
+
+    events: list[dict[str, Any]] = [json.loads(line) for line in done.stdout.splitlines()]
+    kinds = [event["event"] for event in events]
+    assert kinds[0] == "started"
+    assert kinds.count("turn") == 4
+    assert "phase" in kinds
+    assert kinds[-1] == "result"
+    assert events[-1]["exit_code"] == 0
+    assert events[-1]["run"]["speedup"] == 1.8
+    assert "1.80x" in done.stderr
+
+
+# --- from outside ----------------------------------------------------------------------------
+
+
+def refine_agent(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "refine_agent", *map(str, arguments)],
+        env=plain_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_hint_from_another_process_reaches_the_next_prompt(tmp_path: Path) -> None:
+    process = started(tmp_path, "--slow", "1.5", "--turns", "2")
+    until(lambda: bool(runs_in(tmp_path)) and bool(only_run(tmp_path).turns))
+    (folder,) = runs_in(tmp_path)
+
+    hinted = refine_agent("hint", folder, "use float4")
+    process.communicate(timeout=30)
+
+    run = Transcript.read(folder)
+    assert hinted.returncode == 0
+    assert [e.text for e in run.events if isinstance(e, Hinted)] == ["use float4"]
+    prompt = run.turns[1].prompt
+    assert prompt is not None
+    assert "use float4" in "".join(message.content for message in prompt.messages)
+
+
+def test_a_second_writer_is_refused_politely_and_the_first_is_not_disturbed(
+    tmp_path: Path,
+) -> None:
+    process = started(tmp_path, "--slow", "2", "--turns", "1")
+    until(lambda: bool(runs_in(tmp_path)) and bool(only_run(tmp_path).turns))
+    (folder,) = runs_in(tmp_path)
+
+    second = refine_agent("resume", folder)
+    process.communicate(timeout=30)
+
+    assert second.returncode == 2
+    assert "another process is writing" in second.stderr
+    assert "Traceback" not in second.stderr
+    assert process.returncode == 0
+
+
+def test_a_stop_from_another_process_ends_the_run_at_its_boundary(tmp_path: Path) -> None:
+    process = started(tmp_path, "--slow", "1", "--turns", "4")
+    until(lambda: bool(runs_in(tmp_path)) and bool(only_run(tmp_path).turns))
+    (folder,) = runs_in(tmp_path)
+
+    refine_agent("hint", folder, "--stop")
+    process.communicate(timeout=30)
+
+    assert process.returncode == 130
+    assert Transcript.read(folder).model_turns < 4
+
+
+def test_every_save_of_a_watched_file_is_a_turn_of_the_engineers(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("# nothing yet\n")
+    runs = tmp_path / "runs"
+    process = started(runs, "--turns", "0", "--watch", file)
+    until(lambda: bool(runs_in(runs)))
+    time.sleep(0.5)
+    for number, speedup in enumerate((1.3, 1.6), 1):
+        file.write_text(source(speedup=speedup))
+        until(lambda number=number: len(only_run(runs).attempts) >= number)  # type: ignore[misc]
+
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+
+    assert process.returncode == 130
+    assert [(a.author, a.speedup) for a in only_run(runs).attempts] == [
+        ("engineer", 1.3),
+        ("engineer", 1.6),
+    ]
