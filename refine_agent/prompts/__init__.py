@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     import jinja2
 
-    from refine_agent.records import Options, Ratio, Timing
+    from refine_agent.records import Attempt, Options, Ratio, Timing
     from refine_agent.transcript import Transcript
 
 __all__ = [
@@ -82,9 +82,9 @@ def as_markdown(prompt: Prompt) -> str:
     return f"<!-- prompt {prompt.digest} -->\n\n" + "\n\n".join(parts) + "\n"
 
 
-def render_template(name: str, scene: Scene) -> str:
-    """Return one template, filled in."""
-    text = _environment().get_template(name + SUFFIX).render(it=scene)
+def render_template(name: str, scene: Scene, *, attempt: Attempt | None = None) -> str:
+    """Return one template, filled in; ``attempt`` is what `verdict` is about."""
+    text = _environment().get_template(name + SUFFIX).render(it=scene, attempt=attempt)
     return text.strip() + "\n"
 
 

@@ -49,13 +49,18 @@ def bounded(text: str, limit: int) -> str:
 
 def fenced(text: str, language: str = "text", limit: int | None = LOG_CHARS) -> str:
     """Return the text in a fence that nothing in it can close (CommonMark 0.31, section 4.5)."""
-    shown = visible(text if limit is None else text[: 8 * limit])
+    shown = visible(text if limit is None else _ends(text, 8 * limit))
     if limit is not None:
         lines = (_shortened(line) for line in shown.split("\n"))
         shown = _MANY_BACKTICKS.sub("[…]", bounded("\n".join(lines), limit))
     longest = max((len(run) for run in _BACKTICKS.findall(shown)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{shown.rstrip()}\n{fence}"
+
+
+def _ends(text: str, limit: int) -> str:
+    """Return what can matter of a text of any length: gigabytes are not worth reading."""
+    return text if len(text) <= limit else f"{text[: limit // 2]}\n{text[-limit // 2 :]}"
 
 
 def _shortened(line: str) -> str:

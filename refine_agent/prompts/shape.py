@@ -25,6 +25,8 @@ PAGE = "profile"
 _FENCE = re.compile(r"^(?P<fence>`{3,})(?P<language>[\w+-]*)\s*$")
 # Not inside a word: float32, sm_90 and 0x1f are names.
 _NUMBER = re.compile(r"(?<![A-Za-z0-9_.])[-+]?\d[\d,_]*(?:\.\d+)?(?:[eE][-+]?\d+)?")
+# Another patch release of PyTorch or the driver is no other kind of machine.
+_VERSION = re.compile(r"(?<![A-Za-z0-9_.])\d+(?:\.\d+){2,3}(?:\.?(?:dev|rc|post)\d+)?(?:\+\w+)?")
 _FOLDERS = re.compile(r"(?<![\w.])(?:~|\.{1,2})?(?:/[\w.+@%-]+)+/")
 _CONTENT_NAME = re.compile(r"\b(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{8,}\b")
 _GRADE = re.compile(r"\b(?:confirmed|partly|refuted|not measured)\b.*$")
@@ -74,7 +76,7 @@ def _mask(line: str) -> str:
     line = _FOLDERS.sub("…/", line)
     line = _CONTENT_NAME.sub("#", line)
     line = _GRADE.sub("[grade]", _DOUBT.sub("", line))
-    return " ".join(_NUMBER.sub("#", line).split())
+    return " ".join(_NUMBER.sub("#", _VERSION.sub("#", line)).split())
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
