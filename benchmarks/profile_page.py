@@ -1,7 +1,7 @@
 """What a page costs and finds, next to `--set full` and to other agents' metric lists.
 
     python benchmarks/profile_page.py              # from the zoo's recordings: tokens, hits, no GPU
-    python benchmarks/profile_page.py --live       # on a GPU: seconds of a whole candidate, torch included
+    python benchmarks/profile_page.py --live       # on a GPU: seconds of a whole candidate
     python benchmarks/profile_page.py --live --out DIR/profile_page.json
 
 Tokens are characters over four, for every column alike. A hit is a sick kernel whose first finding
@@ -79,7 +79,7 @@ def _live() -> Iterator[tuple[str, dict[str, object]]]:
 
 
 def _profiled(worker: Path, folder: Path, collect: Sequence[str]) -> dict[str, object]:
-    """Profile one call, read the report, render the page: all that stands between turn and prompt."""
+    """Profile one call, read the report, render the page: all between a turn and its prompt."""
     report, log = folder / "page.ncu-rep", folder / "page.log"
     report.unlink(missing_ok=True)
     around = [sys.executable, str(worker)]
@@ -102,8 +102,9 @@ def _report_of(name: str, runs: list[dict[str, object]]) -> dict[str, object]:
     seconds = [float(str(run["seconds"])) for run in runs]
     last = runs[-1]
     print(
-        f"{name:24} {_spread(seconds)}; {last['passes']} passes; report {int(str(last['bytes'])) >> 10} KB; "
-        f"page {last['tokens']} tokens; findings {last['findings']}"
+        f"{name:24} {_spread(seconds)}; {last['passes']} passes; "
+        f"report {int(str(last['bytes'])) >> 10} KB; page {last['tokens']} tokens; "
+        f"findings {last['findings']}"
     )
     return {"runs": runs}
 
@@ -152,7 +153,9 @@ def _recorded() -> dict[str, object]:
 def _row(
     recordings: list[Recording], sick: dict[str, str | None], counters: Sequence[str] | None
 ) -> dict[str, object]:
-    hits, false_alarms, tokens = [], [], []
+    hits: list[bool] = []
+    false_alarms: list[bool] = []
+    tokens: list[int] = []
     for recording in recordings:
         reports = [one if counters is None else _only(one, counters) for one in recording.reports]
         page = _page(reports, recording)
@@ -181,7 +184,7 @@ def _only(report: KernelReport, counters: Sequence[str]) -> KernelReport:
 
 
 def _tokens_of(reports: Sequence[KernelReport], counters: Sequence[str]) -> int:
-    """Estimate the tokens of the JSON (name: value, indented) in which those lists reach a model."""
+    """Estimate the tokens of the indented JSON (name: value) in which lists reach a model."""
     body = {
         report.name: {name: round(report.counters.get(name, 0.0), 3) for name in counters}
         for report in reports

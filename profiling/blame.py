@@ -89,7 +89,7 @@ def line_waited_for(
 
 
 def hot_spots(report: KernelReport, most: int = 4) -> tuple[HotSpot, ...]:
-    """Return the lines with the most held-up samples, each with what its worst instruction waits for."""
+    """Return the lines with the most held-up samples, each with what its worst spot waits for."""
     total = all_held(report)
     lines: dict[str, list[Instruction]] = {}
     for one in report.instructions:

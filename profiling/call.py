@@ -13,6 +13,8 @@ from refine_agent.profiling.roofline import Floors
 
 # A kernel with nine tenths of the time stands for the whole call: its floor is the call's floor.
 DOMINANT = 0.9
+# Kernels lighter than this may go unprofiled without a word.
+HEAVY_PCT = 5.0
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +49,7 @@ def time_us(call: Call) -> float | None:
 
 
 def room(call: Call) -> float | None:
-    """Return the fraction of the call's time above its measured ceiling (else its bound), 0 to 1."""
+    """Return the share of the call's time above its measured ceiling (else its bound), 0 to 1."""
     both, took = floors(call), time_us(call)
     floor = (both.ceiling or both.bound) if both else None
     if floor is None or not took:
@@ -96,27 +98,43 @@ def heaviest(call: Call, most: int) -> tuple[KernelReport, ...]:
     longest: dict[str, KernelReport] = {}
     for report in sorted(call.reports, key=lambda one: one.time_us):
         longest[report.name] = report
-    order = {kernel.name: rank for rank, kernel in enumerate(kernels(call))}
-    ranked = sorted(longest.values(), key=lambda one: order.get(one.name, len(order)))
-    return tuple(ranked[:most])
+    return tuple(sorted(longest.values(), key=lambda one: -share_of(call, one.name))[:most])
+
+
+def _listed(call: Call, name: str) -> Kernel | None:
+    """Return the kernel of that name; tools that spell templates apart agree on functions."""
+    every = kernels(call)
+    exact = [kernel for kernel in every if kernel.name == name]
+    alike = [one for one in every if plain.function(one.name) == plain.function(name)]
+    return next(iter(exact or alike), None)
 
 
 def share_of(call: Call, name: str) -> float:
     """Return a kernel's share of the call's device time, 0 to 1."""
-    for kernel in kernels(call):
-        if kernel.name == name:
-            return (kernel.share_pct or 0.0) / 100
+    kernel = _listed(call, name)
+    if kernel is not None:
+        return (kernel.share_pct or 0.0) / 100
     total = sum(report.time_us for report in call.reports)
     mine = sum(report.time_us for report in call.reports if report.name == name)
     return mine / total if total else 0.0
 
 
 def dram_bytes(call: Call) -> float | None:
-    """Return the bytes all launches moved over the DRAM interface, or None if one was not counted."""
+    """Return the bytes that all launches moved over the DRAM interface; None if not counted."""
     counted = [metrics.reading(report, "dram_mb") for report in call.reports]
     if not counted or any(value is None for value in counted):
         return None
-    return sum(value for value in counted if value is not None) * 1e6
+    weights = [launches_each(call, report) for report in call.reports]
+    return sum(w * value for w, value in zip(weights, counted, strict=True) if value) * 1e6
+
+
+def launches_each(call: Call, report: KernelReport) -> float:
+    """Return how many launches of the call one profiled launch stands for; 1 if all were."""
+    seen = sum(1 for one in call.reports if one.name == report.name)
+    if call.trace is None or not call.trace.kernels:
+        return 1.0
+    kernel = _listed(call, report.name)
+    return max(1.0, kernel.launches / seen) if kernel is not None else 1.0
 
 
 def gap_us(call: Call) -> float | None:
@@ -223,12 +241,14 @@ def threads_used(run: CpuRun) -> float | None:
 
 
 def _pooled(call: Call) -> list[Metric]:
-    read = [(report, metrics.readings(report)) for report in call.reports]
+    read = [
+        (report, launches_each(call, report), metrics.readings(report)) for report in call.reports
+    ]
     found = []
     for quantity in metrics.TABLE:
         rows = [
-            (report.time_us, one.value, one.ceiling)
-            for report, every in read
+            _Row(launches=launches, us=report.time_us, value=one.value, ceiling=one.ceiling)
+            for report, launches, every in read
             for one in every
             if one.quantity.key == quantity.key
         ]
@@ -237,15 +257,22 @@ def _pooled(call: Call) -> list[Metric]:
     return found
 
 
-def _pool(quantity: metrics.Quantity, rows: list[tuple[float, float, float | None]]) -> Metric:
-    weight = sum(row[0] for row in rows) or 1.0
+class _Row(msgspec.Struct, frozen=True, kw_only=True):
+    launches: float
+    us: float
+    value: float
+    ceiling: float | None
+
+
+def _pool(quantity: metrics.Quantity, rows: list[_Row]) -> Metric:
+    weight = sum(row.launches * row.us for row in rows) or 1.0
     if quantity.pool == "sum":
-        value = sum(row[1] for row in rows)
+        value = sum(row.launches * row.value for row in rows)
     elif quantity.pool == "max":
-        value = max(row[1] for row in rows)
+        value = max(row.value for row in rows)
     else:
-        value = sum(row[0] * row[1] for row in rows) / weight
-    ceilings = [row[2] for row in rows if row[2] is not None]
+        value = sum(row.launches * row.us * row.value for row in rows) / weight
+    ceilings = [row.ceiling for row in rows if row.ceiling is not None]
     alike = ceilings[0] if ceilings and (len(rows) == 1 or len(set(ceilings)) == 1) else None
     return Metric(key=quantity.key, value=value, unit=quantity.unit, ceiling=alike)
 
@@ -256,11 +283,18 @@ def disagreements(call: Call) -> tuple[str, ...]:
     if call.trace is not None and call.trace.kernels and call.reports:
         seen = {plain.function(kernel.name) for kernel in call.trace.kernels}
         profiled = {plain.function(report.name) for report in call.reports}
-        heavy = {plain.function(one.name) for one in kernels(call) if (one.share_pct or 0) >= 5}  # noqa: PLR2004
+        heavy = {
+            plain.function(one.name) for one in kernels(call) if (one.share_pct or 0) >= HEAVY_PCT
+        }
         if lost := sorted(heavy - profiled):
             found.append(f"not profiled by ncu: {', '.join(lost[:3])}")
         if extra := sorted(profiled - seen):
             found.append(f"only under ncu: {', '.join(extra[:3])}")
+        launches = sum(kernel.launches for kernel in call.trace.kernels)
+        if launches > len(call.reports) and not lost:
+            found.append(
+                f"ncu profiled {len(call.reports)} of {launches} launches; sums are scaled"
+            )
     busy = kernels_us(call)
     if call.timing_us and busy and busy > 1.2 * call.timing_us:
         found.append(

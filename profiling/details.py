@@ -10,11 +10,16 @@ from refine_agent.profiling import call as calls
 from refine_agent.profiling.call import Call
 from refine_agent.profiling.evidence import KernelReport, Rule
 from refine_agent.profiling.metrics import reading
+from refine_agent.profiling.plain import percent
 from refine_agent.profiling.roofline import Floor
 
 SHOWN_KERNELS = 5
 SHOWN_STALLS = 3
 SHOWN_RULES = 4
+SHOWN_LOOPS = 6
+# Shares too small to be worth a word.
+LEAST_STALL = 0.02
+LEAST_ESTIMATE_PCT = 5
 
 
 def overview(call: Call) -> Iterator[str]:
@@ -50,7 +55,8 @@ def _floors(call: Call) -> Iterator[str]:
         return
     by = "" if call.timing_us is not None else " (kernels only)"
     if both is None or (both.bound is None and both.ceiling is None):
-        yield f"TIME  {took:.1f} us{by}; no floor: the operation's work or the device's rates are unknown"
+        unknown = "no floor: the operation's work or the device's rates are unknown"
+        yield f"TIME  {took:.1f} us{by}; {unknown}"
         return
     parts = []
     if both.ceiling is not None:
@@ -72,20 +78,34 @@ def _floor(floor: Floor) -> str:
 def _traffic(call: Call) -> Iterator[str]:
     moved = calls.dram_bytes(call)
     if moved is None:
+        yield from _needed_rate(call)
         return
-    read = sum(reading(report, "dram_read_mb") or 0.0 for report in call.reports)
-    written = sum(reading(report, "dram_write_mb") or 0.0 for report in call.reports)
+    each = [(calls.launches_each(call, report), report) for report in call.reports]
+    read = sum(n * (reading(report, "dram_read_mb") or 0.0) for n, report in each)
+    written = sum(n * (reading(report, "dram_write_mb") or 0.0) for n, report in each)
     needed = ""
     if call.work is not None:
         ratio = moved / call.work.bytes_needed
         needed = f" for {call.work.bytes_needed / 1e6:.1f} MB needed = {ratio:.2f}x"
-    took = sum(report.time_us for report in call.reports)
+    took = sum(n * report.time_us for n, report in each)
     rate, peak = moved / took / 1e3, metrics.dram_peak_gbps(call.reports[0])
     of = f" of {peak / 1e3:.2f} TB/s ({100 * rate / peak:.0f} %)" if peak else " TB/s"
     yield (
         f"TRAFFIC  DRAM {moved / 1e6:.1f} MB ({read:.1f} read + {written:.1f} written){needed}; "
         f"{rate / 1e3:.2f}{of}"
     )
+
+
+def _needed_rate(call: Call) -> Iterator[str]:
+    """Say what rate the needed bytes alone amount to, where nobody counted those that moved."""
+    took, work = calls.time_us(call), call.work
+    if work is None or not took or call.cpu is not None:
+        return
+    rate, copy = work.bytes_needed / took / 1e3, call.ceilings.copy_gbps if call.ceilings else None
+    of = f" of {copy / 1e3:.2f} TB/s measured copy ({percent(rate / copy)})" if copy else " TB/s"
+    apart = work.unfused_bytes
+    unfused = f"; one kernel per operator would move {apart / 1e6:.0f} MB" if apart else ""
+    yield f"RATE  {work.bytes_needed / 1e6:.1f} MB needed are {rate / 1e3:.2f}{of}{unfused}"
 
 
 def kernel(report: KernelReport) -> Iterator[str]:
@@ -129,7 +149,7 @@ def _occupancy(report: KernelReport) -> Iterator[str]:
     words += f"; {waves:.2f} waves" if waves is not None else ""
     words += f", SMs active {balance:.0f} % of the longest" if balance is not None else ""
     lifted = findings.lift(report) if fits < 100 else None  # noqa: PLR2004
-    yield f"{words}; {lifted}" if lifted else words
+    yield f"{words}; {lifted.split(':')[0]}" if lifted else words
 
 
 def _stalls(report: KernelReport) -> Iterator[str]:
@@ -138,7 +158,9 @@ def _stalls(report: KernelReport) -> Iterator[str]:
         return
     ranked = sorted(shares.items(), key=lambda item: -item[1])[:SHOWN_STALLS]
     named = "; ".join(
-        f"{part:.0%} {why} (for {metrics.STALLS[why]})" for why, part in ranked if part > 0.02
+        f"{percent(part)} {why} (for {metrics.STALLS[why]})"
+        for why, part in ranked
+        if part > LEAST_STALL
     )
     ready, issued = reading(report, "eligible_warps"), reading(report, "issue_pct")
     idle = "" if issued is None else f"; issued in {issued:.0f} % of cycles"
@@ -151,7 +173,7 @@ def _hot(report: KernelReport) -> Iterator[str]:
         if spot.share < 0.05:  # noqa: PLR2004
             return
         fed = f" <- {spot.fed_by}" if spot.fed_by else ""
-        yield f"HOT  {spot.share:.0%} at {spot.where}: {spot.sass} ({spot.reason}){fed}"
+        yield f"HOT  {percent(spot.share)} at {spot.where}: {spot.sass} ({spot.reason}){fed}"
 
 
 def _memory(report: KernelReport) -> Iterator[str]:
@@ -210,8 +232,9 @@ def compiled(call: Call) -> Iterator[str]:
         return
     for one in call.static.kernels[:3]:
         yield (
-            f"COMPILED  {one.name} for {one.arch}: {one.registers} registers, {one.shared_bytes} B shared, "
-            f"{one.stack_bytes} B stack, spills {one.spill_store_bytes} B out {one.spill_load_bytes} B in"
+            f"COMPILED  {one.name} for {one.arch}: {one.registers} registers, "
+            f"{one.shared_bytes} B shared, {one.stack_bytes} B stack, "
+            f"spills {one.spill_store_bytes} B out {one.spill_load_bytes} B in"
         )
     for each in call.static.opcodes[:2]:
         ranked = sorted(each.counts.items(), key=lambda item: -item[1])
@@ -245,25 +268,34 @@ def processor(call: Call) -> Iterator[str]:
     yield from _loops(call)
     run = call.cpu
     if run.cycles and run.instructions:
-        yield (
-            f"COUNTERS  {run.instructions / run.cycles:.2f} instructions/cycle, "
-            f"{(run.cache_misses or 0) / 1e6:.1f} M last-level cache misses, "
-            f"{(run.branch_misses or 0) / 1e6:.1f} M branch misses"
-        )
+        parts = [f"{run.instructions / run.cycles:.2f} instructions/cycle"]
+        if run.cache_misses is not None:
+            parts.append(f"{run.cache_misses / 1e6:.1f} M last-level cache misses")
+        if run.branch_misses is not None:
+            parts.append(f"{run.branch_misses / 1e6:.1f} M branch misses")
+        yield f"COUNTERS  {', '.join(parts)}"
     elif run.counters_closed:
         yield f"COUNTERS  closed: {run.counters_closed}"
+
+
+_RATES = {
+    "cpu_gbps": "of {ceiling:.4g} GB/s measured copy ({share})",
+    "cpu_gflops": "of {ceiling:.4g} GFLOP/s measured matmul ({share})",
+    "threads_used": "of {ceiling:.0f} threads worked",
+}
 
 
 def _rates(call: Call) -> Iterator[str]:
     parts = []
     for metric in calls.metrics_of(call):
-        if metric.key not in {"cpu_gbps", "cpu_gflops", "threads_used"}:
+        words = _RATES.get(metric.key)
+        if words is None:
             continue
-        of = ""
+        against = metric.unit
         if metric.ceiling:
-            of = f" of {metric.ceiling:.4g} measured ({100 * metric.value / metric.ceiling:.0f} %)"
-            of = f" of {metric.ceiling:.0f}" if metric.key == "threads_used" else of
-        parts.append(f"{metric.value:.4g}{of} {metric.unit}")
+            share = percent(metric.value / metric.ceiling)
+            against = words.format(ceiling=metric.ceiling, share=share)
+        parts.append(f"{metric.value:.4g} {against}")
     if parts:
         yield "RATES  " + "; ".join(parts)
 
@@ -274,7 +306,8 @@ def _loops(call: Call) -> Iterator[str]:
         return
     done = [f"{loop.place} ({loop.vector_bytes} B)" for loop in loops if loop.vector_bytes]
     missed = [f"{loop.place} ({loop.reason})" for loop in loops if not loop.vector_bytes]
-    yield f"LOOPS  vectorised: {', '.join(done[:6]) or 'none'}; not: {', '.join(missed[:6]) or 'none'}"
+    yes, no = (", ".join(part[:SHOWN_LOOPS]) or "none" for part in (done, missed))
+    yield f"LOOPS  vectorised: {yes}; not: {no}"
 
 
 # NVIDIA's rules in our words: the messages in a report come from where candidates run, and half of
@@ -324,7 +357,7 @@ def _every_rule(reports: Iterable[KernelReport]) -> Iterator[Rule]:
         for rule in report.rules:
             if (
                 RULE_WORDS.get(rule.identifier, rule.identifier) is not None
-                and rule.estimate_pct >= 5
+                and rule.estimate_pct >= LEAST_ESTIMATE_PCT
             ):
                 yield rule
 

@@ -11,6 +11,7 @@ from refine_agent.profiling import findings, static
 from refine_agent.profiling.call import Call
 from refine_agent.profiling.evidence import Compiled, KernelReport, Opcodes
 from refine_agent.profiling.findings import REACHABLE_DRAM, Case
+from refine_agent.profiling.plain import percent
 from refine_agent.profiling.records import Finding
 
 # Kernels below this share of the call are listed, not diagnosed.
@@ -34,17 +35,21 @@ def _call_findings(call: Call) -> list[Finding]:
     rules = [_launch_gaps, _unfused, *([_one_thread, _scalar_loops] if call.cpu else [])]
     if not call.reports and call.cpu is None:
         rules += [_compiled_spills, _compiled_occupancy, _compiled_doubles]
-    return [finding for rule in rules if (finding := rule(call)) is not None]
+    found = [finding for rule in rules if (finding := rule(call)) is not None]
+    worth_saying = [one for one in found if one.severity >= findings.LEAST_SEVERITY]
+    return worth_saying or ([] if call.reports else _unseen(call))
 
 
 def _kernel_findings(call: Call) -> list[Finding]:
-    found = []
+    found: list[Finding] = []
     for report in calls.heaviest(call, most=8):
         share = calls.share_of(call, report.name)
         if share < WORTH_DIAGNOSING:
             continue
-        for one in findings.diagnose(_case(call, report, share)):
-            found.append(msgspec.structs.replace(one, severity=one.severity * share))
+        found += [
+            msgspec.structs.replace(one, severity=one.severity * share)
+            for one in findings.diagnose(_case(call, report, share))
+        ]
     return found
 
 
@@ -52,8 +57,12 @@ def _case(call: Call, report: KernelReport, share: float) -> Case:
     both = calls.floors(call)
     floor = (both.ceiling or both.bound) if both else None
     alone = share >= calls.DOMINANT
-    launches = sum(1 for one in call.reports if one.name == report.name)
-    took = report.time_us * launches
+    took = sum(
+        calls.launches_each(call, one) * one.time_us
+        for one in call.reports
+        if one.name == report.name
+    )
+    once = took <= report.time_us
     ceilings = call.ceilings
     reachable = findings.REACHABLE_DRAM
     if ceilings and ceilings.copy_gbps and ceilings.dram_peak_gbps:
@@ -61,9 +70,29 @@ def _case(call: Call, report: KernelReport, share: float) -> Case:
     return Case(
         report=report,
         room=max(0.0, 1 - floor.us / took) if floor and alone and took else 1.0,
-        work=call.work if alone and launches == 1 else None,
+        work=call.work if alone and once else None,
         reachable_dram=reachable,
     )
+
+
+def _unseen(call: Call) -> list[Finding]:
+    """Say that a call is far from its floor although nothing on this rung shows why."""
+    room, launches = calls.room(call), sum(one.launches for one in calls.kernels(call))
+    if room is None:
+        return []
+    several = launches > 1
+    handed = f"; {launches} launches hand data to each other through memory" if several else ""
+    return [
+        Finding(
+            kind="far_from_floor",
+            severity=room,
+            text=f"{percent(room)} of the time lies above the measured ceiling; what costs it is "
+            f"not visible without counters{handed}",
+            advice="fuse the kernels into one"
+            if several
+            else "read the input once, in 16-byte loads with several in flight, and write once",
+        )
+    ]
 
 
 def _launch_gaps(call: Call) -> Finding | None:
@@ -74,7 +103,7 @@ def _launch_gaps(call: Call) -> Finding | None:
     return Finding(
         kind="launch_gaps",
         severity=min(1.0, gap / took),
-        text=f"no kernel runs for {gap:.1f} of {took:.1f} us, in the gaps between {launches} launches",
+        text=f"no kernel runs for {gap:.1f} of {took:.1f} us, in gaps between {launches} launches",
         advice="fuse the kernels into one, or loop inside one launch; keep the host from "
         "synchronising or allocating between launches",
     )
@@ -88,7 +117,7 @@ def _unfused(call: Call) -> Finding | None:
     if moved is None or work is None or single or moved < 1.15 * work.bytes_needed:
         return None
     peak = call.ceilings.dram_peak_gbps if call.ceilings else None
-    took = sum(report.time_us for report in call.reports)
+    took = sum(calls.launches_each(call, report) * report.time_us for report in call.reports)
     busy = min(1.0, moved / took / 1e3 / peak / REACHABLE_DRAM) if peak and took else 1.0
     return Finding(
         kind="extra_traffic",
@@ -146,8 +175,8 @@ def _compiled_spills(call: Call) -> Finding | None:
     return Finding(
         kind="spills",
         severity=_at_most(call),
-        text=f"ptxas spills {worst.spill_store_bytes} bytes out and {worst.spill_load_bytes} in per "
-        f"thread at {worst.registers} registers; the cost was not measured",
+        text=f"ptxas spills {worst.spill_store_bytes} bytes out and {worst.spill_load_bytes} in "
+        f"per thread at {worst.registers} registers; the cost was not measured",
         advice="hold fewer values per thread or raise the register limit (__launch_bounds__)",
         kernel=worst.name,
     )
@@ -159,7 +188,7 @@ def _compiled_occupancy(call: Call) -> Finding | None:
         fits = _fits(one, threads or 0)
         if (
             fits is not None
-            and fits.pct <= 50
+            and fits.pct <= findings.LOW_OCCUPANCY_PCT
             and fits.limited_by[0] in {"registers", "shared memory"}
         ):
             kind = (
@@ -169,7 +198,7 @@ def _compiled_occupancy(call: Call) -> Finding | None:
                 kind=kind,
                 severity=_at_most(call) * (1 - fits.pct / 100),
                 text=f"{fits.pct:.0f} % of an SM's warps fit, limited by {fits.limited_by[0]} "
-                f"({one.registers} registers, {one.shared_bytes} B shared); the cost was not measured",
+                f"({one.registers} registers, {one.shared_bytes} B shared), at unmeasured cost",
                 advice="bound the registers with __launch_bounds__"
                 if kind == "occupancy_registers"
                 else "use smaller tiles",

@@ -1,4 +1,4 @@
-"""What the rungs measured, as plain values: Nsight Compute kernels, torch.profiler rows, compiler facts.
+"""What the rungs measured, as plain values: kernels under ncu, timelines, compiler facts.
 
 Reading them out of files is done by `ncu_rep`, `trace` and `static`; judging them by `findings`.
 """
@@ -30,7 +30,7 @@ class Instruction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     `samples` are warp-state samples, `stalls` the same by reason. `sectors` are 32-byte L2 sectors
     that the access pattern asks for (before L1), `wavefronts` passes through the shared memory
     banks; the `_ideal` ones are what the same bytes need at least. `nway` is the exact bank
-    conflict degree. `threads` counts lanes switched on, `divergent` branch targets that split a warp.
+    conflict degree. `threads` counts lanes switched on, `divergent` branches that split a warp.
     """
 
     offset: int
@@ -106,7 +106,7 @@ class TracedKernel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Operator(msgspec.Struct, frozen=True, kw_only=True):
-    """An operator of a CPU run: self time per call of the candidate, and bytes if they were counted."""
+    """An operator of a CPU run: self time per call of the candidate, bytes where counted."""
 
     name: str
     self_us: float
@@ -129,7 +129,7 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Compiled(msgspec.Struct, frozen=True, kw_only=True):
-    """What ptxas reported for one kernel; bytes are per thread for stack and spills, else per block."""
+    """What ptxas reported for one kernel; stack and spill bytes per thread, shared per block."""
 
     name: str
     arch: str

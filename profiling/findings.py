@@ -1,4 +1,4 @@
-"""What costs time in a kernel, derived from its counters: cause, line, share of time at stake, advice.
+"""What costs time in a kernel: cause, line, share of time at stake, advice.
 
 Each rule is one function from a `Case` to a finding or None; `summary` ranks and prints them.
 Estimates are deliberately capped by the distance to the floor, so that a healthy kernel has none.
@@ -12,6 +12,7 @@ import msgspec
 from refine_agent.profiling import blame
 from refine_agent.profiling.evidence import Instruction, KernelReport
 from refine_agent.profiling.metrics import reading, stall_shares, tensor_instructions
+from refine_agent.profiling.plain import percent
 from refine_agent.profiling.records import Finding, Work
 
 # A library copy reaches 4.27 of 4.81 TB/s on an H200: nothing is to be won above that share of the
@@ -130,7 +131,7 @@ def bank_conflicts(case: Case) -> Finding | None:
         kind="bank_conflicts",
         severity=excess / passes * busy,
         text=f"{ways} shared-memory bank conflicts: {_count(excess)} of {_count(passes)} "
-        f"wavefronts ({excess / passes:.0%}) are excess",
+        f"wavefronts ({percent(excess / passes)}) are excess",
         where=where,
         advice="pad the row by one element, or swizzle the index (column ^ row), so that the 32 "
         "lanes hit 32 banks",
@@ -142,7 +143,7 @@ def _excess_wavefronts(one: Instruction) -> float:
 
 
 def uncoalesced_load(case: Case) -> Finding | None:
-    """Global loads whose lanes lie far apart, so that most of each 32-byte sector is thrown away."""
+    """Global loads whose lanes lie far apart, so that most of each sector is thrown away."""
     return _wasted_sectors(
         case,
         opcodes=("LD",),
@@ -239,7 +240,7 @@ def _second_pass(case: Case) -> str | None:
 
 
 def spills(case: Case) -> Finding | None:
-    """Registers that did not fit and go through local memory, or arrays that cannot be registers."""
+    """Registers that did not fit and go to local memory, or arrays that cannot be registers."""
     local = case.pct("local_instructions")
     if not local:
         return None
@@ -258,7 +259,7 @@ def spills(case: Case) -> Finding | None:
         kind="spills" if spilled else "local_arrays",
         severity=max(held, local / (local + others) * case.near),
         text=f"{cause}: {_count(local)} local loads and stores {registers}, "
-        f"{local / (local + others):.0%} of all memory instructions",
+        f"{percent(local / (local + others))} of all memory instructions",
         where=blame.line_of_most(accesses, lambda one: one.executed),
         advice="hold fewer values per thread or raise the register limit (__launch_bounds__, "
         "-maxrregcount)"
@@ -269,7 +270,7 @@ def spills(case: Case) -> Finding | None:
 
 # Half the warps of an SM usually hide memory latency; above it, occupancy is no explanation
 # (Volkov, "Better performance at lower occupancy", GTC 2010).
-_LOW_OCCUPANCY = 50.0
+LOW_OCCUPANCY_PCT = 50.0
 _LIMITERS = {
     "registers": "occupancy_registers",
     "shared_mem": "occupancy_shared",
@@ -284,7 +285,7 @@ def occupancy(case: Case) -> Finding | None:
     fits = case.pct("occupancy_limit_pct")
     waits = case.waits
     hideable = sum(waits.get(why, 0) for why in ("long_scoreboard", "short_scoreboard", "wait"))
-    if not fits or fits > _LOW_OCCUPANCY or case.pct("waves") < 1:
+    if not fits or fits > LOW_OCCUPANCY_PCT or case.pct("waves") < 1:
         return None
     limits = limiting(case.report)
     kind = _LIMITERS.get(limits[0], "occupancy_blocks") if limits else "occupancy_blocks"
@@ -308,7 +309,7 @@ def limiting(report: KernelReport) -> tuple[str, ...]:
 
 
 def lift(report: KernelReport) -> str | None:
-    """Say what would let more warps fit, from the report's own occupancy curves; None if nothing."""
+    """Say what would let more warps fit, by the report's own occupancy curves; None if nothing."""
     limits = limiting(report)
     if "registers" in limits:
         return _fewer_registers(report)
@@ -342,8 +343,9 @@ def _less_shared(report: KernelReport) -> str | None:
     if not per_sm or not blocks or not now:
         return None
     return (
-        f"{blocks:.0f} block(s) of {now / 1e3:.0f} KB shared memory fit an SM; {blocks + 1:.0f} fit "
-        f"at <= {per_sm / (blocks + 1) / 1e3 - 1:.0f} KB: use smaller tiles or keep part in registers"
+        f"{blocks:.0f} block(s) of {now / 1e3:.0f} KB shared memory fit an SM; {blocks + 1:.0f} "
+        f"fit at <= {per_sm / (blocks + 1) / 1e3 - 1:.0f} KB: use smaller tiles or keep part in "
+        "registers"
     )
 
 
@@ -359,10 +361,14 @@ def tail(case: Case) -> Finding | None:
     return Finding(
         kind="tail",
         severity=min(lost, max(idle_sms, unfilled), 1 - case.near),
-        text=f"{waves:.2f} waves of blocks: the last wave fills {waves % 1:.0%} of the device, and "
-        f"SMs are active {1 - idle_sms:.0%} of the longest one's time on average",
-        advice="choose block size or rows per block so that the grid is a whole number of waves, or "
-        "launch one wave and loop over the work (grid stride)",
+        text=f"{waves:.2f} waves of blocks: the last one fills {percent(waves % 1)} of the device; "
+        + (
+            f"SMs are active {percent(1 - idle_sms)} of the longest one's time"
+            if idle_sms > unfilled
+            else f"{case.pct('occupancy_pct'):.0f} of the {fits:.0f} % of warps that fit are there"
+        ),
+        advice="choose block size or rows per block so that the grid is a whole number of waves, "
+        "or launch one wave and loop over the work (grid stride)",
     )
 
 
@@ -379,8 +385,8 @@ def few_blocks(case: Case) -> Finding | None:
         kind="few_blocks",
         severity=min(1 - used, 1 - case.near),
         text=f"{blocks:.0f} blocks for {sms:.0f} SMs ({waves:.2f} of a wave)",
-        advice="split the work into more blocks: fewer rows per block, several blocks per row with a "
-        "second reduction step, or split-K",
+        advice="split the work into more blocks: fewer rows per block, several blocks per row with "
+        "a second reduction step, or split-K",
     )
 
 
@@ -397,8 +403,8 @@ def imbalance(case: Case) -> Finding | None:
         kind="imbalance",
         severity=min(1 - balance / 100, 1 - case.near),
         text=f"SMs are active {balance:.0f} % of the longest one's time: blocks differ in work",
-        advice="cut the work into equal pieces, start the long ones first, or let blocks fetch work "
-        "from a counter",
+        advice="cut the work into equal pieces, start the long ones first, or let blocks fetch "
+        "work from a counter",
     )
 
 
@@ -432,15 +438,15 @@ def slow_loads(case: Case) -> Finding | None:
     return Finding(
         kind="scalar_loads" if scalar else "latency",
         severity=waiting * case.latency_room,
-        text=f"{waiting:.0%} of waiting is for loads, at {case.near:.0%} of the nearest ceiling; "
-        f"{ready:.2f} warps ready per scheduler"
-        + (f"; {narrow / total:.0%} of loads are 32 bits or less" if scalar else ""),
+        text=f"{percent(waiting)} of waiting is for loads, at {percent(case.near)} of the nearest "
+        f"ceiling; {ready:.2f} warps ready per scheduler"
+        + (f"; {percent(narrow / total)} of loads are 32 bits or less" if scalar else ""),
         where=blame.line_waited_for(case.report, "long_scoreboard"),
-        advice="load float4 (16 bytes per lane) and start several independent loads before the first "
-        "use (unroll, prefetch with cp.async)"
+        advice="load float4 (16 bytes per lane) and start several independent loads before the "
+        "first use (unroll, prefetch with cp.async)"
         if scalar
-        else "start several independent loads before the first use (unroll, prefetch with cp.async), "
-        "and break chains of dependent addresses",
+        else "start several independent loads before the first use (unroll, prefetch with "
+        "cp.async), and break chains of dependent addresses",
     )
 
 
@@ -453,7 +459,7 @@ def dependency_chain(case: Case) -> Finding | None:
     return Finding(
         kind="dependency_chain",
         severity=waiting * case.latency_room,
-        text=f"{waiting:.0%} of waiting is for the warp's own previous result",
+        text=f"{percent(waiting)} of waiting is for the warp's own previous result",
         where=blame.line_of_most(case.report.instructions, lambda one: one.stalls.get("wait", 0)),
         advice="give each thread independent work: several accumulators, unrolled loops",
     )
@@ -467,7 +473,7 @@ def barriers(case: Case) -> Finding | None:
     return Finding(
         kind="barriers",
         severity=waiting * case.idle * (1 - case.memory_near),
-        text=f"{waiting:.0%} of waiting is at __syncthreads",
+        text=f"{percent(waiting)} of waiting is at __syncthreads",
         where=blame.line_of_most(
             case.report.instructions, lambda one: one.stalls.get("barrier", 0)
         ),
@@ -494,8 +500,8 @@ def atomics(case: Case) -> Finding | None:
     return Finding(
         kind="atomics",
         severity=max(held, draining, busy) * (1 - case.memory_near * 0.5),
-        text=f"{_count(executed)} atomic warp instructions; {max(held, draining):.0%} of waiting is "
-        "at them or for them to leave",
+        text=f"{_count(executed)} atomic warp instructions; {percent(max(held, draining))} of "
+        "waiting is at them or for them to leave",
         where=blame.line_of_most(updates, lambda one: one.executed),
         advice="reduce within the warp (shuffles) and the block (shared memory) first, then one "
         "atomic per block, or write partial results and add them in a second step",
@@ -530,8 +536,8 @@ def wrong_pipe(case: Case) -> Finding | None:
     return Finding(
         kind="wrong_pipe",
         severity=max(held, case.pct("fp64_pct") / 100) * (1 - case.memory_near * 0.5),
-        text=f"{executed / whole:.0%} of instructions are double precision or conversions to it "
-        f"(FP64 pipe {case.pct('fp64_pct'):.0f} % busy)",
+        text=f"{percent(executed / whole)} of instructions are double precision or conversions "
+        f"to it (FP64 pipe {case.pct('fp64_pct'):.0f} % busy)",
         where=blame.line_of_most(doubles, lambda one: one.executed),
         advice="write float constants (0.5f) and float functions (sqrtf, expf, fmaxf)",
     )
@@ -552,8 +558,8 @@ def no_tensor_cores(case: Case) -> Finding | None:
     return Finding(
         kind="no_tensor_cores",
         severity=0.9 * case.room if case.room < 1 else 0.5,
-        text=f"no matrix instruction was executed, although the operation is {allowed[0].precision} "
-        f"matrix work (FP32 pipe {case.pct('fma_pct'):.0f} % busy)",
+        text=f"no matrix instruction was executed, although the operation is "
+        f"{allowed[0].precision} matrix work (FP32 pipe {case.pct('fma_pct'):.0f} % busy)",
         advice="use tensor cores: mma.sync or wmma, on sm_90 wgmma with TMA",
     )
 
@@ -570,13 +576,13 @@ def busy_pipe(case: Case) -> Finding | None:
     return Finding(
         kind=kind,
         severity=pct / 100 * 0.5,
-        text=f"the {name} is {pct:.0f} % busy, memory {case.memory_near:.0%}",
+        text=f"the {name} is {pct:.0f} % busy, memory {percent(case.memory_near)}",
         where=blame.line_of_most(
             case.report.instructions, lambda one: one.stalls.get("math_pipe_throttle", 0)
         ),
         advice="use fast intrinsics (__expf, __frcp_rn), fewer conversions"
         if kind == "special_functions"
-        else "hoist index arithmetic out of the loop; avoid / and % by values unknown at compile time",
+        else "hoist index arithmetic out of the loop; avoid / and % by run-time values",
     )
 
 
@@ -588,7 +594,7 @@ def instruction_fetch(case: Case) -> Finding | None:
     return Finding(
         kind="instruction_fetch",
         severity=waiting * case.latency_room,
-        text=f"{waiting:.0%} of waiting is for instructions to be fetched",
+        text=f"{percent(waiting)} of waiting is for instructions to be fetched",
         advice="unroll less, or give the kernel more work than its start costs",
     )
 

@@ -15,7 +15,7 @@ COLUMNS = ("candidate", "device", "shape", "rung", "kernel", "metric", "value", 
 
 
 def frame(pages: Page | Iterable[Page]) -> "pd.DataFrame":
-    """Return the metrics of pages: candidate, device, shape, rung, kernel, metric, value, unit, ceiling.
+    """Return the metrics of pages, one row each, with the columns `COLUMNS`.
 
     `kernel` is "(call)" for numbers of the whole call; `ceiling` is NaN where there is none.
     """

@@ -257,7 +257,7 @@ CALL_ROWS = (
     Quantity(
         key="floor_ratio",
         unit="x",
-        meaning="time over the measured ceiling's floor: 1.0 is as fast as a library copy or matmul",
+        meaning="time over the measured ceiling's: 1.0 is as fast as a library copy or matmul",
         source="roofline",
         better="lower",
         predictable=True,
@@ -531,7 +531,7 @@ KERNEL_ROWS = (
     Quantity(
         key="excess_sectors_pct",
         unit=_PCT,
-        meaning="global sectors asked for beyond what the same bytes need when coalesced, before L1",
+        meaning="global sectors asked for beyond what the bytes need when coalesced, before L1",
         source=GUIDE,
         counters=(
             "derived__memory_l2_theoretical_sectors_global_excessive",
@@ -857,8 +857,8 @@ def glossary() -> str:
 
 
 def _row(quantity: Quantity) -> str:
-    names = ", ".join(f"`{name}`" for name in quantity.counters) or "–"
+    names = ", ".join(f"`{name}`" for name in quantity.counters) or "none"
     meaning = f"{quantity.meaning}. {quantity.note}".rstrip(". ")
-    better = "–" if quantity.better == "neither" else quantity.better
+    better = "neither" if quantity.better == "neither" else quantity.better
     cells = (f"`{quantity.key}`", quantity.unit, meaning, better, names, quantity.source)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -40,7 +40,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """Why there is no report: cause, the words for a page, what would open this rung, retry or not."""
+    """Why there is no report: cause, words for a page, what would open this rung, retry or not."""
 
     cause: Cause
     text: str
@@ -137,12 +137,14 @@ _BUSY = re.compile(
     re.IGNORECASE,
 )
 _VERSION = re.compile(
-    r"driver is not compatible|not supported on (?:this )?device|is not supported by|Unsupported GPU"
+    r"driver is not compatible|not supported on (?:this )?device|is not supported by"
+    r"|Unsupported GPU"
     r"|unrecogni[sz]ed option|requires a newer|Cuda driver is not|InsufficientDriver",
     re.IGNORECASE,
 )
 _METRICS = re.compile(
-    r"Failed to find metric|Unable to find section|could not be found in|metrics? .* not (?:found|available)"
+    r"Failed to find metric|Unable to find section|could not be found in"
+    r"|metrics? .* not (?:found|available)"
     r"|Invalid metric|No metrics to collect|unknown section",
     re.IGNORECASE,
 )
@@ -217,7 +219,7 @@ _KNOWN = ((_PERMISSION, PERMISSION), (_BUSY, BUSY), (_VERSION, VERSION), (_METRI
 
 
 def counters_restricted(params: str) -> bool | None:
-    """Say whether /proc/driver/nvidia/params keeps counters from ordinary users; None: it says nothing."""
+    """Say whether /proc/driver/nvidia/params closes the counters to users; None: no word."""
     found = re.search(r"RmProfilingAdminOnly:\s*(\d)", params)
     return None if found is None else found.group(1) == "1"
 

@@ -1,14 +1,13 @@
 """Nsight Compute's report files: the only door to `ncu_report`, which is loaded when first used.
 
 It takes out of a report what `evidence` holds, bounded and cleaned; `read_apart` does so in a child
-process, because a report comes from where candidates run and its native reader may be made to crash.
+process, because a report comes from where candidates run and may make its native reader crash.
 """
 
 import math
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,8 @@ from refine_agent.profiling import metrics, plain
 from refine_agent.profiling.evidence import Instruction, KernelReport, Place, Producer, Rule
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     import ncu_report
 
 MOST_BYTES = 256 << 20
@@ -27,11 +28,13 @@ MOST_PCS = 100_000
 KEPT_INSTRUCTIONS = 160
 SECONDS = 30.0
 MOST_RULES = 32
+# ncu_report.SpeedupType_GLOBAL, a decrease of the kernel's run time; 1 is within its own metric.
+GLOBAL_SPEEDUP = 2
 
 RANGE = "candidate/"
 
 
-class UnreadableReport(Exception):
+class UnreadableReport(Exception):  # noqa: N818  (an outcome the ladder expects)
     """A report that cannot be read; the message says why, and a page falls one rung."""
 
 
@@ -48,6 +51,9 @@ def read(report: Path, *, nvtx: str | None = RANGE) -> tuple[KernelReport, ...]:
     _refuse_oddities(report)
     try:
         context = ncu_report.load_report(str(report))
+        # The reader takes any bytes for a report and finds nothing in them.
+        if not any(len(context[index]) for index in range(len(context))):
+            raise UnreadableReport(_no_report(report, "it holds no launch"))
         actions = [
             action for index in range(len(context)) for action in _chosen(context[index], nvtx)
         ]
@@ -195,12 +201,11 @@ def _rules(action: "ncu_report.IAction") -> tuple[Rule, ...]:
         if not estimate or not math.isfinite(estimate["speedup"]):
             continue
         identifier = re.sub(r"\W", "", str(rule.get("rule_identifier", "")))[:40]
-        # 2 is SpeedupType_GLOBAL: a decrease of the kernel's run time; 1 is within its own metric.
         found.append(
             Rule(
                 identifier=identifier,
                 estimate_pct=float(estimate["speedup"]),
-                overall=estimate["type"] == 2,
+                overall=estimate["type"] == GLOBAL_SPEEDUP,
             )
         )
     return tuple(found)
@@ -231,7 +236,7 @@ def _instructions(action: "ncu_report.IAction", names: set[str]) -> tuple[Instru
     if not pcs:
         pcs = sorted(pc for pc in counted["samples"] if isinstance(pc, int))
     code = [(action.sass_by_pc(pc) or "").strip() for pc in pcs]
-    places = [_place(action, pc) for pc in pcs]
+    places = _own_places([_source(action, pc) for pc in pcs])
     found = []
     for at, pc in enumerate(pcs):
         stalls = {why: int(by_pc[pc]) for why, by_pc in stalled.items() if by_pc.get(pc)}
@@ -255,16 +260,37 @@ def _instructions(action: "ncu_report.IAction", names: set[str]) -> tuple[Instru
     return tuple(found)
 
 
-def _place(action: "ncu_report.IAction", pc: int) -> Place | None:
+# Inlined wrappers (atomicAdd, __ldcg, float4 operators, CUB, CUTLASS) carry their header's lines.
+_LIBRARY = re.compile(
+    r"/targets/[^/]+/include/|/(?:usr|opt)/(?:local/)?(?:cuda[^/]*/)?(?:lib|include)/"
+    r"|(?:site|dist)-packages/|/torch/include/|/(?:cub|thrust|cutlass|cute|cuda/std)/"
+)
+
+
+def _source(action: "ncu_report.IAction", pc: int) -> Place | None:
+    """Return an instruction's line as compiled; a library's file keeps line 0."""
     try:
         info = action.source_info(pc)
     except (RuntimeError, ValueError):
         return None
-    return (
-        None
-        if info is None
-        else Place(file=plain.file_name(info.file_name()), line=int(info.line()))
-    )
+    if info is None:
+        return None
+    path = str(info.file_name())[-plain.READ_CHARS :]
+    line = 0 if _LIBRARY.search(path) else int(info.line())
+    return Place(file=plain.file_name(path), line=line)
+
+
+def _own_places(compiled: list[Place | None]) -> list[Place | None]:
+    """Attribute a library's instructions to the candidate's line before them, else after them."""
+    own = [place if place is not None and place.line else None for place in compiled]
+    if not any(own):
+        return compiled
+    before, found = None, []
+    for place in own:
+        before = place or before
+        found.append(before)
+    first = next(place for place in own if place is not None)
+    return [place or first for place in found]
 
 
 def _worth_keeping(every: tuple[Instruction, ...]) -> tuple[Instruction, ...]:

@@ -23,6 +23,7 @@ MOST_WORDS = 8
 
 def name(text: str) -> str:
     """Return a kernel's name, harmless and bounded: function and short template arguments."""
+    text = _one_spelling(text[:READ_CHARS])
     bare = function(text)
     template = _template_after(text, bare)
     shown = bare + template if len(template) <= TEMPLATE_CHARS else bare + "<…>"
@@ -55,6 +56,17 @@ def function(demangled: str) -> str:
     text = demangled.strip()[:READ_CHARS].replace("(anonymous namespace)", "anonymous")
     words = _outside_brackets(text).split("(")[0].split()
     return _NAME.sub("_", words[-1].split("::")[-1]) if words else "unnamed"
+
+
+def percent(share: float) -> str:
+    """Return a share (0 to 1) as pages print it: 69 %."""
+    return f"{100 * share:.0f} %"
+
+
+def _one_spelling(text: str) -> str:
+    """Write template arguments as torch.profiler does: Nsight Compute has (bool)0 and (int)4."""
+    text = text.replace("(bool)0", "false").replace("(bool)1", "true")
+    return re.sub(r"\((?:unsigned )?(?:char|short|int|long(?: long)?)\)(-?\d)", r"\1", text)
 
 
 def _template_after(demangled: str, bare: str) -> str:

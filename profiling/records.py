@@ -1,4 +1,4 @@
-"""The values that profiling hands to the agent: work, ceilings, pages, changes, predictions, grades.
+"""What profiling hands to the agent: work, ceilings, pages, changes, predictions, grades.
 
 What the single rungs measured before it became a page lies in `evidence`.
 """
@@ -86,7 +86,7 @@ class Ceilings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Metric(msgspec.Struct, frozen=True, kw_only=True):
-    """One number of a page: `key` is a row of `metrics.TABLE`; `kernel` None means the whole call."""
+    """One number of a page: `key` is a row of `metrics.TABLE`, `kernel` None the whole call."""
 
     key: str
     value: float

@@ -1,4 +1,4 @@
-"""Floors: how fast an operation could be, by datasheet (the bound) and by what was measured (the ceiling).
+"""Floors: how fast an operation could be, by datasheet (bound) and by measurement (ceiling).
 
 The two are never mixed: faster than the bound is impossible, faster than the measured ceiling is
 only suspicious. Counting bytes and operations is the judge's work, timing is too.
@@ -52,7 +52,7 @@ def bound(work: Work, ceilings: Ceilings) -> Floor | None:
 def measured_ceiling(work: Work, ceilings: Ceilings) -> Floor | None:
     """Return the time at rates that a library reached on this device: faster wants evidence."""
     candidates = [_bytes_ceiling(work, ceilings)]
-    candidates += [_operations_ceiling(flops, ceilings) for flops in work.flops if flops.matrix]
+    candidates += [_operations_ceiling(flops, ceilings) for flops in work.flops]
     return _slowest(candidates, _caveats(work, ceilings))
 
 
@@ -65,7 +65,8 @@ def _slowest(candidates: list[Floor | None], caveats: tuple[str, ...]) -> Floor 
 
 def _caveats(work: Work, ceilings: Ceilings) -> tuple[str, ...]:
     if ceilings.l2_bytes and work.bytes_needed < ceilings.l2_bytes:
-        fits = f"{_mb(work.bytes_needed)} fit the {_mb(ceilings.l2_bytes)} L2: holds only for cold caches"
+        size, cache = _mb(work.bytes_needed), _mb(ceilings.l2_bytes)
+        fits = f"{size} fit the {cache} L2: holds only for cold caches"
         return (*work.caveats, fits)
     return work.caveats
 
@@ -74,7 +75,7 @@ def _bytes_bound(work: Work, ceilings: Ceilings) -> Floor | None:
     rate = ceilings.dram_peak_gbps
     if rate is None:
         return None
-    text = f"{_mb(work.bytes_needed)} at {rate / 1e3:.2f} TB/s peak"
+    text = f"{_mb(work.bytes_needed)} at {_bandwidth(rate)} peak"
     return Floor(us=work.bytes_needed / rate / 1e3, by="bytes", text=text)
 
 
@@ -91,13 +92,13 @@ def _bytes_ceiling(work: Work, ceilings: Ceilings) -> Floor | None:
     if rate is None:
         return _at_copy_rate(work.bytes_needed, copy)
     micros = (2 * min(read, written) / copy + rest / rate) / 1e3
-    mixed = work.bytes_needed / micros / 1e6 if micros else 0.0
-    text = f"{_mb(work.bytes_needed)} at {mixed:.2f} TB/s measured"
+    mixed = work.bytes_needed / micros / 1e3 if micros else 0.0
+    text = f"{_mb(work.bytes_needed)} at {_bandwidth(mixed)} measured"
     return Floor(us=micros, by="bytes", text=text)
 
 
 def _at_copy_rate(needed: int, copy: float) -> Floor:
-    text = f"{_mb(needed)} at {copy / 1e3:.2f} TB/s measured copy"
+    text = f"{_mb(needed)} at {_bandwidth(copy)} measured copy"
     return Floor(us=needed / copy / 1e3, by="bytes", text=text)
 
 
@@ -202,7 +203,7 @@ def from_properties(  # noqa: PLR0913  (they are the device's own properties, ea
 
 
 def from_report(report: KernelReport) -> Ceilings:
-    """Return the peaks a report states about its own device, for reports without other knowledge."""
+    """Return the peaks that a report states about its own device."""
     counters = report.counters
     sms = int(counters.get("device__attribute_multiprocessor_count", 0))
     clock = counters.get("device__attribute_clock_rate", 0.0) / 1e3
@@ -219,6 +220,10 @@ def from_report(report: KernelReport) -> Ceilings:
         fp32_tflops=fp32_peak_tflops(report) or known.fp32_tflops,
         sources=("the report's own device attributes and peak counters",),
     )
+
+
+def _bandwidth(gbps: float) -> str:
+    return f"{gbps / 1e3:.2f} TB/s" if gbps >= 1e3 else f"{gbps:.1f} GB/s"
 
 
 def _mb(count: int) -> str:

@@ -1,4 +1,4 @@
-"""What compilers say without running anything: ptxas' resources, SASS opcodes, occupancy, vector loops.
+"""What compilers say without running anything: resources, opcodes, occupancy, vector loops.
 
 It parses their text; running them belongs to the builder.
 """
@@ -14,7 +14,7 @@ MOST_TEXT = 32 << 20
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What one SM holds: CUDA C++ Programming Guide, "Technical Specifications per Compute Capability"."""
+    """What one SM holds (CUDA C++ Programming Guide, technical specifications)."""
 
     warps: int
     blocks: int

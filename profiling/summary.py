@@ -1,4 +1,4 @@
-"""One page from everything that was measured: floors and traffic, findings, details, NVIDIA's rules.
+"""One page from everything that was measured: floors, traffic, findings, details, NVIDIA's rules.
 
 It chooses the rung, weighs kernels by time and orders the lines; numbers come from `metrics`,
 causes from `findings`, floors from `roofline`.
@@ -10,6 +10,7 @@ from pathlib import Path
 from refine_agent.profiling import call, details, diagnosis, findings, ncu_rep, plain, roofline
 from refine_agent.profiling.call import Call
 from refine_agent.profiling.evidence import CpuRun, KernelReport, Static, Trace
+from refine_agent.profiling.plain import percent
 from refine_agent.profiling.records import Ceilings, Finding, Page, Rung, Work
 
 # About 1,200 tokens at four characters each (the usual estimate for English and code).
@@ -129,14 +130,15 @@ def _findings(found: tuple[Finding, ...], this: Call) -> Iterable[str]:
     for number, one in enumerate(found[:SHOWN_FINDINGS], 1):
         place = f" at {one.where}" if one.where else ""
         kernel = f" in {one.kernel}" if one.kernel and len(call.kernels(this)) > 1 else ""
-        yield f"{number}. {one.kind} ({one.severity:.0%}){place}{kernel}: {one.text}. Try: {one.advice}."
+        head = f"{number}. {one.kind} ({percent(one.severity)}){place}{kernel}"
+        yield f"{head}: {one.text}. Try: {one.advice}."
 
 
 def _why_none(this: Call) -> str:
     room = call.room(this)
     if room is not None and room < findings.HEALTHY_DISTANCE:
-        return f"within {findings.HEALTHY_DISTANCE:.0%} of the measured ceiling"
-    return f"nothing found that costs {findings.LEAST_SEVERITY:.0%} of the time or more"
+        return f"within {percent(findings.HEALTHY_DISTANCE)} of the measured ceiling"
+    return f"nothing found that costs {percent(findings.LEAST_SEVERITY)} of the time or more"
 
 
 def _details(this: Call) -> Iterable[str]:

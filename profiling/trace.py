@@ -12,9 +12,11 @@ from refine_agent.profiling.evidence import Operator, Trace, TracedKernel
 
 MOST_BYTES = 16 << 20
 MOST_ROWS = 100_000
+# Profilers count microseconds from 1970 or from boot; later than this is no time.
+FAR_FUTURE_US = 1e18
 
 
-class UnreadableTrace(Exception):
+class UnreadableTrace(Exception):  # noqa: N818  (an outcome the ladder expects)
     """Rows that are not what `Rows` describes; the page falls one rung and says so."""
 
 
@@ -82,7 +84,7 @@ def read(rows_json: bytes | str) -> Trace:
 def _sane(rows: Rows) -> bool:
     week_us = 7 * 86400 * 1e6
     return all(
-        0 <= row.duration_us < week_us and abs(row.start_us) < 1e18 for row in rows.kernels
+        0 <= row.duration_us < week_us and abs(row.start_us) < FAR_FUTURE_US for row in rows.kernels
     ) and all(0 <= row.self_us < week_us and row.calls >= 0 for row in rows.operators)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from refine_agent.profiling.evidence import KernelReport
-from refine_agent.profiling.records import Ceilings, Flops, Work
+from refine_agent.profiling.records import Ceilings, Flops, Precision, Work
 
 HERE = Path(__file__).parent
 RECORDED = HERE / "recorded"
@@ -18,7 +18,7 @@ _SICK = re.compile(r"//\s*SICK:\s*(\w+)(\s*\(no line\))?")
 
 
 class Animal(msgspec.Struct, frozen=True, kw_only=True):
-    """One program: its source, its sickness (None: healthy) and the sick line where there is one."""
+    """One program: its source, its sickness (None: healthy) and the sick line if there is one."""
 
     name: str
     source: Path
@@ -54,7 +54,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     bytes_read: float
     bytes_written: float
     flops: float
-    precision: str
+    precision: Precision
     matrix: bool
 
     def work(self) -> Work:

@@ -93,7 +93,9 @@ def _device() -> str:
 
 def _compile(studio: Studio, chosen: list[Animal]) -> None:
     start = time.monotonic()
-    jobs = [(HERE / "ceilings.cu", studio.folder / "bin" / "ceilings", ())]
+    jobs: list[tuple[Path, Path, tuple[str, ...]]] = [
+        (HERE / "ceilings.cu", studio.folder / "bin" / "ceilings", ())
+    ]
     jobs += [
         (animal.source, studio.binary(animal, variant), variant.flags)
         for animal in chosen
@@ -188,7 +190,7 @@ def _pack(studio: Studio, out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(out, "w") as tar:
         tar.add(studio.folder, arcname="zoo")
-    print(f"packed {out} ({out.stat().st_size / 1e6:.1f} MB)")
+    print(f"packed {out} ({out.stat().st_size / 1e6:.1f} MB)")  # noqa: T201  (a script)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ class Studio:
 
     def log(self, words: str) -> None:
         """Write one line to the log and the terminal."""
-        print(words, flush=True)
+        print(words, flush=True)  # noqa: T201  (a script)
         with self.log_path.open("a") as log:
             log.write(words + "\n")
 

@@ -42,7 +42,7 @@ def _reread(packed: Path, report: Path) -> None:
     )
     body = lzma.compress(msgspec.json.encode(recording), preset=9)
     (RECORDED / packed.name).write_bytes(body)
-    print(f"{packed.name}: {len(reports)} launches, {len(body)} bytes")
+    print(f"{packed.name}: {len(reports)} launches, {len(body)} bytes")  # noqa: T201  (a script)
 
 
 if __name__ == "__main__":
