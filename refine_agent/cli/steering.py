@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -73,6 +74,11 @@ def hint(  # noqa: PLR0913 - one parameter for each thing a person can say
 @click.argument("problem", type=click.Path(path_type=Path))
 @settings.bench_options
 @settings.runs_option
-def mcp(problem: Path, **given: object) -> None:
-    """Serve PROBLEM's judge and profiler to a coding agent, as MCP tools over stdio."""
-    raise NotImplementedError
+def mcp(problem: Path, **given: Any) -> None:  # noqa: ANN401 - what click parsed
+    """Serve PROBLEM's judge and profiler to a coding agent, as MCP tools over stdio.
+
+    PROBLEM is a reference file, or the folder of a run to go on with.
+    """
+    from refine_agent.mcp import open_session, serve
+
+    serve(open_session(problem, options=settings.options_from(given), runs=given["runs"]))
