@@ -1,7 +1,7 @@
 """The command line's own pacing over stand-ins, as a process of its own: what the tests drive.
 
-    python play.py RUNS [--pair] [--json] [--turns N] [--target X] [--slow S] [--watch FILE]
-    python play.py RUN --resume ...
+python play.py RUNS [--pair] [--json] [--turns N] [--target X] [--slow S] [--watch FILE]
+python play.py RUN --resume ...
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ def test_hint_veto_and_back_land_in_the_run(open_gate: Open, tmp_path: Path) -> 
 
 def test_an_editor_makes_the_engineers_own_turn(open_gate: Open, tmp_path: Path) -> None:
     editor = tmp_path / "editor.sh"
-    editor.write_text("#!/bin/sh\nsed -i 's/1.2/1.7/' \"$1\"\nsleep 1.1; touch \"$1\"\n")
+    editor.write_text('#!/bin/sh\nsed -i \'s/1.2/1.7/\' "$1"\nsleep 1.1; touch "$1"\n')
     editor.chmod(0o755)
     gate = open_gate(EDITOR=str(editor), VISUAL="")
 

@@ -1,0 +1,218 @@
+"""Looking at runs offline: light, complete, and safe whatever is in them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from refine_agent.records import Budget, Options, Problem
+from refine_agent.session import Session
+from refine_agent.standins import ScriptedAuthor, ScriptedBench, kernel, source
+from refine_agent.transcript import EVENTS
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("torch", "litellm", "pandas", "jinja2", "numpy", "mcp", "refine_agent.loop")
+EVIL = "\x1b]0;owned\x07\x1b[2J<script>alert(1)</script>\u202e\r[bold]not markup[/bold]"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with every kind of line, in which the model's words are hostile."""
+    replies = [
+        kernel(speedup=1.2, idea=f"one pass {EVIL}"),
+        f"only words {EVIL}",
+        kernel(says=f"mismatch: last tile {EVIL}"),
+        kernel(speedup=1.8, idea="rows in registers"),
+    ]
+    session = Session.start(
+        Problem(name="scale", source="class Model: ...\n"),
+        options=Options(budget=Budget(turns=4)),
+        runs=tmp_path_factory.mktemp("runs"),
+        author=ScriptedAuthor(replies),
+        bench=ScriptedBench(),
+    )
+    with session:
+        session.run(turns=3)
+        session.hint(f"use float4 {EVIL}")
+        session.offer(source(speedup=1.5), idea="mine")
+        session.veto(1, f"too slow {EVIL}")
+        session.run()
+    return session.transcript.folder
+
+
+def refine_agent(
+    *arguments: str | Path, python: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *(python or ("-m", "refine_agent")), *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "160", "PAGER": "cat"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def loaded_by(*arguments: str | Path) -> set[str]:
+    """Return which heavy modules a command loads, in a process of its own."""
+    code = (
+        "import sys, refine_agent.cli\n"
+        "try: refine_agent.cli.main(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        f"print('LOADED', *[m for m in {(*HEAVY, 'rich')!r} if m in sys.modules])"
+    )
+    out = refine_agent(*arguments, python=("-c", code)).stdout
+    return set(out.splitlines()[-1].split()[1:])
+
+
+# --- light -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["optimize", "--help"], ["show", "--help"], ["--version"]],
+    ids=" ".join,
+)
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    assert loaded_by(*arguments) == set()
+
+
+def test_show_loads_nothing_heavy_but_rich(run: Path) -> None:
+    assert loaded_by("show", run) <= {"rich"}
+    assert loaded_by("show", "--runs", run.parent) <= {"rich"}
+    assert loaded_by("show", run, "--turn", "1") == set()
+    assert loaded_by("show", run, "--json") == set()
+
+
+def test_a_bad_problem_is_refused_without_loading_anything_heavy(tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text("x = 1\n")
+
+    assert loaded_by("optimize", tmp_path / "bad.py") & {"torch", "litellm", "pandas"} == set()
+
+
+# --- complete --------------------------------------------------------------------------------
+
+
+def test_a_run_is_shown_with_every_turn_and_what_the_engineer_did(run: Path) -> None:
+    out = refine_agent("show", run).stdout
+
+    for words in ("1.20x", "unreadable", "wrong: last tile", "engineer", "1.80x"):
+        assert words in out
+    assert "hint: use float4" in out
+    assert "veto of #1: too slow" in out
+    assert "4 of 4 turns taken" in out
+
+
+def test_a_turn_is_shown_whole(run: Path) -> None:
+    out = refine_agent("show", run, "--turn", "1").stdout
+
+    for words in ("prompt · system", "prompt · user", "reply", "verdict", "profile", "seconds"):
+        assert words in out
+    assert "class ModelNew" in out
+    assert "vetoed by the engineer" in out
+
+
+def test_a_turn_that_is_not_there_says_how_many_there_are(run: Path) -> None:
+    done = refine_agent("show", run, "--turn", "99")
+
+    assert done.returncode == 2
+    assert "no turn 99" in done.stderr
+
+
+def test_json_holds_the_run_its_attempts_and_its_seconds(run: Path) -> None:
+    rows = [json.loads(line) for line in refine_agent("show", run, "--json").stdout.splitlines()]
+
+    assert rows[0]["speedup"] == 1.8
+    assert [row["attempt"] for row in rows if "attempt" in row] == [1, 2, 3, 4, 5]
+    assert any(row.get("phase") == "overhead" for row in rows)
+
+
+def test_runs_are_listed_and_filtered_by_problem(run: Path) -> None:
+    listed = refine_agent("show", "--runs", run.parent).stdout
+    filtered = refine_agent("show", "--runs", run.parent, "--problem", "other").stdout
+
+    assert run.name in listed
+    assert "1.80x" in listed
+    assert run.name not in filtered
+
+
+def test_runs_are_found_by_the_beginning_of_their_name_and_as_the_last(run: Path) -> None:
+    whole = refine_agent("show", run).stdout
+
+    assert refine_agent("show", run.name[:12], "--runs", run.parent).stdout == whole
+    assert refine_agent("show", "last", "--runs", run.parent).stdout == whole
+    nothing = refine_agent("show", "nonsense", "--runs", run.parent)
+    assert nothing.returncode == 2
+    assert "lists the runs" in nothing.stderr
+
+
+def test_two_attempts_are_compared(run: Path) -> None:
+    out = refine_agent("diff", run, "1", "5").stdout
+
+    assert "-# speedup: 1.2" in out
+    assert "+# speedup: 1.8" in out
+
+
+def test_a_report_is_one_file_beside_the_run(run: Path, tmp_path: Path) -> None:
+    done = refine_agent("report", run, "-o", tmp_path / "report.html")
+
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "report.html").read_text().lstrip().lower().startswith("<!doctype html>")
+
+
+def test_a_reader_who_has_seen_enough_is_no_error(run: Path) -> None:
+    done = subprocess.run(  # noqa: S602 - the pipe is what is tested
+        f"{sys.executable} -m refine_agent show {run} --turn 1 | head -1",
+        shell=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PAGER": "cat"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
+
+
+# --- safe ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("more", [[], ["--turn", "1"], ["--turn", "2"], ["--turn", "3"]])
+def test_nothing_a_model_wrote_reaches_the_terminal_raw(run: Path, more: list[str]) -> None:
+    out = refine_agent("show", run, *more).stdout
+
+    assert "\x1b" not in out
+    assert "\x07" not in out
+    assert "\u202e" not in out
+    assert "\r" not in out
+
+
+def test_a_damaged_run_opens_everywhere_and_names_the_damage(run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / run.name
+    subprocess.run(["cp", "-r", run, folder], check=True)
+    content = (folder / EVENTS).read_bytes().splitlines(keepends=True)
+    middle = len(content) // 2
+    hostile = [
+        b"\xff\xfe\n",
+        b"[" * 50_000 + b"\n",
+        b'{"event":"hinted","at":1,"text":"' + b"x" * (10 << 20) + b'"}\n',
+    ]
+    (folder / EVENTS).write_bytes(
+        b"".join(content[:middle] + hostile + content[middle:-1]) + content[-1][:-7]
+    )
+
+    for more in ([folder], [folder, "--json"], ["--runs", tmp_path]):
+        done = refine_agent("show", *more)
+        assert done.returncode == 0, done.stderr
+        assert "Traceback" not in done.stderr
+        assert len(done.stdout) < 100_000
+    assert "damaged" in refine_agent("show", folder).stdout
+    report = refine_agent("report", folder, "-o", tmp_path / "report.html")
+    assert report.returncode == 0, report.stderr
+    assert refine_agent("export", folder).returncode == 0
