@@ -222,8 +222,11 @@ def from_report(report: KernelReport) -> Ceilings:
     )
 
 
+GB_PER_TB = 1000
+
+
 def _bandwidth(gbps: float) -> str:
-    return f"{gbps / 1e3:.2f} TB/s" if gbps >= 1e3 else f"{gbps:.1f} GB/s"
+    return f"{gbps / GB_PER_TB:.2f} TB/s" if gbps >= GB_PER_TB else f"{gbps:.1f} GB/s"
 
 
 def _mb(count: int) -> str:

@@ -79,8 +79,8 @@ class Studio:
             code = None
         seconds = time.monotonic() - start
         text = log.read_text(errors="replace") if log.exists() else ""
-        refused = ncu.refusal(text, code)
-        if refused or not report.exists():
+        if not report.exists():
+            refused = ncu.refusal(text, code)
             why = refused.sentence() if refused else f"no report, exit code {code}"
             self.log(f"NOT PROFILED {binary.name}: {why}\n{text[-800:]}")
             return None
