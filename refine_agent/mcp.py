@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import wraps
 from importlib.util import find_spec
@@ -25,7 +26,7 @@ from refine_agent.session import Session, SessionError, difference
 from refine_agent.transcript import EVENTS, Transcript, TranscriptError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from mcp.server import MCPServer
@@ -248,12 +249,7 @@ def serve(session: Session) -> None:
     An evaluation under way when the client leaves is finished and recorded; killed in the middle,
     it is judged when the run is next served or resumed.
     """
-    bench = Workbench(session)
-    try:
-        bench.submit("setup", bench.set_up)
-        server(bench).run("stdio")
-    finally:
-        bench.close()
+    server(Workbench(session)).run("stdio")
 
 
 def _require_extra() -> None:
@@ -265,10 +261,25 @@ def _require_extra() -> None:
 
 def server(bench: Workbench) -> MCPServer:
     """Return the server with its tools; each answers within a second."""
+    from anyio import CancelScope, to_thread  # noqa: PLC0415 - comes with the extra
     from mcp.server import MCPServer  # noqa: PLC0415 - an extra, and 1.7 s to import
 
     tools = Tools(bench)
-    made = MCPServer("refine_agent", instructions=INSTRUCTIONS, log_level="WARNING")
+
+    @asynccontextmanager
+    async def at_work(_: MCPServer) -> AsyncIterator[None]:
+        # Within the server's life, because stdout is the protocol's exactly that long: what a
+        # bench or a candidate prints before or after would reach the client.
+        bench.submit("setup", bench.set_up)
+        try:
+            yield
+        finally:
+            with CancelScope(shield=True):
+                await to_thread.run_sync(bench.close)
+
+    made = MCPServer(
+        "refine_agent", instructions=INSTRUCTIONS, log_level="WARNING", lifespan=at_work
+    )
     for tool in (
         tools.describe_problem,
         tools.evaluate_kernel,

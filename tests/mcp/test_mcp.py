@@ -229,7 +229,9 @@ def test_only_a_sealed_kernel_is_presented_as_final(tmp_path: Path) -> None:
     assert only_run(tmp_path).attempt(2).sealed is not None
 
 
-def test_a_client_that_leaves_mid_evaluation_loses_nothing(tmp_path: Path) -> None:
+def test_a_client_that_leaves_mid_evaluation_loses_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async def leave(agent: Agent) -> None:
         job = await agent.told("evaluate_kernel", source=slow(1.4, 1.5))
         for _ in range(200):
@@ -239,6 +241,7 @@ def test_a_client_that_leaves_mid_evaluation_loses_nothing(tmp_path: Path) -> No
         raise AssertionError("the kernel was never offered")
 
     served(tmp_path, leave)
+    assert "Invalid JSON" not in caplog.text, "a candidate's output is not the protocol's"
     (run,) = runs_in(tmp_path)
     wait_until_free(run)
     assert Transcript.read(run).attempt(1).candidate is not None or _finished_later(tmp_path, run)
