@@ -50,7 +50,7 @@ COLLECTIONS = {
     "KernelAgent's list": ["--metrics", ",".join(KERNELAGENT)],
 }
 LISTS = {"CudaForge's list": CUDAFORGE, "KernelAgent's list": KERNELAGENT}
-REPEATS = 3
+REPEATS = 2
 SECONDS = 120
 
 

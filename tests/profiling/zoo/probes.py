@@ -16,7 +16,7 @@ from tests.profiling.zoo.studio import Studio
 
 TARGET = "copy-first"
 SECONDS = 60
-REPEATS = 2
+REPEATS = 1
 
 # The counters alone, without the sections that exist for NVIDIA's rules and charts.
 LEAN = (

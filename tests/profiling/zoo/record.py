@@ -1,6 +1,6 @@
 """Record the zoo on a GPU: compile every animal, time it, profile it as pages do, pack the results.
 
-    python tests/profiling/zoo/record.py --out DIR/zoo.tar
+    python tests/profiling/zoo/record.py --out DIR/zoo.tar [--what animals|probes]
 
 One command, a few minutes on an H200; a failing animal is logged and left out. The tar holds
 recorded/*.json.xz (what ships and what the tests read), reports/*.ncu-rep.xz, probes.json (what
@@ -50,22 +50,33 @@ def main() -> None:
         studio.log(f"ncu {tool.version if tool else 'missing'}; {_device()}")
         chosen = [one for one in animals() if not options.only or one.name in options.only]
         try:
-            _record_all(studio, chosen)
-            if tool and not options.no_probes:
-                probes.run(studio)
-                _benchmark(studio)
+            if options.what != "probes":
+                _record_all(studio, chosen, deadline=time.monotonic() + 60 * options.minutes)
+            if tool and options.what != "animals":
+                _probe_all(studio)
         finally:
             # Whatever was recorded before something failed is worth having.
             _pack(studio, options.out)
 
 
-def _record_all(studio: Studio, chosen: list[Animal]) -> None:
+def _record_all(studio: Studio, chosen: list[Animal], *, deadline: float) -> None:
     _compile(studio, chosen)
     ceilings = _ceilings(studio)
     (studio.folder / "ceilings.json").write_bytes(msgspec.json.encode(ceilings))
     for animal in chosen:
         for variant in VARIANTS:
-            _record(studio, animal, variant, ceilings)
+            if time.monotonic() > deadline:
+                studio.log(f"OUT OF TIME: {animal.name}-{variant.name} not recorded")
+            else:
+                _record(studio, animal, variant, ceilings)
+
+
+def _probe_all(studio: Studio) -> None:
+    target = HERE / "healthy" / f"{probes.TARGET.removesuffix('-first')}.cu"
+    binary = studio.folder / "bin" / probes.TARGET
+    if binary.exists() or studio.build(target, binary, VARIANTS[0].flags):
+        probes.run(studio)
+    _benchmark(studio)
 
 
 def _options() -> argparse.Namespace:
@@ -73,7 +84,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--arch", default="sm_90")
     parser.add_argument("--only", nargs="*", default=[])
-    parser.add_argument("--no-probes", action="store_true")
+    parser.add_argument("--what", choices=("all", "animals", "probes"), default="all")
+    parser.add_argument("--minutes", type=float, default=8, help="stop recording animals then")
     return parser.parse_args()
 
 
