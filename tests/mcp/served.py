@@ -29,9 +29,10 @@ class SlowBench(ScriptedBench):
     def judge(self, candidate: Candidate, watch: Watch) -> AnyVerdict:
         """Return the scripted verdict, in its time."""
         takes = _TAKES.search(candidate.source)
-        print("this is not the protocol's", flush=True)  # noqa: T201 - what is tested
         watch.phase("judge")
-        time.sleep(float(takes["seconds"]) if takes else 0)
+        for _ in range(2):
+            print("this is not the protocol's", flush=True)  # noqa: T201 - what is tested
+            time.sleep(float(takes["seconds"]) / 2 if takes else 0)
         return super().judge(candidate, watch)
 
 

@@ -233,7 +233,7 @@ def test_a_client_that_leaves_mid_evaluation_loses_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def leave(agent: Agent) -> None:
-        job = await agent.told("evaluate_kernel", source=slow(1.4, 1.5))
+        job = await agent.told("evaluate_kernel", source=slow(1.4, 2))
         for _ in range(200):
             if (await agent.told("job_status", job=job["job"]))["attempt"] is not None:
                 return
