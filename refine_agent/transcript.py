@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
 
+    from pandas import DataFrame
+
     from refine_agent.records import Options, Problem, Prompt, Reply, Setup
 
 SCHEMA = 1
@@ -87,6 +89,18 @@ class Transcript:
         self._attempts: dict[int, Attempt] = {}
         self._prompts: dict[int, Prompted] = {}
         self._closed: dict[int, TurnClosed] = {}
+
+    def _repr_html_(self) -> str:
+        """Show the run as a notebook shows it."""
+        from refine_agent import report  # noqa: PLC0415 - only notebooks need pictures
+
+        return report.transcript_html(self)
+
+    def frame(self) -> DataFrame:
+        """Return the attempts as a pandas frame, a row each; `frames` has the other tables."""
+        from refine_agent import frames  # noqa: PLC0415 - only notebooks need tables
+
+        return frames.turns(self)
 
     # --- opening --------------------------------------------------------------------------------
 
@@ -396,8 +410,8 @@ class Transcript:
 
     @property
     def has_open_turn(self) -> bool:
-        """Whether a turn was cut short."""
-        return self.open_turn is not None
+        """Whether a turn was cut short with something to judge; a mere prompt can be left."""
+        return self.open_turn is not None and bool(self.attempts_of(self.open_turn))
 
     @property
     def next_turn(self) -> int:
@@ -458,9 +472,18 @@ class Transcript:
 
     @property
     def best(self) -> Attempt | None:
-        """The fastest attempt that passed, survived its sealing and was not vetoed."""
+        """The fastest attempt that passed, survived its sealing and was not vetoed.
+
+        A sealed result stands until another's whole interval lies above it. Sealing whoever leads
+        by noise would rebuild every attempt that is about as fast.
+        """
         passed = [attempt for attempt in self.attempts if attempt.passed is not None]
-        return max(passed, key=lambda attempt: attempt.speedup, default=None)
+        fastest = max(passed, key=lambda attempt: attempt.speedup, default=None)
+        sealed = [attempt for attempt in passed if attempt.sealed is not None]
+        standing = max(sealed, key=lambda attempt: attempt.speedup, default=None)
+        if fastest is None or fastest.passed is None or standing is None:
+            return fastest
+        return fastest if fastest.passed.speedup.low > standing.speedup else standing
 
     @property
     def parent(self) -> Attempt | None:

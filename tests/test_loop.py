@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,8 +28,9 @@ from refine_agent.transcript import SCHEMA, Transcript, new_run_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-    from refine_agent.records import Prompt
+    from refine_agent.records import AnyVerdict, Candidate, Prompt
 
     Start = Callable[..., Transcript]
 
@@ -235,6 +235,38 @@ def test_when_the_best_does_not_survive_its_sealing_the_next_best_is_sealed(star
 
     assert [attempt.sealed is not None for attempt in run.attempts] == [True, True]
     assert all(isinstance(attempt.sealed, Mismatch) for attempt in run.attempts)
+
+
+class Sobering(ScriptedBench):
+    """Finds everything a tenth slower when it seals."""
+
+    def seal(self, candidate: Candidate, watch: loop.Watch) -> AnyVerdict:
+        found = super().seal(candidate, watch)
+        assert isinstance(found, Passed)
+        return replace(passed(found.speedup.value * 0.9, spread=0.05), sealed=True)
+
+
+def test_a_rival_within_the_noise_of_a_sealed_kernel_is_not_sealed_too(start: Start) -> None:
+    run = start(turns=3)
+    bench = Sobering([passed(speed, spread=0.2) for speed in (1.50, 1.49, 1.48)])
+    author = ScriptedAuthor([kernel(speedup=1.0, note=name) for name in "abc"])
+
+    list(refine(run, author, bench))
+
+    assert len(bench.sealed) == 1
+    assert run.best is not None
+    assert run.best.number == 1
+
+
+def test_a_rival_clearly_faster_than_a_sealed_kernel_is_sealed_in_its_turn(start: Start) -> None:
+    run, bench = start(turns=2, target=1.4), Sobering()
+    author = ScriptedAuthor([kernel(speedup=1.5), kernel(speedup=1.9)])
+
+    list(refine(run, author, bench))
+
+    assert len(bench.sealed) == 2
+    assert run.best is not None
+    assert run.best.number == 2
 
 
 def test_a_doubtful_speedup_is_carried_with_its_doubt(start: Start) -> None:

@@ -38,16 +38,22 @@ if TYPE_CHECKING:
 # A streamed piece tells its characters only; four to a token is the rule of thumb for English.
 CHARS_PER_TOKEN = 4
 _NAMES = {
-    "setup": "measuring PyTorch on this machine",
+    "start": "starting judge and workers",
+    "toolchain": "preparing the compiler",
+    "problem": "examining the problem: inputs, oracle, impostors",
+    "witness eager": "warming PyTorch up",
+    "witness compiled": "letting torch.compile compile",
+    "baseline": "timing PyTorch",
     "prompt": "writing the prompt",
-    "model": "waiting for the model",
+    "model": "waiting for the answer",
     "build": "building",
     "judge": "judging",
-    "check": "checking against the reference",
-    "time": "timing next to PyTorch",
     "profile": "profiling",
-    "seal": "sealing: rebuilt with torch's own headers, judged afresh",
+    "seal": "sealing: rebuilding with torch's own headers, judging afresh",
+    "save": "waiting for the file to be saved (Ctrl-C ends it)",
 }
+# What takes long enough to be announced where lines cannot be redrawn.
+_ANNOUNCED = {"start": "measuring PyTorch on this machine", "seal": _NAMES["seal"]}
 
 
 def console_for(*, stderr: bool) -> Console:
@@ -106,8 +112,8 @@ class Screen:
             self._phase, self._since, self._characters = name, time.monotonic(), 0
         if self._moves:
             self._show_live()
-        elif name in {"setup", "seal"}:
-            self.console.print(f"{_NAMES[name]} …")
+        elif name in _ANNOUNCED:
+            self.console.print(f"{_ANNOUNCED[name]} …")
 
     def text(self, piece: str) -> None:
         """Count a piece of a reply."""

@@ -36,9 +36,12 @@ def duration(us: float) -> str:
 
 
 def measured(timing: Timing) -> str:
-    """Return a timing with its interval and count."""
-    low, high = duration(timing.low_us), duration(timing.high_us)
-    return f"{duration(timing.median_us)} [{low} to {high}, {timing.samples} samples]"
+    """Return a timing with its interval in the same unit, and its count."""
+    in_ms = timing.median_us >= MICROSECONDS_PER_MS * 10
+    unit, divisor = ("ms", MICROSECONDS_PER_MS) if in_ms else ("µs", 1)
+    low, high = timing.low_us / divisor, timing.high_us / divisor
+    interval = f"[{low:,.1f} to {high:,.1f}], {timing.samples} samples"
+    return f"{timing.median_us / divisor:,.1f} {unit} {interval}"
 
 
 def times(ratio: Ratio) -> str:
@@ -133,7 +136,7 @@ def setup_lines(setup: Setup) -> list[str]:
 def closing(transcript: Transcript, *, why: str, command: str) -> list[Text | Table]:
     """Return what stands below the last turn: the result, its doubts first, and where to look."""
     parts: list[Text | Table] = [Text(), *_result(transcript), Text()]
-    if transcript.turns:
+    if any(turn.ledger for turn in transcript.turns):
         parts += [ledger_table(transcript), Text()]
     parts.append(Text(f"stopped   {phrase(why, chars=240)}"))
     parts.append(Text(f"run       {transcript.folder}"))
@@ -186,20 +189,25 @@ def _cost(transcript: Transcript) -> float | None:
 
 
 def ledger_table(transcript: Transcript) -> Table:
-    """Return the seconds of every turn by phase; a row sums to the turn's wall time."""
+    """Return the seconds of setup, every turn and the final rebuild; a row sums to its wall time."""
     names = list(dict.fromkeys(p.name for turn in transcript.turns for p in turn.ledger))
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("seconds")
     for name in [*names, "wall"]:
         table.add_column(phrase(name, chars=24), justify="right")
-    for turn in transcript.turns:
-        spent = _by_name(turn.ledger)
+    empty = [""] * len(names)
+    if transcript.setup is not None and transcript.setup.phases:
+        table.add_row("setup", *empty, f"{_sum(transcript.setup.phases):.1f}")
+    for turn in (turn for turn in transcript.turns if turn.ledger):
+        spent = {phase.name: phase.seconds for phase in turn.ledger}
         cells = [f"{spent[name]:.1f}" if name in spent else "" for name in names]
-        table.add_row(
-            f"turn {turn.number}", *cells, f"{turn.seconds:.1f}" if turn.seconds is not None else ""
-        )
+        table.add_row(f"turn {turn.number}", *cells, f"{turn.seconds or 0.0:.1f}")
+    for attempt in transcript.attempts:
+        in_its_turn = any(p.name == "seal" for p in transcript.turn(attempt.turn).ledger)
+        if attempt.sealed is not None and not in_its_turn:
+            table.add_row(f"seal #{attempt.number}", *empty, f"{_sum(attempt.sealed.phases):.1f}")
     return table
 
 
-def _by_name(ledger: tuple[Phase, ...]) -> dict[str, float]:
-    return {phase.name: phase.seconds for phase in ledger}
+def _sum(phases: tuple[Phase, ...]) -> float:
+    return sum(phase.seconds for phase in phases)
