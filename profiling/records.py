@@ -3,6 +3,7 @@
 What the single rungs measured before it became a page lies in `evidence`.
 """
 
+from html import escape
 from typing import Literal
 
 import msgspec
@@ -141,6 +142,10 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
             return "\n".join(self.lines)
         since = "; ".join(change.text for change in self.changed[:SHOWN_CHANGES])
         return "\n".join((*self.lines, f"SINCE THE PARENT  {since}"))
+
+    def _repr_html_(self) -> str:
+        """Return the page as a notebook shows it; a candidate chose some of its words."""
+        return f"<pre>{escape(self.text())}</pre>"
 
     def value(self, key: str) -> float | None:
         """Return the whole call's number for `key`, or None if it was not measured."""

@@ -58,7 +58,7 @@ def runs(folder: Path | str) -> DataFrame:
     unreadable: list[str] = []
     for path in runs_in(Path(folder)):
         try:
-            found.append(rows.run(Transcript.read(path)))
+            found.append(rows.run(Transcript.read(path, texts=False)))
         except (TranscriptError, OSError) as why:
             unreadable.append(f"{path.name}: {why}")
     frame = _frame(rows.RunRow, found)

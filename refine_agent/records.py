@@ -527,6 +527,12 @@ class Attempt(Record, frozen=True, kw_only=True):
         final = self.sealed if self.sealed is not None else self.verdict
         return final if isinstance(final, Passed) and self.veto is None else None
 
+    def _repr_html_(self) -> str:
+        """Show the attempt as a notebook shows it."""
+        from refine_agent import report  # noqa: PLC0415 - only notebooks need pictures
+
+        return report.attempt_html(self)
+
 
 class Turn(Record, frozen=True, kw_only=True):
     """One prompt with the attempts it led to, or one offer of the engineer's."""
