@@ -19,6 +19,10 @@ with warnings.catch_warnings():
     import litellm
     from litellm import exceptions as errors
 
+    # Pydantic builds these on first use, and warns in the middle of a run about what it finds.
+    litellm.ModelResponse()
+    litellm.ModelResponseStream()
+
 litellm.suppress_debug_info = True
 litellm.telemetry = False
 litellm.num_retries = None

@@ -43,7 +43,8 @@ _NOT_INSTALLED = re.compile(r"No module named|Missing \w+ to call|pip install")
 # litellm puts its own class names before what the provider said.
 _PREFIX = re.compile(r"^(?:(?:litellm\.)?\w+(?:Error|Exception):?\s*(?:-\s*)?)+", re.IGNORECASE)
 _EPILOGUE = re.compile(
-    r"\s*(?:Original exception|Received Model Group|Available Model Group|LiteLLM Retried).*$",
+    r"\s*(?:Original exception|Received Model Group|Available Model Group|LiteLLM Retried"
+    r"|This looks like a bug in LiteLLM).*$",
     re.DOTALL,
 )
 

@@ -110,14 +110,14 @@ class Model:
 
     def __init__(
         self,
-        served: tuple[Served, ...],
+        models: tuple[Served, ...],
         *,
         options: Options,
         transcript: Transcript | None,
         patience: Patience,
     ) -> None:
-        self.name = served[0].name
-        self._served = served
+        self.name = models[0].name
+        self.models = models
         self._options = options
         self._transcript = transcript
         self._patience = patience
@@ -131,7 +131,7 @@ class Model:
         del attempt  # the question is the same whichever sample it is for
         began = time.monotonic()
         faults: list[str] = []
-        for model in self._served:
+        for model in self.models:
             try:
                 reply = self._ask_one(model, prompt, watch)
             except AuthorFault as fault:
@@ -363,9 +363,13 @@ def _require_key(model: Served) -> None:
     if model.api_base is not None:
         return
     missing = litellm.validate_environment(model.name)["missing_keys"]
+    keys = [variable for variable in missing if variable.endswith("_API_KEY")]
     # What else may be missing (a region, a project) can also come from files and instance roles.
-    if not any(variable.endswith("_API_KEY") for variable in missing):
+    if not keys:
         return
+    if keys == missing:
+        # Of several keys any one will do, and the provider's own is the one people have.
+        missing = [model.key_variable] if model.key_variable in keys else keys[:1]
     raise AuthorFault(
         f"there is no key for {model.name}: set {' and '.join(missing)} in the environment, "
         "or choose another model with --model"

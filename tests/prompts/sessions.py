@@ -294,6 +294,13 @@ class Book:
         self.run.record(Sealed(at=self.now, attempt=attempt, verdict=verdict))
 
 
+def again(run: Transcript) -> Book:
+    """Return a book that goes on with a run."""
+    book = Book.__new__(Book)
+    book.run, book.now = run, 1_795_001_000.0
+    return book
+
+
 LIMITS = Options(budget=Budget(turns=12, target=9.0, usd=2.0, minutes=30, patience=4))
 BUILD_LOG = (
     'candidate.cu(14): error: identifier "rowmax" is undefined\n'

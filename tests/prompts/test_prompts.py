@@ -158,16 +158,11 @@ def test_a_constant_in_a_kernel_is_not_measured(tmp_path: Path) -> None:
 def test_another_hint_is_another_shape(tmp_path: Path) -> None:
     run = sessions.long(tmp_path / "run")
     before = prompts.render(run)
-    sessions.Book.hinted(_Writer(run), "Use TMA.")
+    sessions.again(run).hinted("Use TMA.")
     after = prompts.render(run)
     assert before.shape != after.shape
     found = prompts.differences(before.messages, after.messages)
     assert [(d.recorded, d.present) for d in found] == [(None, "> Use TMA.")]
-
-
-class _Writer(sessions.Book):
-    def __init__(self, run: Transcript) -> None:
-        self.run, self.now = run, 0.0
 
 
 def test_another_device_is_another_shape(tmp_path: Path) -> None:
@@ -266,14 +261,14 @@ def test_hints_are_said_once(tmp_path: Path) -> None:
     run = sessions.long(tmp_path / "run")
     asked = prompts.render(run)
     assert "> Try one warp per row;\n> the rows are short." in user(asked)
-    _Writer(run).prompted(asked)
+    sessions.again(run).prompted(asked)
     assert "one warp per row" not in user(prompts.render(run))
 
 
 def test_stagnation_is_named_after_two_turns(tmp_path: Path) -> None:
     run = sessions.long(tmp_path / "run")
     assert "stopped paying" not in user(prompts.render(run))
-    book = _Writer(run)
+    book = sessions.again(run)
     turn = book.prompted(prompts.render(run))
     book.judged(book.replied(turn), sessions.WRONG, of=sessions.source("sixth"))
     book.closed(turn)
