@@ -69,7 +69,7 @@ class TranscriptError(Exception):
 
 
 def new_run_id() -> str:
-    """Return a name that sorts by when the run began: second, its 4096th part, two random digits."""
+    """Return a name that sorts by when the run began: second, 4096th part, two random digits."""
     now = time.time()
     second = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
     return f"{second}-{int(now % 1 * 4096):03x}{secrets.token_hex(1)}"

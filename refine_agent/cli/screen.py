@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 # A streamed piece tells its characters only; four to a token is the rule of thumb for English.
 CHARS_PER_TOKEN = 4
+WIDTH_WITHOUT_TERMINAL = 160
 _NAMES = {
     "start": "starting judge and workers",
     "toolchain": "preparing the compiler",
@@ -61,6 +62,8 @@ def console_for(*, stderr: bool) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     return Console(
         file=stream,
+        # A pipe or a file has no edge; only a table's longest cells must end somewhere.
+        width=None if stream.isatty() or "COLUMNS" in os.environ else WIDTH_WITHOUT_TERMINAL,
         highlight=False,
         markup=False,
         emoji=False,

@@ -189,7 +189,7 @@ def _cost(transcript: Transcript) -> float | None:
 
 
 def ledger_table(transcript: Transcript) -> Table:
-    """Return the seconds of setup, every turn and the final rebuild; a row sums to its wall time."""
+    """Return the seconds of setup, turns and final rebuild; a turn's sum to its wall time."""
     names = list(dict.fromkeys(p.name for turn in transcript.turns for p in turn.ledger))
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("seconds")
