@@ -42,7 +42,6 @@ PROVIDERS = (
     Provider(variable="MOONSHOT_API_KEY", model="moonshot/kimi-k3"),
     Provider(variable="DEEPSEEK_API_KEY", model="deepseek/deepseek-reasoner"),
     Provider(variable="MISTRAL_API_KEY", model="mistral/mistral-large-latest"),
-    Provider(variable="OPENROUTER_API_KEY", model="openrouter/anthropic/claude-opus-5"),
 )
 
 

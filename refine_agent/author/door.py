@@ -23,6 +23,7 @@ with warnings.catch_warnings():
     litellm.ModelResponse()
     litellm.ModelResponseStream()
 
+warnings.filterwarnings("ignore", message=r"Items? .* `ReadOnly`", category=UserWarning)
 litellm.suppress_debug_info = True
 litellm.telemetry = False
 litellm.num_retries = None

@@ -26,6 +26,8 @@ from refine_agent.author.stream import Deadlines, Received, Request, receive
 from refine_agent.records import Reply
 
 if TYPE_CHECKING:
+    from litellm.types.utils import ModelInfo
+
     from refine_agent.loop import Watch
     from refine_agent.records import Options, Prompt
     from refine_agent.transcript import Transcript
@@ -269,13 +271,10 @@ class Model:
         given = self._prices.get(name) or self._prices.get(name.partition("/")[2])
         if given is not None:
             return given.of(received.usage)
-        if received.raw_usage is None:
+        if received.raw_usage is None or _listed(name) is None:
             return None
         response = litellm.ModelResponse(model=name, usage=received.raw_usage)
-        try:
-            return float(litellm.completion_cost(completion_response=response, model=name))
-        except Exception:  # noqa: BLE001 - litellm raises a bare one for a model without a price
-            return None
+        return float(litellm.completion_cost(completion_response=response, model=name))
 
 
 def _sentence(model: Served, error: Exception, tries: list[str]) -> str:
@@ -296,7 +295,9 @@ def _sentence(model: Served, error: Exception, tries: list[str]) -> str:
 
 def limits_of(name: str, options: Options) -> Limits:
     """Return what fits into a prompt to this model and into its reply."""
-    reads, writes = _listed(name)
+    listed = _listed(name)
+    writes = listed.get("max_output_tokens") if listed is not None else None
+    reads = listed.get("max_input_tokens") if listed is not None else None
     reply = options.max_tokens or min(prompts.REPLY_TOKENS, writes or UNLISTED_REPLY_TOKENS)
     window = options.context_tokens or reads
     if window is None:
@@ -305,13 +306,16 @@ def limits_of(name: str, options: Options) -> Limits:
     return Limits(prompt_tokens=int(SURE_SHARE * room), reply_tokens=reply)
 
 
-def _listed(name: str) -> tuple[int | None, int | None]:
-    """Return the tokens a model reads and writes at most, by litellm's list."""
+def _listed(name: str) -> ModelInfo | None:
+    """Return litellm's entry for a model, or ``None`` where it has none or makes one up.
+
+    For providers that set prices as they go it returns an entry that is not in its list, all zeros.
+    """
     try:
         listed = litellm.get_model_info(name)
     except Exception:  # noqa: BLE001 - litellm raises a bare one for a model it has not listed
-        return None, None
-    return listed["max_input_tokens"], listed["max_output_tokens"]
+        return None
+    return listed if listed["key"] in litellm.model_cost else None
 
 
 def _seconds_to_wait(state: tenacity.RetryCallState, patience: Patience) -> float:

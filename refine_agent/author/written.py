@@ -56,8 +56,6 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 class Scripted:
     """Reads the answer to turn 3 from `turn_3.md`, of its second sample from `turn_3.2.md`."""
 
-    kind = "script"  # what the reply names, since the folder's path is nobody's business
-
     def __init__(self, folder: Path, *, name: str, transcript: Transcript | None) -> None:
         self.name = name
         self.folder = folder
@@ -84,7 +82,9 @@ class Scripted:
             self._write_prompt(prompt, place)
             text = self._read(place)
         watch.text(text)
-        return answer(text, prompt, model=self.kind, seconds=time.monotonic() - began)
+        # The folder's path is nobody's business.
+        kind = self.name.partition(":")[0]
+        return answer(text, prompt, model=kind, seconds=time.monotonic() - began)
 
     def path_of(self, place: Place) -> Path:
         """Return where the answer is awaited."""

@@ -240,6 +240,12 @@ class Book:
         self.run.record(Replied(at=self.now, turn=turn, attempt=attempt, reply=reply))
         return attempt
 
+    def arrived(self, reply: Reply, *, attempt: int) -> None:
+        """Give a turn under way a reply that exists already."""
+        turn = self.run.open_turn
+        assert turn is not None
+        self.run.record(Replied(at=self.now, turn=turn, attempt=attempt, reply=reply))
+
     def judged(
         self,
         attempt: int,
