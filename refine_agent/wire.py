@@ -130,9 +130,11 @@ class Done(Wire, frozen=True, kw_only=True, tag="done"):
 
 
 class Traced(Wire, frozen=True, kw_only=True, tag="traced"):
-    """Rows of the profiler, as JSON."""
+    """Rows of the profiler, as JSON, and what the calls took of processor and wall time."""
 
     rows: bytes
+    cpu_seconds: float = 0.0
+    wall_seconds: float = 0.0
 
 
 class Raised(Wire, frozen=True, kw_only=True, tag="raised"):

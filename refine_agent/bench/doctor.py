@@ -17,7 +17,13 @@ from refine_agent.loop import BenchFault
 from refine_agent.profiling import ncu
 from refine_agent.worker import fence
 
-KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "DEEPSEEK_API_KEY", "OPENROUTER_API_KEY")
+KEYS = (
+    "ANTHROPIC_API_KEY",
+    "OPENAI_API_KEY",
+    "GEMINI_API_KEY",
+    "DEEPSEEK_API_KEY",
+    "OPENROUTER_API_KEY",
+)
 FULL_LANDLOCK = 6
 
 
@@ -53,7 +59,11 @@ def _python() -> Check:
 
 def _torch() -> Check:
     said = machine.output_of(
-        [sys.executable, "-c", "import torch; print(torch.__version__, torch.version.cuda or 'cpu')"],
+        [
+            sys.executable,
+            "-c",
+            "import torch; print(torch.__version__, torch.version.cuda or 'cpu')",
+        ],
         seconds=60,
     )
     if said is None:
@@ -74,7 +84,10 @@ def _compiler() -> Check:
 
 
 def _ninja() -> Check:
-    found = shutil.which("ninja", path=os.pathsep.join((os.environ.get("PATH", ""), str(Path(sys.executable).parent))))
+    found = shutil.which(
+        "ninja",
+        path=os.pathsep.join((os.environ.get("PATH", ""), str(Path(sys.executable).parent))),
+    )
     if found is None:
         return Check(
             name="ninja",
@@ -86,7 +99,9 @@ def _ninja() -> Check:
 
 
 def _gpu() -> Check:
-    said = machine.output_of(["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"])
+    said = machine.output_of(
+        ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
+    )
     if not said:
         return Check(
             name="GPU",
@@ -118,7 +133,9 @@ def _ncu() -> Check:
             found="ncu is not on the PATH; pages stop at torch.profiler",
             advice="install Nsight Compute for hardware counters",
         )
-    return Check(name="Nsight Compute", ok=True, found=machine.ncu_version() or tool.version or "there")
+    return Check(
+        name="Nsight Compute", ok=True, found=machine.ncu_version() or tool.version or "there"
+    )
 
 
 def _counters() -> Check:

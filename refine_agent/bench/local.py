@@ -64,7 +64,7 @@ class LocalBench:
         self._judge_channel: orders.JudgeChannel | None = None
         self._setup: Setup | None = None
         self._builds: dict[str, _Builds] = {}
-        self._rows: dict[str, bytes] = {}
+        self._seen: dict[str, wire.Traced] = {}
         self._profiler: Profiler | None = None
         self._witnesses: list[Worker] = []
         self._warnings: list[str] = []
@@ -226,15 +226,17 @@ class LocalBench:
         finally:
             self._end(worker)
             serving.join(1.0)
-        if answer.rows:
-            self._rows[candidate.digest] = answer.rows
+        if answer.seen is not None:
+            self._seen[candidate.digest] = answer.seen
         verdict = self._explained(answer.verdict, worker, builds)
         if isinstance(verdict, Passed):
             return replace(
                 verdict,
                 flavour=builds.flavour,
                 builds=tuple(artifact.digest for artifact in builds.artifacts),
-                shares=machine.shares(answer.rows, candidate.source),
+                shares=machine.shares(
+                    answer.seen.rows, candidate.source, call_us=verdict.timing.median_us
+                ),
             )
         return verdict
 
@@ -272,9 +274,9 @@ class LocalBench:
         """The device's own name."""
         return self._device_name
 
-    def rows_of(self, candidate: Candidate) -> bytes | None:
-        """Return torch.profiler's rows from the candidate's trial."""
-        return self._rows.get(candidate.digest)
+    def seen_of(self, candidate: Candidate) -> wire.Traced | None:
+        """Return what torch.profiler saw in the candidate's trial."""
+        return self._seen.get(candidate.digest)
 
     def artifacts_of(self, candidate: Candidate) -> tuple[Artifact, ...]:
         """Return what was built for the candidate."""
@@ -410,7 +412,9 @@ def _built(bench: LocalBench, asked: wire.BuildAsked, builds: _Builds, flavour: 
         request = msgspec.json.decode(asked.request, type=BuildRequest)
         answer = bench.build_request(request, flavour)
     except msgspec.DecodeError as why:
-        answer = Rejected(log=f"the build request is malformed: {why}", seconds=0.0, flavour="light")
+        answer = Rejected(
+            log=f"the build request is malformed: {why}", seconds=0.0, flavour="light"
+        )
     except BuilderFault as why:
         builds.fault = str(why)
         answer = Rejected(log=f"the machine cannot build: {why}", seconds=0.0, flavour="light")
@@ -435,5 +439,3 @@ def _phase(phases: list[Phase], watch: Watch, name: str) -> Iterator[None]:
     began = time.monotonic()
     yield
     phases.append(Phase(name=name, seconds=time.monotonic() - began))
-
-

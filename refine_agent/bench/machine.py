@@ -246,7 +246,9 @@ _LIBRARY = re.compile(
     r"elementwise_kernel|reduce_kernel|cub::|thrust::|flash_fwd|fmha",
     re.IGNORECASE,
 )
-_COMPILER = re.compile(r"^triton_(poi|red|per|tem|mm)|inductor|CompiledFxGraph|cpp_fused", re.IGNORECASE)
+_COMPILER = re.compile(
+    r"^triton_(poi|red|per|tem|mm)|inductor|CompiledFxGraph|cpp_fused", re.IGNORECASE
+)
 _AUTHORED = re.compile(r"__global__[^;{]*?\b(\w+)\s*\(|@triton\.jit\s+def\s+(\w+)", re.DOTALL)
 _OPERATOR = re.compile(r"^(aten|mkldnn|torch|quantized)::")
 
@@ -264,8 +266,11 @@ class _Rows(msgspec.Struct):
     operators: list[_Row] = []
 
 
-def shares(rows: bytes, source: str) -> tuple[Share, ...]:
-    """Attribute the time of a call to kernels of the candidate's source, libraries, compilers."""
+def shares(rows: bytes, source: str, *, call_us: float) -> tuple[Share, ...]:
+    """Attribute the time of a call to kernels of the candidate's source, libraries, compilers.
+
+    On a CPU an extension's own loops are no operator: what the operators leave is the candidate's.
+    """
     try:
         read = msgspec.json.decode(rows, type=_Rows)
     except msgspec.DecodeError:
@@ -278,11 +283,13 @@ def shares(rows: bytes, source: str) -> tuple[Share, ...]:
         microseconds = row.duration_us or row.self_us
         spent[origin] = spent.get(origin, 0.0) + microseconds
         example.setdefault(origin, row.name[:80])
+    if not read.kernels:
+        spent["authored"] = spent.get("authored", 0.0) + max(0.0, call_us - sum(spent.values()))
     total = sum(spent.values())
     if total <= 0:
         return ()
     return tuple(
-        Share(origin=origin, share_pct=100 * value / total, example=example[origin])
+        Share(origin=origin, share_pct=100 * value / total, example=example.get(origin))
         for origin, value in sorted(spent.items(), key=lambda item: -item[1])
     )
 

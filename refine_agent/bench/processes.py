@@ -105,7 +105,9 @@ class Nursery:
         self._told = threading.Condition()
         self._endings: set[int] = set()
         ours, theirs = Channel.pair()
-        self._process = _start_module("refine_agent.worker", theirs, home / "nursery.out", environment())
+        self._process = _start_module(
+            "refine_agent.worker", theirs, home / "nursery.out", environment()
+        )
         self._channel = NurseryChannel(ours)
         self._spawning = threading.Lock()
         self.sees_cuda = False
@@ -227,7 +229,9 @@ class Nursery:
         with self._told:
             while not self._births:
                 if not self._told.wait(max(0.0, deadline - time.monotonic())):
-                    raise BenchFault(f"the {what} did not start within {START_DEADLINE_S:.0f} s; see {self._home}/nursery.out")
+                    raise BenchFault(
+                        f"the {what} did not start within {START_DEADLINE_S:.0f} s; see {self._home}/nursery.out"
+                    )
             born = self._births.pop(0)
         if born.pid == 0:
             said = tail(self._home / "nursery.out").strip().splitlines()[-1:] or ["it said nothing"]

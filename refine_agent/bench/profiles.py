@@ -117,7 +117,7 @@ class Profiler:
             trace=self._trace(candidate),
             static=self._static(candidate),
             why_not_higher=why,
-            cpu=self._cpu(),
+            cpu=self._cpu(candidate),
         )
         self.start_ahead()
         return page
@@ -127,11 +127,11 @@ class Profiler:
         return f"{', '.join(fitness.inputs)} -> {', '.join(fitness.outputs)}"
 
     def _trace(self, candidate: Candidate) -> trace.Trace | None:
-        rows = self._bench.rows_of(candidate)
-        if not rows:
+        seen = self._bench.seen_of(candidate)
+        if seen is None:
             return None
         try:
-            return trace.read(rows)
+            return trace.read(seen.rows)
         except trace.UnreadableTrace:
             return None
 
@@ -140,12 +140,13 @@ class Profiler:
         if not logs:
             return None
         text = "\n".join(logs)
-        return static.report(ptxas_text=text, vector_text=text)
+        return static.report(ptxas_text=text, vector_text=text, source="cpp_source")
 
-    def _cpu(self) -> CpuRun | None:
-        if self._bench.kind != "cpu":
+    def _cpu(self, candidate: Candidate) -> CpuRun | None:
+        seen = self._bench.seen_of(candidate)
+        if self._bench.kind != "cpu" or seen is None:
             return None
-        return CpuRun(threads_used=self._settled.ceilings.threads)
+        return CpuRun(cpu_seconds=seen.cpu_seconds, wall_seconds=seen.wall_seconds)
 
     # --- Nsight Compute -------------------------------------------------------------------------
 
@@ -180,7 +181,7 @@ class Profiler:
             refusal = ncu.refusal(log, code)
             return refusal or _crashed("Nsight Compute left no report")
         try:
-            return ncu_rep.read_apart(waiting.report)
+            return ncu_rep.read_apart(waiting.report) or ncu.NO_KERNELS
         except ncu_rep.UnreadableReport as why:
             return _crashed(str(why))
 
@@ -197,5 +198,7 @@ class Profiler:
 
 def _crashed(why: str) -> ncu.Refusal:
     return ncu.Refusal(
-        cause="crashed", text=why, opens="the next candidate is profiled anew, or pass --profile torch"
+        cause="crashed",
+        text=why,
+        opens="the next candidate is profiled anew, or pass --profile torch",
     )

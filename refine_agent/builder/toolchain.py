@@ -117,13 +117,17 @@ def _opened(folder: Path) -> Toolchain:
     def as_path(_: type, text: str) -> Path:
         return Path(text)
 
-    return msgspec.json.decode((folder / "toolchain.json").read_bytes(), type=Toolchain, dec_hook=as_path)
+    return msgspec.json.decode(
+        (folder / "toolchain.json").read_bytes(), type=Toolchain, dec_hook=as_path
+    )
 
 
 def _compilers(device: Device) -> tuple[str, str | None]:
     cxx = shutil.which(os.environ.get("CXX", "c++"))
     if cxx is None:
-        raise BuilderFault("there is no C++ compiler (c++) on PATH; install g++, or name one in CXX")
+        raise BuilderFault(
+            "there is no C++ compiler (c++) on PATH; install g++, or name one in CXX"
+        )
     if device == "cpu":
         return cxx, None
     return cxx, str(_toolkit() / "bin/nvcc")
@@ -137,7 +141,9 @@ def _toolkit() -> Path:
     for folder in (*named, *beside, Path("/usr/local/cuda")):
         if (folder / "bin/nvcc").exists() and (folder / "include/cuda_runtime.h").exists():
             return folder.resolve()
-    raise BuilderFault("there is no CUDA toolkit in CUDA_HOME, beside nvcc or in /usr/local/cuda; install it, or set CUDA_HOME")
+    raise BuilderFault(
+        "there is no CUDA toolkit in CUDA_HOME, beside nvcc or in /usr/local/cuda; install it, or set CUDA_HOME"
+    )
 
 
 def _identity(*, python: str, cxx: str, nvcc: str | None, device: Device) -> str:
@@ -146,9 +152,18 @@ def _identity(*, python: str, cxx: str, nvcc: str | None, device: Device) -> str
     parts += [_fingerprint(Path(tool).resolve()) for tool in (cxx, nvcc) if tool is not None]
     version = _torch_folder(python) / "version.py"
     parts += [str(version), version.read_text(encoding="utf-8"), _fingerprint(version)]
-    parts += [path.read_text(encoding="utf-8") for path in sorted(_LIGHT.iterdir()) if path.is_file()]
-    parts += [(_PACKAGE / name).read_text(encoding="utf-8") for name in ("toolchain.py", "headers.py", "operators.py", "probe.py")]
-    parts += sorted(path.read_text() for path in Path("/proc/driver/nvidia/gpus").glob("*/information")) if nvcc else []
+    parts += [
+        path.read_text(encoding="utf-8") for path in sorted(_LIGHT.iterdir()) if path.is_file()
+    ]
+    parts += [
+        (_PACKAGE / name).read_text(encoding="utf-8")
+        for name in ("toolchain.py", "headers.py", "operators.py", "probe.py")
+    ]
+    parts += (
+        sorted(path.read_text() for path in Path("/proc/driver/nvidia/gpus").glob("*/information"))
+        if nvcc
+        else []
+    )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
@@ -172,7 +187,9 @@ def _foreign_torch_folder(python: str) -> Path:
     import subprocess  # noqa: PLC0415 - only when workers use another Python than ours
 
     code = "import importlib.util as u; print(u.find_spec('torch').origin)"
-    asked = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=False, timeout=60)  # noqa: S603
+    asked = subprocess.run(
+        [python, "-I", "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )  # noqa: S603
     if asked.returncode != 0:
         raise BuilderFault(f"{python} has no torch; install torch there")
     return Path(asked.stdout.strip()).parent
@@ -181,9 +198,13 @@ def _foreign_torch_folder(python: str) -> Path:
 def _probe(*, run: Run, cwd: Path, device: Device, python: str) -> TorchFacts:
     script = cwd / "probe.py"
     script.write_text((_PACKAGE / "probe.py").read_text(encoding="utf-8"), encoding="utf-8")
-    done = run([python, str(script), device], cwd=cwd, env=scrubbed_environment(cwd), deadline_s=120)
+    done = run(
+        [python, str(script), device], cwd=cwd, env=scrubbed_environment(cwd), deadline_s=120
+    )
     if done.exit_code != 0:
-        raise BuilderFault(f"torch cannot be imported by {python}; repair its installation: {done.output[-500:].strip()}")
+        raise BuilderFault(
+            f"torch cannot be imported by {python}; repair its installation: {done.output[-500:].strip()}"
+        )
     return msgspec.json.decode(done.output.strip().splitlines()[-1], type=TorchFacts)
 
 
@@ -192,7 +213,9 @@ def _architecture(facts: TorchFacts) -> str:
     wanted = os.environ.get("TORCH_CUDA_ARCH_LIST", "").replace(";", " ").split()
     arch = wanted[-1].removesuffix("+PTX") if wanted else facts.capability
     if arch is None:
-        raise BuilderFault("torch sees no CUDA device to build for; set TORCH_CUDA_ARCH_LIST (for example 9.0a), or use --device cpu")
+        raise BuilderFault(
+            "torch sees no CUDA device to build for; set TORCH_CUDA_ARCH_LIST (for example 9.0a), or use --device cpu"
+        )
     major = int(arch.split(".")[0])
     return f"{arch}a" if major >= 9 and arch[-1].isdigit() else arch  # noqa: PLR2004 - Hopper and later
 
@@ -203,15 +226,21 @@ def _fill(toolchain: Toolchain, *, run: Run, cache: Path, deadline_s: float) -> 
     try:
         operators = read_operators(torch_include)
     except (OSError, ValueError) as error:
-        raise BuilderFault(f"torch's headers cannot be read ({error}); use --stock-builds") from error
+        raise BuilderFault(
+            f"torch's headers cannot be read ({error}); use --stock-builds"
+        ) from error
     (toolchain.folder / "operators.json").write_bytes(msgspec.json.encode(operators))
-    (toolchain.folder / "names.txt").write_text("\n".join(sorted(_names_of(torch_include))), encoding="utf-8")
+    (toolchain.folder / "names.txt").write_text(
+        "\n".join(sorted(_names_of(torch_include))), encoding="utf-8"
+    )
     done = _build_shim(toolchain, run=run, deadline_s=deadline_s)
     if done.exit_code != 0:
         if "No space left on device" in done.output:
             raise disk_full(cache)
         errors = "\n".join(line for line in done.output.splitlines() if "error" in line)[:1500]
-        raise BuilderFault(f"the shim does not build against torch {toolchain.facts.torch}; use --stock-builds:\n{errors}")
+        raise BuilderFault(
+            f"the shim does not build against torch {toolchain.facts.torch}; use --stock-builds:\n{errors}"
+        )
 
 
 def _names_of(torch_include: Path) -> Iterator[str]:
@@ -228,12 +257,25 @@ def _build_shim(toolchain: Toolchain, *, run: Run, deadline_s: float) -> Finishe
     with_cuda = facts.torch_cuda is not None and toolchain.toolkit is not None
     shutil.copyfile(_LIGHT / "shim.cpp", toolchain.folder / "shim.cpp")
     libraries = ["c10", "torch_cpu", "torch", "torch_python"]
-    argv = [toolchain.cxx, f"-std={facts.standard}", "-O1", "-fPIC", "-shared", "-w", "-fvisibility=hidden"]
+    argv = [
+        toolchain.cxx,
+        f"-std={facts.standard}",
+        "-O1",
+        "-fPIC",
+        "-shared",
+        "-w",
+        "-fvisibility=hidden",
+    ]
     argv += [f"-D_GLIBCXX_USE_CXX11_ABI={0 if facts.old_abi else 1}"]
     argv += [f"-isystem{path}" for path in (*facts.include_paths, facts.python_include)]
-    argv += [f"-I{toolchain.include / 'light'}"]
+    # -iquote, not -I: our own cuda.h must not answer for the toolkit's <cuda.h>.
+    argv += ["-iquote", str(toolchain.include / "light")]
     if with_cuda:
-        argv += ["-DRA_WITH_CUDA", f"-isystem{toolchain.toolkit}/include", f"-L{toolchain.toolkit}/lib64"]
+        argv += [
+            "-DRA_WITH_CUDA",
+            f"-isystem{toolchain.toolkit}/include",
+            f"-L{toolchain.toolkit}/lib64",
+        ]
         libraries += ["c10_cuda", "torch_cuda", "cudart"]
     argv += ["shim.cpp", "-o", toolchain.shim.name, "-Wl,--no-as-needed", f"-L{facts.package}/lib"]
     argv += [f"-Wl,-rpath,{facts.package}/lib", *(f"-l{name}" for name in libraries)]

@@ -24,7 +24,6 @@ from refine_agent.judge.orders import (
     Opened,
     Seat,
     Seated,
-    Trace,
     Try,
     Verdict,
 )
@@ -86,10 +85,7 @@ class _Bench:
                 return Cleared(ticket=order.ticket, verdict=verdict)
             case Try():
                 tried = house.try_candidate(worker, order.source, sealed=order.sealed)
-                return Verdict(ticket=order.ticket, verdict=tried.verdict, rows=tried.rows)
-            case Trace():
-                rows = house.trace(worker, order.source, order.role)
-                return wire.Traced(rows=rows)
+                return Verdict(ticket=order.ticket, verdict=tried.verdict, seen=tried.seen)
             case CallOnce():
                 house.call_once(worker, order.source, order.role)
                 return Seated(ticket=order.ticket)

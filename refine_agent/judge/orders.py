@@ -74,15 +74,7 @@ class Verdict(Wire, frozen=True, kw_only=True, tag="verdict"):
 
     ticket: int
     verdict: AnyVerdict
-    rows: bytes = b""
-
-
-class Trace(Wire, frozen=True, kw_only=True, tag="trace-role"):
-    """Run torch.profiler around one call of a candidate or the reference."""
-
-    ticket: int
-    source: str
-    role: str
+    seen: Traced | None = None
 
 
 class CallOnce(Wire, frozen=True, kw_only=True, tag="call-once"):
@@ -105,5 +97,5 @@ class JudgeChannel(Channel):
     """A channel that speaks of problems, candidates and verdicts."""
 
     decoder = msgspec.msgpack.Decoder(
-        Open | Opened | Seat | Seated | Capture | Cleared | Try | Verdict | Trace | CallOnce | Failed | Traced
+        Open | Opened | Seat | Seated | Capture | Cleared | Try | Verdict | CallOnce | Failed
     )

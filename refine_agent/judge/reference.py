@@ -32,7 +32,9 @@ class ProblemFault(Exception):  # noqa: N818 - a fault of the problem file
 class Reference:
     """A loaded problem on a device, under one seed for its parameters."""
 
-    def __init__(self, source: str, *, device: str, seed: int, precision: str | None = None) -> None:
+    def __init__(
+        self, source: str, *, device: str, seed: int, precision: str | None = None
+    ) -> None:
         self.device = device
         self.seed = seed
         self._module = _execute(source)
@@ -57,7 +59,9 @@ class Reference:
     def _construct(self) -> torch.nn.Module:
         cls = _model_class(self._module)
         torch.manual_seed(self.seed)
-        model = _call(lambda: cls(*copy.deepcopy(self.args), **self.kwargs), "Model(*get_init_inputs())")
+        model = _call(
+            lambda: cls(*copy.deepcopy(self.args), **self.kwargs), "Model(*get_init_inputs())"
+        )
         if not isinstance(model, torch.nn.Module):
             raise ProblemFault("Model is no torch.nn.Module; derive it from torch.nn.Module")
         model.eval()
@@ -213,7 +217,10 @@ def _onto(item: Any, device: str) -> Any:  # noqa: ANN401 - arguments are of any
 
 
 def _copied(arguments: Sequence[Any]) -> list[Any]:
-    return [item.clone() if isinstance(item, torch.Tensor) else copy.deepcopy(item) for item in arguments]
+    return [
+        item.clone() if isinstance(item, torch.Tensor) else copy.deepcopy(item)
+        for item in arguments
+    ]
 
 
 def _doubled(item: Any) -> Any:  # noqa: ANN401 - arguments are of any kind

@@ -45,7 +45,9 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
 class Seat:
     """A worker in the dock (or a witness: eager, compiled, null)."""
 
-    def __init__(self, channel: Channel, role: str, *, calls_deadline_s: float = CALL_DEADLINE_S) -> None:
+    def __init__(
+        self, channel: Channel, role: str, *, calls_deadline_s: float = CALL_DEADLINE_S
+    ) -> None:
         self.role = role
         self.fence: str | None = None
         self._channel = channel
@@ -73,7 +75,9 @@ class Seat:
             os.close(handle)
         self._expect(wire.Ready, "map", 120.0)
 
-    def load(self, source: str, state: bytes, *, device: str, seed: int, precision: str) -> wire.Loaded:
+    def load(
+        self, source: str, state: bytes, *, device: str, seed: int, precision: str
+    ) -> wire.Loaded:
         """Have the worker run the source and construct its module."""
         handle = os.memfd_create("state", os.MFD_CLOEXEC)
         with os.fdopen(os.dup(handle), "wb") as file:
@@ -95,7 +99,9 @@ class Seat:
         """Have the worker call its module on some slots, untimed."""
         return self._done(wire.Call(slots=slots, nvtx=nvtx), during)
 
-    def time(self, slots: tuple[int, ...], *, flush_bytes: int, probe: torch.Tensor | None) -> Block:
+    def time(
+        self, slots: tuple[int, ...], *, flush_bytes: int, probe: torch.Tensor | None
+    ) -> Block:
         """Have the worker call its module on some slots, on the judge's clock.
 
         The clock starts before the bell and stops when the judge holds a copy of the last slot's
@@ -112,14 +118,16 @@ class Seat:
 
     def time_each(self, slots: tuple[int, ...]) -> tuple[float, ...]:
         """Have the worker time single calls, launch latency and synchronisation included."""
-        return self._done(wire.Call(slots=slots, timed=True, synchronise_each=True), "timing").device_us
+        return self._done(
+            wire.Call(slots=slots, timed=True, synchronise_each=True), "timing"
+        ).device_us
 
-    def trace(self, slot: int) -> bytes:
-        """Have the worker run torch.profiler around a call; return its rows, unread."""
+    def trace(self, slot: int) -> wire.Traced:
+        """Have the worker run torch.profiler around a call; return what it claims to have seen."""
         self._channel.send(wire.Trace(slot=slot))
         answer = self._expect(wire.Traced, "profile", 120.0)
         assert isinstance(answer, wire.Traced)  # noqa: S101 - _expect saw to it
-        return answer.rows
+        return answer
 
     def _hold(self, slot: int, probe: torch.Tensor) -> None:
         assert self.arena is not None  # noqa: S101 - mapped before it is timed

@@ -21,9 +21,7 @@ def timing(samples_us: Sequence[float]) -> Timing:
     """Return the median with its 95 % bootstrap interval."""
     values = np.asarray(samples_us, dtype=np.float64)
     low, high = _interval(values)
-    return Timing(
-        median_us=float(np.median(values)), low_us=low, high_us=high, samples=len(values)
-    )
+    return Timing(median_us=float(np.median(values)), low_us=low, high_us=high, samples=len(values))
 
 
 def _interval(values: np.ndarray) -> tuple[float, float]:

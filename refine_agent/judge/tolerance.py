@@ -95,7 +95,9 @@ def distance(got: torch.Tensor, exact: torch.Tensor) -> float:
     return _errors(got, exact).norm
 
 
-def compare(got: torch.Tensor, exact: torch.Tensor, allowed: Limits, *, detail: bool = True) -> Finding:
+def compare(
+    got: torch.Tensor, exact: torch.Tensor, allowed: Limits, *, detail: bool = True
+) -> Finding:
     """Compare one output with what was expected; shapes and dtypes have been checked."""
     if not got.is_floating_point():
         return _compare_exactly(got, exact)
@@ -212,7 +214,10 @@ def error_map(got: torch.Tensor, exact: torch.Tensor) -> str:
     for top, bottom in zip(rows, rows[1:], strict=False):
         band = (a[top:bottom].double() - b[top:bottom].double()).abs()
         band = torch.nan_to_num(band, nan=math.inf, posinf=math.inf).amax(dim=0)
-        cells = [float(band[left:right].max()) / scale for left, right in zip(columns, columns[1:], strict=False)]
+        cells = [
+            float(band[left:right].max()) / scale
+            for left, right in zip(columns, columns[1:], strict=False)
+        ]
         lines.append("".join(map(_shade, cells)))
     legend = "error by tile (rows down, last dimension across; @ = 100 % of the mean, blank < 1e-6)"
     return "\n".join([legend, *(f"|{line}|" for line in lines)])

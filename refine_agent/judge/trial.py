@@ -34,6 +34,7 @@ from refine_agent.records import (
     Suspicion,
     Timing,
 )
+from refine_agent.wire import Traced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,7 +72,7 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
     """What a trial yields: the verdict, and the profiler's rows of what passed."""
 
     verdict: AnyVerdict
-    rows: bytes
+    seen: Traced | None
 
 
 class House:
@@ -197,7 +198,9 @@ class House:
             return None
         return tensors, exact, found
 
-    def _sensitivity_of(self, tensors: list[torch.Tensor], exact: list[torch.Tensor]) -> list[float]:
+    def _sensitivity_of(
+        self, tensors: list[torch.Tensor], exact: list[torch.Tensor]
+    ) -> list[float]:
         """How far the exact answer moves when the inputs do by a rounding or two."""
         moved = self.reference.oracle(self.reference.replant(cases.nudged(tensors, seed=_seed())))
         if moved is None:
@@ -240,7 +243,9 @@ class House:
 
     def _fill(self, seat: Seat, slots: Any, drawn: list[Any]) -> None:  # noqa: ANN401 - a range or tuple
         for slot, arguments in zip(slots, drawn, strict=True):
-            for target, tensor in zip(seat.inputs(slot), self.reference.tensors(arguments), strict=True):
+            for target, tensor in zip(
+                seat.inputs(slot), self.reference.tensors(arguments), strict=True
+            ):
                 target.copy_(tensor)
         self._settle()
 
@@ -272,17 +277,18 @@ class House:
         """Try one candidate from the greeting to the verdict."""
         ledger: list[Phase] = []
         seat = Seat(channel, "candidate")
-        rows = b""
+        seen = None
         try:
             verdict = self._try(seat, source, ledger, sealed=sealed)
             if isinstance(verdict, Passed):
                 with _phase(ledger, "trace"):
-                    rows = seat.trace(0)
+                    seen = seat.trace(0)
         except Ended as ended:
             verdict = ended.verdict
         finally:
             seat.close()
-        return Tried(verdict=replace(verdict, phases=tuple(ledger), fence=seat.fence), rows=rows)
+        told = replace(verdict, phases=tuple(ledger), fence=seat.fence)
+        return Tried(verdict=told, seen=seen)
 
     def _try(self, seat: Seat, source: str, ledger: list[Phase], *, sealed: bool) -> AnyVerdict:
         with _phase(ledger, "load"):
@@ -374,7 +380,9 @@ class House:
         for number, (left, given) in enumerate(zip(seat.inputs(slot), tensors, strict=True)):
             if number in self.reference.mutable:
                 continue
-            if not torch.equal(left.view(-1).view(torch.uint8), given.reshape(-1).view(torch.uint8)):
+            if not torch.equal(
+                left.view(-1).view(torch.uint8), given.reshape(-1).view(torch.uint8)
+            ):
                 raise Ended(
                     Disqualified(
                         rule="inputs are read-only",
@@ -547,19 +555,6 @@ class House:
             )
 
     # --- profiling ------------------------------------------------------------------------------
-
-    def trace(self, channel: Channel, source: str, role: str) -> bytes:
-        """Run torch.profiler around one call in a fresh worker; return its rows."""
-        seat = Seat(channel, role)
-        try:
-            seat.greet()
-            seat.map(self._guests, self.layout, self._slots)
-            self._load(seat, source)
-            self._fill(seat, (0,), [self.reference.draw(seed=_seed())])
-            seat.call((0,), during="profile")
-            return seat.trace(0)
-        finally:
-            seat.close()
 
     def call_once(self, channel: Channel, source: str, role: str) -> None:
         """Have a worker (under Nsight Compute, say) call once to warm up and once in a named range."""

@@ -40,7 +40,12 @@ def count(reference: Reference, arguments: Sequence[Any]) -> Work:
         fake = reference.replant([mode.from_tensor(tensor) for tensor in tensors])
         counter = _Counter()
         # The flash kernel for CPU has no FLOP formula; the plain one has.
-        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as flops, counter:
+        with (
+            torch.no_grad(),
+            sdpa_kernel(SDPBackend.MATH),
+            FlopCounterMode(display=False) as flops,
+            counter,
+        ):
             result = fake_model(*fake)
         outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
         read = _unique_bytes([*tensors, *reference.model.parameters(), *reference.model.buffers()])
@@ -106,7 +111,11 @@ class _Counter(TorchDispatchMode):
         self._names: set[str] = set()
 
     def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None  # noqa: ANN401 - torch's signature
+        self,
+        func: Any,
+        types: Any,
+        args: Any = (),
+        kwargs: Any = None,  # noqa: ANN401 - torch's signature
     ) -> Any:  # noqa: ANN401 - torch's signature
         result = func(*args, **(kwargs or {}))
         returns = func._schema.returns  # noqa: SLF001 - torch offers no public schema
@@ -124,9 +133,13 @@ class _Counter(TorchDispatchMode):
         found = []
         partial = sorted(n for n in self._names if any(word in n for word in _PARTIAL))
         if partial:
-            found.append(f"{partial[0]} may read only part of an input, so the bytes are an upper bound")
+            found.append(
+                f"{partial[0]} may read only part of an input, so the bytes are an upper bound"
+            )
         if any("tril" in n or "triu" in n or "masked" in n for n in self._names):
             found.append("a triangular or masked operand: half the operations may be skipped")
         if needed < 64 << 20:
-            found.append("the data fit the L2 cache of large GPUs; a warm run may beat the DRAM floor")
+            found.append(
+                "the data fit the L2 cache of large GPUs; a warm run may beat the DRAM floor"
+            )
         return found

@@ -23,6 +23,7 @@ _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_SET_NO_NEW_PRIVS, _PR_SET_PDEATHSIG = 4,
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same on x86-64 and aarch64
 _CAPSET = {"x86_64": 126, "aarch64": 91}
 _CAP_DAC_READ_SEARCH = 2
+_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 47, 2
 
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 _TRUNCATE, _IOCTL_DEV = 1 << 14, 1 << 15
@@ -125,8 +126,10 @@ def _become(libc: ctypes.CDLL, uid: int, *, keep_reading: bool) -> bool:
 def _keep_only(libc: ctypes.CDLL, capability: int) -> None:
     header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3
     bit = 1 << capability
-    sets = (ctypes.c_uint32 * 6)(bit, bit, 0, 0, 0, 0)
+    sets = (ctypes.c_uint32 * 6)(bit, bit, bit, 0, 0, 0)  # effective, permitted, inheritable
     libc.syscall(_CAPSET[os.uname().machine], header, sets)
+    # Ambient, so that a compiler the process starts (Triton's, Inductor's) reads Python's headers.
+    libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability, 0, 0)
 
 
 def _readable_by_others() -> bool:
@@ -136,7 +139,9 @@ def _readable_by_others() -> bool:
 
 def _open_to_others(path: Path) -> bool:
     return all(
-        folder.stat().st_mode & 0o005 == 0o005 for folder in (path, *path.parents) if folder.exists()
+        folder.stat().st_mode & 0o005 == 0o005
+        for folder in (path, *path.parents)
+        if folder.exists()
     )
 
 

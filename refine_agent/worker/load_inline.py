@@ -16,14 +16,15 @@ from torch.utils import cpp_extension
 from refine_agent.builder.records import Artifact, BuildRequest, Rejected
 
 Build = Callable[[BuildRequest], Artifact | Rejected]
+Load = Callable[[Artifact], ModuleType]
 _CUDA_SUFFIXES = (".cu", ".cuh")
 _HEADER_SUFFIXES = (".h", ".hpp", ".cuh", ".inl", ".hh", ".cu", ".cpp")
 _MAX_HEADER_BYTES = 2**20
 
 
-def install(build: Build) -> None:
-    """Make torch's two ways to compile an extension go through `build`."""
-    drop_in = _DropIn(build)
+def install(build: Build, load: Load | None = None) -> None:
+    """Make torch's two ways to compile an extension go through `build`, and then `load`."""
+    drop_in = _DropIn(build, load or import_extension)
     cpp_extension.load_inline = drop_in.load_inline
     cpp_extension.load = drop_in.load
 
@@ -31,8 +32,9 @@ def install(build: Build) -> None:
 class _DropIn:
     """torch's signatures, as of 2.6 to 2.13, over one `build`."""
 
-    def __init__(self, build: Build) -> None:
+    def __init__(self, build: Build, load: Load) -> None:
         self._build = build
+        self._load = load
 
     def load_inline(  # noqa: PLR0913 - torch's signature
         self,
@@ -96,14 +98,20 @@ class _DropIn:
         """Build sources given as files; they are read here and captured."""
         _refuse_sycl(None, extra_sycl_cflags, with_sycl)
         if is_standalone:
-            raise RuntimeError("Error building extension: standalone executables are not built here.")
+            raise RuntimeError(
+                "Error building extension: standalone executables are not built here."
+            )
         paths = [Path(source) for source in _texts(sources)]
         own, foreign = _include_paths(extra_include_paths)
         own |= {path.resolve().parent for path in paths}
         request = BuildRequest(
             name=name,
-            cpp_sources=tuple(p.read_text(encoding="utf-8") for p in paths if p.suffix not in _CUDA_SUFFIXES),
-            cuda_sources=tuple(p.read_text(encoding="utf-8") for p in paths if p.suffix in _CUDA_SUFFIXES),
+            cpp_sources=tuple(
+                p.read_text(encoding="utf-8") for p in paths if p.suffix not in _CUDA_SUFFIXES
+            ),
+            cuda_sources=tuple(
+                p.read_text(encoding="utf-8") for p in paths if p.suffix in _CUDA_SUFFIXES
+            ),
             extra_cflags=_texts(extra_cflags),
             extra_cuda_cflags=_texts(extra_cuda_cflags),
             extra_ldflags=_texts(extra_ldflags),
@@ -122,7 +130,7 @@ class _DropIn:
         if not request.is_python_module:
             torch.ops.load_library(built.path)
             return built.path
-        return import_extension(built)
+        return self._load(built)
 
 
 def import_extension(artifact: Artifact) -> ModuleType:
@@ -175,6 +183,8 @@ def _headers(folders: Iterable[Path]) -> dict[str, str]:
                 continue
             room -= path.stat().st_size
             if room < 0:
-                raise RuntimeError(f"Error building extension: the headers in {folder} exceed {_MAX_HEADER_BYTES} bytes.")
+                raise RuntimeError(
+                    f"Error building extension: the headers in {folder} exceed {_MAX_HEADER_BYTES} bytes."
+                )
             headers.setdefault(str(path.relative_to(folder)), path.read_text(encoding="utf-8"))
     return headers

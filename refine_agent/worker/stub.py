@@ -134,9 +134,14 @@ class _Stub:
         leaves = harvest(result)
         shapes = tuple(_describe(leaf) for leaf in leaves)
         wanted = self._layout.outputs
-        fits = shapes == tuple(str(spec) for spec in wanted) and tree_of(result) == self._layout.results
+        fits = (
+            shapes == tuple(str(spec) for spec in wanted)
+            and tree_of(result) == self._layout.results
+        )
         if fits:
-            for target, leaf in zip(arenas.outputs(self._arena, self._layout, slot), leaves, strict=True):
+            for target, leaf in zip(
+                arenas.outputs(self._arena, self._layout, slot), leaves, strict=True
+            ):
                 target.copy_(leaf)
         return shapes, fits
 
@@ -145,8 +150,10 @@ class _Stub:
         assert self._model is not None  # noqa: S101 - the judge loads before it calls
         cuda = self._device != "cpu"
         arguments = [self._arguments(slot) for slot in message.slots]
-        if cuda and message.flush_bytes and (
-            self._flush is None or self._flush.numel() != message.flush_bytes
+        if (
+            cuda
+            and message.flush_bytes
+            and (self._flush is None or self._flush.numel() != message.flush_bytes)
         ):
             self._flush = torch.empty(message.flush_bytes, dtype=torch.uint8, device=self._device)
         run = self._call_cuda if cuda else self._call_cpu
@@ -202,8 +209,12 @@ class _Stub:
     def _trace(self, message: wire.Trace) -> wire.Wire:
         assert self._model is not None  # noqa: S101 - the judge loads before it calls
         model, arguments = self._model, self._arguments(message.slot)
-        rows = traces.record(lambda: model(*arguments), calls=message.calls, device=self._device)
-        return wire.Traced(rows=rows)
+        wall, cpu = time.perf_counter(), time.process_time()
+        model(*arguments)
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        calls = message.calls if self._device != "cpu" else 1
+        rows = traces.record(lambda: model(*arguments), calls=calls, device=self._device)
+        return wire.Traced(rows=rows, cpu_seconds=cpu, wall_seconds=wall)
 
     def null_results(self) -> Any:  # noqa: ANN401 - the reference's own tree
         """Return results of the right shape that nothing computed."""

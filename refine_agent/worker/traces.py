@@ -24,7 +24,6 @@ MAX_ROWS = 400
 def record(call: Callable[[], Any], *, calls: int, device: str) -> bytes:
     """Run ``call`` under torch.profiler; return JSON of ``refine_agent.profiling.trace.Rows``."""
     cuda = device != "cpu"
-    call()
     _synchronise(cuda=cuda)
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
     with profile(activities=activities, record_shapes=not cuda, acc_events=True) as seen:
