@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from markupsafe import Markup, escape
 
-from refine_agent.legible import legible
+from refine_agent.legible import legible, phrase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -28,12 +28,19 @@ CONTEXT_LINES = 3
 _KERNEL_SIGNS = ("__global__", "__device__", "#include")
 
 
+class Heat(msgspec.Struct, frozen=True, kw_only=True):
+    """What the profile says of a line, in a few words."""
+
+    kind: str
+    kernel: str | None = None
+
+
 class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of source; ``hot`` are the findings that blame it."""
+    """One line of source; ``hot`` is what the profile blames it for."""
 
     number: int
     html: Markup
-    hot: tuple[Finding, ...] = ()
+    hot: tuple[Heat, ...] = ()
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,14 +60,19 @@ def listing(source: str, page: Page | None = None) -> tuple[Line, ...]:
     )
 
 
-def hot_lines(source: str, page: Page) -> dict[int, tuple[Finding, ...]]:
-    """Return the findings of a page by line of the candidate's source."""
-    found: dict[int, tuple[Finding, ...]] = {}
+def hot_lines(source: str, page: Page) -> dict[int, tuple[Heat, ...]]:
+    """Return what a page blames each line of the candidate's source for."""
+    found: dict[int, tuple[Heat, ...]] = {}
     for finding in page.findings:
         line = _line_of(source, finding.where) if finding.where else None
         if line is not None:
-            found[line] = (*found.get(line, ()), finding)
+            found[line] = (*found.get(line, ()), _said_of(finding))
     return found
+
+
+def _said_of(finding: Finding) -> Heat:
+    kernel = phrase(finding.kernel, chars=60) if finding.kernel else None
+    return Heat(kind=phrase(finding.kind.replace("_", " "), chars=60), kernel=kernel)
 
 
 def difference(before: str, after: str) -> tuple[Change, ...]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
     from refine_agent.profiling.records import Page
-    from refine_agent.records import Attempt, Setup
+    from refine_agent.records import Attempt
     from refine_agent.transcript import Transcript
 
 # Every run is in the table; more than this many in full make a page that no browser enjoys.
@@ -32,7 +32,11 @@ class RunData(Record, frozen=True, kw_only=True):
     """What the page embeds for programs: the same rows as `frames`."""
 
     run: rows.RunRow
-    setup: Setup | None
+    bytes_needed: int | None
+    floor_us: float | None
+    bound_us: float | None
+    eager_us: float | None
+    compiled_us: float | None
     attempts: tuple[rows.AttemptRow, ...]
     metrics: tuple[rows.MetricRow, ...]
     ledger: tuple[rows.PhaseRow, ...]
@@ -91,9 +95,15 @@ def data(transcript: Transcript) -> RunData:
     """Return what a program would want from the report, as records."""
     # A report is sent around: where the run lay on somebody's disk is nobody else's business.
     run = msgspec.structs.replace(rows.run(transcript), folder=transcript.folder.name)
+    setup = transcript.setup
+    compiled = setup.baseline.compiled if setup is not None else None
     return RunData(
         run=run,
-        setup=transcript.setup,
+        bytes_needed=setup.work.bytes_needed if setup is not None else None,
+        floor_us=setup.floor_us if setup is not None else None,
+        bound_us=setup.bound_us if setup is not None else None,
+        eager_us=setup.baseline.eager.median_us if setup is not None else None,
+        compiled_us=compiled.median_us if compiled is not None else None,
         attempts=tuple(rows.attempts(transcript))[: views.MOST_TURNS],
         metrics=tuple(rows.metrics(transcript))[: views.MOST_TURNS * 100],
         ledger=tuple(rows.ledger(transcript))[: views.MOST_TURNS * 20],

@@ -1,7 +1,7 @@
 """A run as flat rows, one record per line of a table: attempts, metrics, seconds, whole runs.
 
 Frames turn them into pandas and the report embeds them as JSON; both read the same numbers here,
-and how either looks is theirs.
+and how either looks is theirs. Words in rows are single short lines, whoever wrote them.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class RunRow(Record, frozen=True, kw_only=True, omit_defaults=False):
 
 def attempts(transcript: Transcript) -> Iterator[AttemptRow]:
     """Yield a row per attempt, in order."""
-    run, problem = transcript.started.run, transcript.problem.name
+    run, problem = phrase(transcript.started.run), phrase(transcript.problem.name)
     floor = floor_us(transcript)
     for attempt in transcript.attempts:
         yield _attempt(attempt, run=run, problem=problem, floor=floor)
@@ -125,13 +125,13 @@ def metrics(transcript: Transcript) -> Iterator[MetricRow]:
     for attempt in transcript.attempts:
         for metric in attempt.page.metrics if attempt.page is not None else ():
             yield MetricRow(
-                run=transcript.started.run,
+                run=phrase(transcript.started.run),
                 turn=attempt.turn,
                 attempt=attempt.number,
-                kernel=metric.kernel,
-                metric=metric.key,
+                kernel=_phrase(metric.kernel),
+                metric=phrase(metric.key),
                 value=metric.value,
-                unit=metric.unit,
+                unit=phrase(metric.unit),
                 ceiling=metric.ceiling,
             )
 
@@ -142,9 +142,9 @@ def ledger(transcript: Transcript) -> Iterator[PhaseRow]:
     for turn in closed:
         for phase in turn.ledger:
             yield PhaseRow(
-                run=transcript.started.run,
+                run=phrase(transcript.started.run),
                 turn=turn.turn,
-                phase=phase.name,
+                phase=phrase(phase.name),
                 seconds=phase.seconds,
             )
 
@@ -156,11 +156,11 @@ def run(transcript: Transcript) -> RunRow:
     floor = floor_us(transcript)
     stopped = transcript.stopped
     return RunRow(
-        run=transcript.started.run,
+        run=phrase(transcript.started.run),
         folder=str(transcript.folder),
-        problem=transcript.problem.name,
-        model=transcript.model,
-        device=setup.environment.device if setup is not None else None,
+        problem=phrase(transcript.problem.name),
+        model=phrase(transcript.model),
+        device=phrase(setup.environment.device) if setup is not None else None,
         began=transcript.started.at,
         turns=len({attempt.turn for attempt in found}),
         attempts=len(found),

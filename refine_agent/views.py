@@ -276,7 +276,7 @@ def _evidence(
     if passed.vs_compiled is not None:
         yield Fact(name="against torch.compile", value=f"{passed.vs_compiled.value:.2f}×")
     floor = rows.floor_us(transcript)
-    if floor:
+    if floor and timing.median_us > 0:
         share = 100 * floor / timing.median_us
         yield Fact(name="of the measured floor", value=f"{share:.0f} % ({number(floor)} µs)")
     credible = _fastest_without_doubts(transcript)
@@ -501,7 +501,7 @@ def attempt_view(
         idea=phrase(candidate.idea, chars=400) if candidate and candidate.idea else None,
         parent=candidate.parent if candidate else None,
         prediction=_prediction(attempt),
-        grade=attempt.grade,
+        grade=_grade(attempt.grade) if attempt.grade is not None else None,
         veto=phrase(attempt.veto, chars=600) if attempt.veto is not None else None,
         sealed=_sealing(attempt),
         doubts=tuple(
@@ -532,6 +532,10 @@ def _prediction(attempt: Attempt) -> str | None:
     return f"{phrase(foretold.metric)} {before}{number(foretold.after)}"
 
 
+def _grade(grade: Grade) -> Grade:
+    return msgspec.structs.replace(grade, text=phrase(grade.text, chars=400))
+
+
 def _sealing(attempt: Attempt) -> str | None:
     if attempt.sealed is None:
         return None
@@ -550,7 +554,7 @@ def _timings(passed: Passed, floor_us: float | None) -> Iterator[TimingRow]:
         yield _timing("torch.compile", passed.compiled, f"{passed.vs_compiled.value:.2f}×")
     if passed.autotuned is not None and passed.vs_autotuned is not None:
         yield _timing("max-autotune", passed.autotuned, f"{passed.vs_autotuned.value:.2f}×")
-    if floor_us:
+    if floor_us and passed.timing.median_us > 0:
         share = f"{floor_us / passed.timing.median_us:.2f}×"
         yield TimingRow(
             name="floor at the measured ceiling",

@@ -25,6 +25,7 @@ from refine_agent.profiling.records import (
     Work,
 )
 from refine_agent.records import (
+    AnyVerdict,
     Baseline,
     Budget,
     BuildFailed,
@@ -65,10 +66,8 @@ from refine_agent.records import (
 from refine_agent.transcript import SCHEMA, Transcript
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
-
-    from refine_agent.records import AnyVerdict
 
 BEGAN = 1_795_000_000.0
 DEVICE = "NVIDIA H200"
@@ -482,7 +481,7 @@ def _grade(metric: str, before: float, after: float, measured: float, verdict: s
     )
 
 
-def _trials() -> tuple[Trial, ...]:
+def trials() -> tuple[Trial, ...]:
     traffic = _grade("traffic_ratio", 1.76, 1.0, 1.01, "confirmed")
     barrier = _grade("stall_long_scoreboard_pct", 58, 30, 55, "partly")
     occupancy = _grade("occupancy_pct", 47, 95, 96, "confirmed")
@@ -675,26 +674,39 @@ def setup() -> Setup:
     )
 
 
-def layernorm(folder: Path, *, run: str | None = None, trials: int | None = None) -> Transcript:
+def layernorm(folder: Path, *, attempts: int | None = None) -> Transcript:
     """Write a believable run: eight model turns and an offer, with a hint, a veto and two moves.
 
     It holds every outcome a reader has to present: passed, doubtful and vetoed, wrong, unbuildable,
-    crashed, offered by the engineer, sealed. ``trials`` stops after so many attempts.
+    crashed, offered by the engineer, sealed. ``attempts`` stops after so many.
     """
+    ended = "8 of 8 turns taken" if attempts is None else None
+    return play(folder, trials()[:attempts], ended=ended)
+
+
+def play(
+    folder: Path,
+    chosen: Sequence[Trial],
+    *,
+    measured: Setup | None = None,
+    ended: str | None = None,
+) -> Transcript:
+    """Write a run of these trials, a turn each, and return it as a reader finds it."""
     clock = Clock()
-    transcript = Transcript.create(folder, started(run=run or folder.name))
-    transcript.record(Measured(at=clock.after(17), setup=setup()))
-    for number, trial in enumerate(_trials()[:trials], 1):
+    transcript = Transcript.create(folder, started(run=folder.name))
+    transcript.record(Measured(at=clock.after(17), setup=measured or setup()))
+    for number, trial in enumerate(chosen, 1):
         for event in trial.before:
             transcript.record(msgspec.structs.replace(event, at=clock.after(20)))
-        _play(transcript, number, trial, clock)
-    if trials is None:
-        transcript.record(Stopped(at=clock.after(1), reason="8 of 8 turns taken", resumable=False))
+        take(transcript, number, trial, clock)
+    if ended is not None:
+        transcript.record(Stopped(at=clock.after(1), reason=ended, resumable=False))
     transcript.close()
     return Transcript.read(folder)
 
 
-def _play(transcript: Transcript, number: int, trial: Trial, clock: Clock) -> None:
+def take(transcript: Transcript, number: int, trial: Trial, clock: Clock) -> None:
+    """Record one turn."""
     began = clock.now
     waited = 0.0 if trial.engineer else 21.0 + 3.1 * number
     if trial.engineer:

@@ -23,6 +23,7 @@ from refine_agent.charts.marks import (
     text,
 )
 from refine_agent.charts.svg import Markup, Scale, join, number, picture, spread, tag
+from refine_agent.legible import phrase
 from refine_agent.rows import outcome
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def roofline(transcript: Transcript, *, width: float = 760, anchors: str | None 
         _points(x, y, points, best, anchors),
         width=width,
         height=_height(width),
-        title=f"Roofline: {transcript.problem.name[:80]}",
+        title=f"Roofline: {phrase(transcript.problem.name, chars=80)}",
         desc=_described(points, roofs, unit),
         kind="roofline",
     )

@@ -22,6 +22,7 @@ from refine_agent.charts.marks import (
     word,
 )
 from refine_agent.charts.svg import TIMES, Markup, Scale, factor, join, number, picture, spread, tag
+from refine_agent.legible import phrase
 from refine_agent.rows import outcome
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def speedups(transcript: Transcript, *, width: float = 760, anchors: str | None 
         _turns(frame, shown),
         width=frame.width,
         height=frame.height,
-        title=f"Speedup per turn: {transcript.problem.name[:80]}",
+        title=f"Speedup per turn: {phrase(transcript.problem.name, chars=80)}",
         desc=described(transcript),
         kind="speedups",
     )
