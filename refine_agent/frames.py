@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pandas import DataFrame
+
+R = TypeVar("R", bound=msgspec.Struct)
+LARGEST = 2**63 - 1
 
 # pandas' own missing values: a frame of a run without a single profile has the same types as any.
 _DTYPES = {
@@ -58,7 +61,7 @@ def runs(folder: Path | str) -> DataFrame:
     unreadable: list[str] = []
     for path in runs_in(Path(folder)):
         try:
-            found.append(rows.run(Transcript.read(path, texts=False)))
+            found.append(_checked(rows.run(Transcript.read(path, texts=False))))
         except (TranscriptError, OSError) as why:
             unreadable.append(f"{path.name}: {why}")
     frame = _frame(rows.RunRow, found)
@@ -67,12 +70,22 @@ def runs(folder: Path | str) -> DataFrame:
     return frame
 
 
+def _checked(row: R) -> R:
+    """Return the row; raise ``TranscriptError`` where it holds what no column can."""
+    for value in msgspec.structs.astuple(row):
+        if isinstance(value, int) and abs(value) > LARGEST:
+            raise TranscriptError(
+                "it holds a whole number of more than 64 bits; no run of ours does"
+            )
+    return row
+
+
 def _frame(row: type[msgspec.Struct], found: Iterable[msgspec.Struct]) -> DataFrame:
     import pandas as pd  # noqa: PLC0415 - see above
 
     columns = row.__struct_fields__
     frame = pd.DataFrame.from_records(
-        [msgspec.structs.astuple(one) for one in found], columns=list(columns)
+        [msgspec.structs.astuple(_checked(one)) for one in found], columns=list(columns)
     )
     return frame.astype({name: _DTYPES[_annotation(row, name)] for name in columns})
 
