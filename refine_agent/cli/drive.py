@@ -242,7 +242,10 @@ class Drive:
     def _outcome(self, why: str, code: int) -> Outcome:
         run = self.session.transcript
         self.look.closing(self.session, why=why, code=code)
-        best = run.best.passed if run.best is not None else None
+        # On a weak problem, and before it is sealed, no speedup counts.
+        weak = run.setup is not None and run.setup.fitness.weak
+        sealed = run.best.sealed if run.best is not None and not weak else None
+        best = sealed if isinstance(sealed, Passed) else None
         return Outcome(
             problem=run.problem.name,
             code=code,

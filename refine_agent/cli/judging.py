@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from refine_agent.cli.screen import EventLines, Screen
     from refine_agent.loop import Bench, Watch
     from refine_agent.profiling.records import Page
-    from refine_agent.records import AnyVerdict, Candidate, Problem
+    from refine_agent.records import AnyVerdict, Candidate, Problem, Setup
 
 _file = click.Path(dir_okay=False, path_type=Path)
 REPORT_SUFFIX = ".ncu-rep"
@@ -59,7 +59,7 @@ def evaluate(
         if seal and isinstance(verdict, Passed):
             verdict = bench.seal(kernel, watch)
     _close(watch)
-    _show(verdict, page, as_json=as_json)
+    _show(setup, verdict, page, as_json=as_json)
     won = isinstance(verdict, Passed) and verdict.speedup.low > 1 and not setup.fitness.weak
     return faults.TARGET_REACHED if won else faults.FINISHED_WITHOUT
 
@@ -91,12 +91,12 @@ def profile(
     kernel = _kernel(candidate, problem) if candidate is not None else _reference(problem)
     watch = _watch(as_json=as_json)
     with _opened(problem, given) as bench:
-        bench.measure(problem, watch)
+        setup = bench.measure(problem, watch)
         verdict = _judged(bench, kernel, watch)
         page = bench.profile(kernel, verdict, watch) if isinstance(verdict, Passed) else None
     _close(watch)
     if page is None:
-        _show(verdict, None, as_json=as_json)
+        _show(setup, verdict, None, as_json=as_json)
         return faults.FINISHED_WITHOUT
     _show_page(page, as_json=as_json)
     return 0
@@ -186,15 +186,17 @@ def _close(watch: Screen | EventLines) -> None:
     (watch.screen if isinstance(watch, EventLines) else watch).close()
 
 
-def _show(verdict: AnyVerdict, page: Page | None, *, as_json: bool) -> None:
+def _show(setup: Setup, verdict: AnyVerdict, page: Page | None, *, as_json: bool) -> None:
     import msgspec
 
     from refine_agent.cli.pages import verdict_lines
+    from refine_agent.cli.words import setup_lines
 
     if as_json:
-        click.echo(msgspec.json.encode({"event": "evaluated", "verdict": verdict, "page": page}))
+        found = {"event": "evaluated", "setup": setup, "verdict": verdict, "page": page}
+        click.echo(msgspec.json.encode(found))
         return
-    click.echo("\n".join(verdict_lines(verdict)))
+    click.echo("\n".join([*setup_lines(setup), "", *verdict_lines(verdict)]))
     if page is not None:
         click.echo("")
         _show_page(page, as_json=False)

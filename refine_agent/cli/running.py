@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from refine_agent.cli import settings
+from refine_agent.cli import faults, settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from refine_agent.cli.drive import Look, Outcome
     from refine_agent.records import Problem
     from refine_agent.session import Session
@@ -51,10 +53,30 @@ def optimize(problem: Path, **given: Any) -> int:  # noqa: ANN401 - what click p
 
     look = _look(given)
     problems = load_all(problem) if problem.is_dir() else [load(problem)]
-    outcomes = [_optimize_one(each, given, look) for each in problems]
-    if problem.is_dir():
-        look.summary(outcomes)
+    if not problem.is_dir():
+        return _optimize_one(problems[0], given, look).code
+    outcomes = list(_one_after_another(problems, given, look))
+    look.summary(outcomes)
     return max(outcomes, key=lambda outcome: outcome.severity).code
+
+
+def _one_after_another(
+    problems: list[Problem], given: dict[str, Any], look: Look
+) -> Iterator[Outcome]:
+    """Refine one problem after the other; only Ctrl-C keeps a later one from its turn."""
+    from refine_agent.cli.drive import Outcome
+    from refine_agent.session import SessionError
+
+    for problem in problems:
+        look.screen.say("")
+        try:
+            outcome = _optimize_one(problem, given, look)
+        except SessionError as why:
+            look.screen.say(f"{problem.name}: {why}")
+            outcome = Outcome(problem=problem.name, code=faults.USAGE)
+        yield outcome
+        if outcome.code == faults.INTERRUPTED:
+            return
 
 
 def _optimize_one(problem: Problem, given: dict[str, Any], look: Look) -> Outcome:

@@ -154,6 +154,7 @@ class Screen:
             line = words.attempt_line(attempt, scale=scale, seconds=seconds)
             # Cut at the terminal's edge; a file or a pipe gets the whole line.
             self.console.print(line, soft_wrap=not self.console.is_terminal)
+            self.say(*words.remarks(attempt))
         with self._lock:
             self._phase = None
 
@@ -198,14 +199,15 @@ class Screen:
         if run is None:
             return ""
         budget = run.options.budget
-        parts = [f"turn {run.open_turn or run.next_turn}"]
+        turn = run.open_turn or run.next_turn
+        parts = [f"turn {turn}" if self._phase != "seal" else ""]
         if budget.turns is not None:
             parts.append(f"{run.model_turns} of {budget.turns} taken")
         if budget.usd is not None:
             parts.append(f"${run.cost_usd:.2f} of ${budget.usd:.2f}")
         if budget.minutes is not None:
             parts.append(f"{run.seconds / 60:.1f} of {budget.minutes:g} min")
-        return " · ".join(parts)
+        return " · ".join(part for part in parts if part)
 
 
 class EventLines:

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from refine_agent.legible import phrase
 from refine_agent.records import Passed, headline
+from refine_agent.reply import remark
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,6 +26,7 @@ BAR_CELLS = 10
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _VERDICT_CHARS = 34
 _IDEA_CHARS = 100
+_REMARK_CHARS = 300
 MICROSECONDS_PER_MS = 1000
 
 
@@ -95,6 +97,20 @@ def _style(attempt: Attempt, verdict: Passed) -> str:
     if verdict.suspicions:
         return "yellow"
     return "green" if verdict.speedup.low > 1 else ""
+
+
+def remarks(attempt: Attempt) -> list[Text]:
+    """Return what else there is to say of an attempt: doubts first, its prediction, its reply."""
+    doubts = attempt.passed.suspicions if attempt.passed is not None else ()
+    said = [(f"doubtful: {doubt.kind}: {phrase(doubt.evidence)}", "yellow") for doubt in doubts]
+    if attempt.grade is not None:
+        said.append((f"predicted: {attempt.grade.text}", "dim"))
+    if attempt.reply is not None:
+        notes = (attempt.reply.note, remark(attempt.reply))
+        said += [(f"reply: {note}", "dim") for note in notes if note]
+    if attempt.veto is not None:
+        said.append((f"vetoed: {attempt.veto}", "dim"))
+    return [Text(f"      {phrase(text, chars=_REMARK_CHARS)}", style=style) for text, style in said]
 
 
 def header_line() -> Text:
