@@ -29,6 +29,10 @@ _OVERFLOW = re.compile(
     r"|too many (?:input )?tokens",
     re.IGNORECASE,
 )
+_WINDOW = re.compile(
+    r"maximum context length (?:is|of)\s*(?P<tokens>\d[\d,]*)|>\s*(?P<most>\d[\d,]*) maximum",
+    re.IGNORECASE,
+)
 _REPLY_LIMIT = re.compile(
     r"max_(?:completion_|output_)?tokens\D.*?"
     r"(?:at most|maximum(?: allowed)?(?: value)?(?: is| of)?|<=?|up to|between 1 and|\[1,)"
@@ -42,6 +46,7 @@ _NO_CONNECTION = re.compile(
 _NOT_INSTALLED = re.compile(r"No module named|Missing \w+ to call|pip install")
 # litellm puts its own class names before what the provider said.
 _PREFIX = re.compile(r"^(?:(?:litellm\.)?\w+(?:Error|Exception):?\s*(?:-\s*)?)+", re.IGNORECASE)
+_IN_JSON = re.compile(r'"message"\s*:\s*"(?P<said>(?:[^"\\]|\\.)+)"')
 _EPILOGUE = re.compile(
     r"\s*(?:Original exception|Received Model Group|Available Model Group|LiteLLM Retried"
     r"|This looks like a bug in LiteLLM).*$",
@@ -55,6 +60,10 @@ _FATAL = (
     errors.BadRequestError,  # and its kin: context window, content policy, unsupported parameters
     errors.UnprocessableEntityError,
 )
+
+
+class UnforeseenError(Exception):
+    """litellm, or what it stands on, failed in a way that is in no table."""
 
 
 class BrokenStreamError(Exception):
@@ -79,6 +88,12 @@ def is_overflow(error: Exception) -> bool:
     if getattr(error, "status_code", None) == TOO_LARGE:
         return True
     return isinstance(error, openai.APIError) and bool(_OVERFLOW.search(str(error)))
+
+
+def window_tokens(error: Exception) -> int | None:
+    """Return the tokens of prompt and reply the model holds, where it says so on refusing."""
+    found = _WINDOW.search(str(error))
+    return int((found["tokens"] or found["most"]).replace(",", "")) if found else None
 
 
 def reply_limit(error: Exception) -> int | None:
@@ -144,6 +159,8 @@ def said(error: BaseException) -> str:
     """Return what the provider said, on one line, without litellm's preamble and without keys."""
     error = inner(error) if isinstance(error, Exception) else error
     text = _EPILOGUE.sub("", str(getattr(error, "message", None) or error))
+    quoted = _IN_JSON.search(text)
+    text = quoted["said"] if quoted else text
     return without_keys(_PREFIX.sub("", text).strip() or type(error).__name__).rstrip(".")
 
 
@@ -175,7 +192,9 @@ def next_step(error: Exception, *, api_base: str | None) -> str:
     return "go on later with `resume`, or name another with --fallback-model"
 
 
-def sentence(error: Exception, *, model: str, variable: str, api_base: str | None) -> str:
+def sentence(  # noqa: PLR0911 - one sentence per failure is the point
+    error: Exception, *, model: str, variable: str, api_base: str | None
+) -> str:
     """Return the cause of a failure that no waiting cures, and the next step."""
     error = inner(error)
     what = said(error)
@@ -199,6 +218,8 @@ def sentence(error: Exception, *, model: str, variable: str, api_base: str | Non
             f"the key in {variable} may not use {model} ({what}); "
             "ask its owner for access, or choose another model with --model"
         )
+    if isinstance(error, UnforeseenError):
+        return f"{model} could not be asked ({what}); upgrade litellm, or choose another model"
     if isinstance(error, errors.NotFoundError):
         where = f" at {api_base}" if api_base else ""
         return f"there is no {model}{where} ({what}); check the name given to --model"

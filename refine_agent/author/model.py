@@ -6,7 +6,6 @@ business, and what a failure means `failures`'.
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING
 
@@ -18,9 +17,10 @@ from msgspec.structs import replace
 
 from refine_agent import prompts
 from refine_agent.author import failures
-from refine_agent.author.door import errors, litellm
-from refine_agent.author.failures import BrokenStreamError
+from refine_agent.author.door import litellm
+from refine_agent.author.failures import BrokenStreamError, UnforeseenError
 from refine_agent.author.faults import AuthorFault
+from refine_agent.author.names import require_key, served
 from refine_agent.author.price import given_prices
 from refine_agent.author.stream import Deadlines, Received, Request, receive
 from refine_agent.records import Reply
@@ -28,8 +28,9 @@ from refine_agent.records import Reply
 if TYPE_CHECKING:
     from litellm.types.utils import ModelInfo
 
+    from refine_agent.author.names import Served
     from refine_agent.loop import Watch
-    from refine_agent.records import Options, Prompt
+    from refine_agent.records import Options, Prompt, Usage
     from refine_agent.transcript import Transcript
 
 # For a model whose limits nobody listed: room for a long kernel, and few servers refuse it.
@@ -39,9 +40,7 @@ SURE_SHARE = 0.8
 # After an overflow of unknown size.
 SHORTER = 0.5
 # Everything a call can fail with that is not a mistake of ours.
-_Failure = (openai.OpenAIError, httpx.HTTPError, BrokenStreamError)
-# A server of one's own asks for no key, but the client insists on sending one.
-NO_KEY = "no-key-needed"
+_Failure = (openai.OpenAIError, httpx.HTTPError, BrokenStreamError, UnforeseenError)
 
 
 class Patience(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,24 +58,6 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     prompt_tokens: int | None
     reply_tokens: int
-
-
-class Served(msgspec.Struct, frozen=True, kw_only=True):
-    """A model's full name and, where it is not the provider's own, the server that runs it."""
-
-    name: str
-    api_base: str | None = None
-
-    @property
-    def key_variable(self) -> str:
-        """The environment variable that holds its key."""
-        return f"{self.name.partition('/')[0].upper()}_API_KEY"
-
-    @property
-    def api_key(self) -> str | None:
-        """The key to send where litellm would find none and the server may want none."""
-        own = self.api_base is not None and not os.environ.get(self.key_variable)
-        return NO_KEY if own else None
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,10 +82,10 @@ def open_model(
 
     With an ``api_base``, a name without a provider is that server's own. Raises ``AuthorFault``.
     """
-    served = tuple(_served(name, api_base, first=models[0]) for name in models)
-    for model in served:
-        _require_key(model)
-    return Model(served, options=options, transcript=transcript, patience=patience or Patience())
+    named = tuple(served(name, api_base, first=models[0]) for name in models)
+    for model in named:
+        require_key(model)
+    return Model(named, options=options, transcript=transcript, patience=patience or Patience())
 
 
 class Model:
@@ -218,12 +199,7 @@ class Model:
     def _amended(self, question: Question, error: Exception) -> Question | None:
         """Return a question the model may accept where it refused this one; once of each kind."""
         if failures.is_overflow(error) and not question.shortened:
-            room = int(SHORTER * prompts.tokens_in(question.prompt.messages))
-            shorter = self._shorter(question, room)
-            if shorter is None:
-                return None
-            reply = min(shorter.request.max_tokens, UNLISTED_REPLY_TOKENS // 2)
-            return replace(shorter, request=replace(shorter.request, max_tokens=reply))
+            return self._smaller(question, failures.window_tokens(error))
         limit = failures.reply_limit(error)
         if limit is not None and not question.capped and limit < question.request.max_tokens:
             return replace(
@@ -233,6 +209,23 @@ class Model:
                 notes=(*question.notes, f"replies of at most {limit:,} tokens"),
             )
         return None
+
+    def _smaller(self, question: Question, window: int | None) -> Question | None:
+        """Return the question with a shorter prompt and less room asked for the reply."""
+        before = prompts.tokens_in(question.prompt.messages)
+        room = int(SHORTER * before) if window is None else int(SURE_SHARE * window) // 2
+        shorter = self._shorter(question, room) if before > room else None
+        found = shorter or replace(question, shortened=True)
+        left = UNLISTED_REPLY_TOKENS // 2 if window is None else window - room
+        reply = min(found.request.max_tokens, left)
+        if shorter is None and reply == question.request.max_tokens:
+            return None
+        note = f"room for {reply:,} tokens of reply"
+        return replace(
+            found,
+            request=replace(found.request, max_tokens=reply),
+            notes=(*found.notes, *([note] if reply < question.request.max_tokens else [])),
+        )
 
     def _shorter(self, question: Question, room_tokens: int) -> Question | None:
         """Return the question with a prompt of fewer old kernels; ``None`` where there is none."""
@@ -262,7 +255,7 @@ class Model:
             answers=question.prompt.digest,
             finish_reason=received.finish_reason,
             reasoning=_encodable(received.reasoning) if received.reasoning is not None else None,
-            usage=received.usage,
+            usage=_counted(received.usage, question.request.model),
             cost_usd=self._cost(question.request.model, received),
             note="; ".join((*question.notes, *again)) or None,
         )
@@ -274,7 +267,15 @@ class Model:
         if received.raw_usage is None or _listed(name) is None:
             return None
         response = litellm.ModelResponse(model=name, usage=received.raw_usage)
-        return float(litellm.completion_cost(completion_response=response, model=name))
+        try:
+            return float(litellm.completion_cost(completion_response=response, model=name))
+        except Exception:  # noqa: BLE001 - the reply is paid for: it must not be lost over its price
+            return None
+
+
+def _counted(usage: Usage, name: str) -> Usage:
+    # Anthropic counts thinking as output and does not split it; litellm estimates a number.
+    return replace(usage, reasoning_tokens=None) if "claude" in name.lower() else usage
 
 
 def _sentence(model: Served, error: Exception, tries: list[str]) -> str:
@@ -338,43 +339,3 @@ def _error_of(state: tenacity.RetryCallState) -> BaseException:
 def _encodable(text: str) -> str:
     """Return text that UTF-8 can hold: a cut stream may leave half a surrogate pair."""
     return text.encode("utf-8", "replace").decode("utf-8")
-
-
-# --- names and keys ------------------------------------------------------------------------------
-
-
-def _served(name: str, api_base: str | None, *, first: str) -> Served:
-    """Return a model's full name, with the server if it is that server's.
-
-    The server is meant for the model that was named first, and for names without a provider.
-    """
-    provider = name.partition("/")[0]
-    if "/" in name and provider in litellm.provider_list:
-        return Served(name=name, api_base=api_base if name == first else None)
-    if api_base is not None:
-        return Served(name=f"openai/{name}", api_base=api_base)
-    try:
-        provider = litellm.get_llm_provider(name)[1]
-    except errors.BadRequestError:
-        raise AuthorFault(
-            f"litellm knows no model {name!r}; write PROVIDER/NAME, as in anthropic/claude-opus-5, "
-            "or name your server with --api-base URL"
-        ) from None
-    return Served(name=f"{provider}/{name}")
-
-
-def _require_key(model: Served) -> None:
-    if model.api_base is not None:
-        return
-    missing = litellm.validate_environment(model.name)["missing_keys"]
-    keys = [variable for variable in missing if variable.endswith("_API_KEY")]
-    # What else may be missing (a region, a project) can also come from files and instance roles.
-    if not keys:
-        return
-    if keys == missing:
-        # Of several keys any one will do, and the provider's own is the one people have.
-        missing = [model.key_variable] if model.key_variable in keys else keys[:1]
-    raise AuthorFault(
-        f"there is no key for {model.name}: set {' and '.join(missing)} in the environment, "
-        "or choose another model with --model"
-    )

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import msgspec
+import openai
 
 from refine_agent.author.door import litellm
-from refine_agent.author.failures import BrokenStreamError, NoStreamError
+from refine_agent.author.failures import BrokenStreamError, NoStreamError, UnforeseenError
 from refine_agent.records import Usage
 
 if TYPE_CHECKING:
@@ -161,8 +162,10 @@ def _read(
             if chunk.choices:
                 arrivals.put(_piece(chunk.choices[0]))
         arrivals.put(_end(stream))
-    except Exception as error:  # noqa: BLE001 - raised again in the thread that waits
+    except (openai.OpenAIError, httpx.HTTPError) as error:
         arrivals.put(error)
+    except Exception as error:  # noqa: BLE001 - raised again in the thread that waits
+        arrivals.put(UnforeseenError(f"{type(error).__name__}: {error}"))
 
 
 def _arguments(request: Request, deadlines: Deadlines) -> dict[str, Any]:
@@ -206,9 +209,12 @@ def _end(stream: Any) -> _End:  # noqa: ANN401 - litellm ships no types
     To a stream that stops short litellm adds the finish reason "stop", and where usage is missing
     it estimates one (1.106, streaming_handler.py).
     """
-    finished = stream.received_finish_reason or stream.intermittent_finish_reason
-    counted = [u for chunk in stream.chunks if (u := getattr(chunk, "usage", None)) is not None]
-    return _End(finished is not None, counted[-1] if counted else None)
+    reasons = [
+        getattr(stream, f"{kind}_finish_reason", None) for kind in ("received", "intermittent")
+    ]
+    chunks = getattr(stream, "chunks", None) or []
+    counted = [u for chunk in chunks if (u := getattr(chunk, "usage", None)) is not None]
+    return _End(any(reasons), counted[-1] if counted else None)
 
 
 def _usage(raw: Any) -> Usage:  # noqa: ANN401 - litellm ships no types

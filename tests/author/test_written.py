@@ -181,7 +181,7 @@ print("GOT", repr(reply.text), reply.answers == prompt.digest)
 
 def at_a_terminal(**environment: str) -> pexpect.spawn[str]:
     clean = {k: v for k, v in os.environ.items() if k not in {"EDITOR", "VISUAL"}}
-    child = pexpect.spawn(
+    return pexpect.spawn(
         sys.executable,
         ["-c", ASKING],
         env=clean | environment,
@@ -189,7 +189,6 @@ def at_a_terminal(**environment: str) -> pexpect.spawn[str]:
         timeout=30,
         echo=False,
     )
-    return child
 
 
 def test_at_a_terminal_a_person_reads_the_prompt_and_writes_until_eof() -> None:
