@@ -16,7 +16,7 @@ from refine_agent import rows
 from refine_agent.transcript import Transcript, TranscriptError, runs_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from pandas import DataFrame
 
@@ -35,19 +35,19 @@ _DTYPES = {
 }
 
 
-def turns(transcript: Transcript) -> DataFrame:
+def turns(transcripts: Transcript | Iterable[Transcript]) -> DataFrame:
     """Return one row per attempt: verdict, microseconds, ratios with intervals, cost, grade."""
-    return _frame(rows.AttemptRow, rows.attempts(transcript))
+    return _frame(rows.AttemptRow, _of_each(transcripts, rows.attempts))
 
 
-def metrics(transcript: Transcript) -> DataFrame:
+def metrics(transcripts: Transcript | Iterable[Transcript]) -> DataFrame:
     """Return the numbers of every page, tidy: run, turn, attempt, kernel, metric, value, unit."""
-    return _frame(rows.MetricRow, rows.metrics(transcript))
+    return _frame(rows.MetricRow, _of_each(transcripts, rows.metrics))
 
 
-def ledger(transcript: Transcript) -> DataFrame:
+def ledger(transcripts: Transcript | Iterable[Transcript]) -> DataFrame:
     """Return the seconds of every turn by phase."""
-    return _frame(rows.PhaseRow, rows.ledger(transcript))
+    return _frame(rows.PhaseRow, _of_each(transcripts, rows.ledger))
 
 
 def runs(folder: Path | str) -> DataFrame:
@@ -68,6 +68,13 @@ def runs(folder: Path | str) -> DataFrame:
     frame["began"] = pd.to_datetime(frame["began"], unit="s", utc=True).dt.tz_convert(UTC)
     frame.attrs["unreadable"] = unreadable
     return frame
+
+
+def _of_each(
+    transcripts: Transcript | Iterable[Transcript], read: Callable[[Transcript], Iterable[R]]
+) -> Iterator[R]:
+    every = (transcripts,) if isinstance(transcripts, Transcript) else transcripts
+    return (row for transcript in every for row in read(transcript))
 
 
 def _checked(row: R) -> R:
