@@ -57,6 +57,7 @@ class ModelNew(torch.nn.Module):
     def forward(self, x):
         return extension.forward(x)
 '''
+REFINE_AGENT = (sys.executable, "-m", "refine_agent")
 QUICK = ("--no-compile-baseline", "--device", "cpu")
 
 
@@ -74,7 +75,7 @@ def environment() -> dict[str, str]:
 
 def refine_agent(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "refine_agent", *arguments],
+        [*REFINE_AGENT, *arguments],
         cwd=folder,
         env=environment(),
         capture_output=True,
