@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from typing import NoReturn
 
 import click
 
@@ -20,7 +21,7 @@ from refine_agent.cli.running import optimize, resume
 from refine_agent.cli.settings import read_settings
 from refine_agent.cli.steering import hint, mcp
 
-__all__ = ["cli", "main"]
+__all__ = ["cli", "leave", "main"]
 
 EXIT_CODES = """\b
 Exit codes:
@@ -85,10 +86,10 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         click.echo(f"refine_agent: {sentence_of(fault)}", err=True)
         sys.exit(known)
-    _leave(code if isinstance(code, int) else 0)
+    leave(code if isinstance(code, int) else 0)
 
 
-def _leave(code: int) -> None:
+def leave(code: int) -> NoReturn:
     """Leave; after Ctrl-C without waiting for replies that other threads still wait for."""
     if code == INTERRUPTED and threading.active_count() > 1:
         sys.stdout.flush()

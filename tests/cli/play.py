@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from refine_agent.author import AuthorFault
+from refine_agent.cli import leave
 from refine_agent.cli.drive import Drive, Look
 from refine_agent.loop import BenchFault, NoAnswer
 from refine_agent.records import Budget, Options, Problem, Replied, Reply
@@ -61,6 +62,8 @@ def main() -> int:
     parser.add_argument("--recorded", action="store_true")
     parser.add_argument("--turns", type=int, default=4)
     parser.add_argument("--target", type=float)
+    parser.add_argument("--samples", type=int, default=1)
+    parser.add_argument("--start", type=Path)
     parser.add_argument("--slow", type=float, default=0.0)
     parser.add_argument("--watch", type=Path)
     parser.add_argument("--fault", choices=sorted(FAULTS))
@@ -78,7 +81,9 @@ def main() -> int:
         session = Session.start(
             Problem(name="scale", source="class Model: ...\n"),
             model="recorded:scale" if given.recorded else None,
-            options=Options(budget=Budget(turns=given.turns, target=given.target)),
+            options=Options(
+                budget=Budget(turns=given.turns, target=given.target), samples=given.samples
+            ),
             runs=given.folder,
             author=author_of(given, 0),
             bench=bench,
@@ -87,7 +92,7 @@ def main() -> int:
     look.opening(session)
     drive = Drive(session, look, pair=given.pair, saves=given.watch)
     try:
-        return drive.run().code
+        return drive.run(given.start).code
     finally:
         drive.session.close()
 
@@ -103,4 +108,4 @@ def author_of(given: argparse.Namespace, answered: int) -> Slow:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from refine_agent.cli.drive import Outcome, fast_p
 from refine_agent.records import Hinted, Replied
 from refine_agent.standins import source
 from refine_agent.transcript import Transcript, runs_in
@@ -21,6 +22,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROOT = Path(__file__).parents[2]
+SMALLEST = """
+import torch
+
+class Model(torch.nn.Module):
+    def forward(self, x):
+        return x
+
+def get_inputs():
+    return []
+"""
 PLAY = Path(__file__).with_name("play.py")
 
 
@@ -138,6 +149,22 @@ def test_the_second_ctrl_c_saves_and_leaves_at_once(tmp_path: Path) -> None:
     assert play(run.folder, "--resume").returncode == 0
 
 
+def test_who_leaves_does_not_wait_for_samples_that_are_still_being_written(
+    tmp_path: Path,
+) -> None:
+    process = started(tmp_path, "--slow", "60", "--samples", "3")
+    until(lambda: bool(runs_in(tmp_path)) and bool(only_run(tmp_path).turns))
+    time.sleep(0.3)
+
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+    _, err = process.communicate(timeout=20)
+
+    assert process.returncode == 130, err
+    assert only_run(tmp_path).stopped is not None
+
+
 def test_sigterm_saves_and_leaves(tmp_path: Path) -> None:
     process = started(tmp_path, "--slow", "60")
     until(lambda: bool(runs_in(tmp_path)) and bool(only_run(tmp_path).turns))
@@ -147,6 +174,48 @@ def test_sigterm_saves_and_leaves(tmp_path: Path) -> None:
 
     assert process.returncode == 130, err
     assert only_run(tmp_path).stopped is not None
+
+
+# --- the engineer's own kernel, and folders of problems ----------------------------------------
+
+
+def test_a_run_can_start_from_a_kernel_of_ones_own(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(source(speedup=1.6))
+
+    done = play(tmp_path / "runs", "--start", str(tmp_path / "mine.py"), "--turns", "2")
+
+    run = only_run(tmp_path / "runs")
+    assert done.returncode == 0
+    assert [attempt.author for attempt in run.attempts] == ["engineer", "model", "model"]
+    assert run.attempts[1].candidate is not None
+    assert run.attempts[1].candidate.parent == 1
+
+
+def test_fast_p_counts_what_is_right_and_more_than_p_times_faster() -> None:
+    outcomes = [
+        Outcome(problem="a", code=0, speedup=1.6, vs_eager=4.0),
+        Outcome(problem="b", code=1, speedup=0.9, vs_eager=1.2),
+        Outcome(problem="c", code=1),
+        Outcome(problem="d", code=0, speedup=1.1, vs_eager=1.5),
+    ]
+
+    over_faster = [fast_p(outcomes, p, over_eager=False) for p in (0, 1, 1.5, 2)]
+    over_eager = [fast_p(outcomes, p, over_eager=True) for p in (0, 1, 1.5, 2)]
+
+    assert over_faster == [0.75, 0.5, 0.25, 0.0]
+    assert over_eager == [0.75, 0.75, 0.25, 0.25]
+
+
+def test_a_folder_ends_with_a_table_even_where_nobody_can_answer(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.py").write_text(SMALLEST)
+
+    done = refine_agent("optimize", tmp_path, "--runs", tmp_path / "runs")
+
+    assert done.returncode == 2
+    assert "fast_p of 2 problems" in done.stdout
+    assert done.stdout.count("--model") >= 2
+    assert not (tmp_path / "runs").exists()
 
 
 # --- what people read ------------------------------------------------------------------------

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,6 +26,7 @@ from refine_agent.transcript import EVENTS, INBOX, Transcript, runs_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from refine_agent.records import AnyEvent
 
@@ -82,7 +82,7 @@ def killed_after(events: int, runs: Path, play: Callable[[Session], None], **how
 
 def _play_and_die(events: int, runs: Path, play: Callable[[Session], None], **how: int) -> None:
     try:
-        session = start(runs, **how)  # type: ignore[arg-type]
+        session = start(runs, **how)
 
         def count(_event: AnyEvent) -> None:
             if len(session.transcript.events) >= events:
@@ -95,7 +95,7 @@ def _play_and_die(events: int, runs: Path, play: Callable[[Session], None], **ho
 
 
 def length_of(tmp_path: Path, play: Callable[[Session], None], **how: int) -> int:
-    with start(tmp_path / "whole", **how) as session:  # type: ignore[arg-type]
+    with start(tmp_path / "whole", **how) as session:
         play(session)
         return len(session.transcript.events)
 
