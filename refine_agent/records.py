@@ -7,12 +7,19 @@ back is the transcript's business, and how they come about is the bench's and th
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import Literal, assert_never
+from typing import Literal, Protocol, assert_never
 
 import msgspec
 
 # Records that travel inside an event name a class that must be importable at run time.
 from refine_agent.profiling.records import Ceilings, Grade, Page, Prediction, Work  # noqa: TC001
+
+
+class Printer(Protocol):
+    """What IPython hands to ``_repr_pretty_``."""
+
+    def text(self, words: str) -> None:
+        """Print words."""
 
 
 def digest_of(text: str) -> str:
@@ -533,6 +540,12 @@ class Attempt(Record, frozen=True, kw_only=True):
 
         return report.attempt_html(self)
 
+    def _repr_pretty_(self, printer: Printer, _cycle: bool) -> None:  # noqa: FBT001 - IPython's
+        """Print the attempt as a notebook prints it: a line, not every source and log."""
+        final = self.sealed if self.sealed is not None else self.verdict
+        said = headline(final) if final is not None else "not judged yet"
+        printer.text(f"attempt {self.number} by the {self.author}: {said}")
+
 
 class Turn(Record, frozen=True, kw_only=True):
     """One prompt with the attempts it led to, or one offer of the engineer's."""
@@ -543,3 +556,15 @@ class Turn(Record, frozen=True, kw_only=True):
     ledger: tuple[Phase, ...] = ()
     seconds: float | None = None
     fault: str | None = None
+
+    def _repr_html_(self) -> str:
+        """Show the turn as a notebook shows it."""
+        from refine_agent import report  # noqa: PLC0415 - only notebooks need pictures
+
+        return report.turn_html(self)
+
+    def _repr_pretty_(self, printer: Printer, _cycle: bool) -> None:  # noqa: FBT001 - IPython's
+        """Print the turn as a notebook prints it: a line, not every prompt and reply."""
+        took = f", {self.seconds:.1f} s" if self.seconds is not None else ""
+        tried = ", ".join(str(attempt.number) for attempt in self.attempts) or "none"
+        printer.text(f"turn {self.number}: attempts {tried}{took}")

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from refine_agent import charts, rows, views
+from refine_agent.legible import phrase
 from refine_agent.records import Record
 
 if TYPE_CHECKING:
@@ -20,12 +21,21 @@ if TYPE_CHECKING:
 
     from jinja2 import Environment
 
-    from refine_agent.profiling.records import Page
-    from refine_agent.records import Attempt
+    from refine_agent.profiling.records import Change, Page
+    from refine_agent.records import Attempt, Turn
     from refine_agent.transcript import Transcript
 
 # Every run is in the table; more than this many in full make a page that no browser enjoys.
 MOST_RUNS_IN_FULL = 12
+ROWS_WHILE_LIVE = 12
+
+
+class Doing(Record, frozen=True, kw_only=True):
+    """What a run does now: its phase, for how long, and the characters of a reply so far."""
+
+    phase: str | None
+    seconds: float = 0.0
+    characters: int = 0
 
 
 class RunData(Record, frozen=True, kw_only=True):
@@ -54,41 +64,68 @@ def render(transcripts: Sequence[Transcript]) -> str:
         raise ValueError("there is no run to report on; name at least one")
     summaries = [rows.run(transcript) for transcript in transcripts]
     shown = transcripts[:MOST_RUNS_IN_FULL]
-    return (
-        _templates()
-        .get_template("report.html.j2")
-        .render(
-            runs=[views.run_view(one, key=f"run{n}") for n, one in enumerate(shown, 1)],
-            summaries=summaries,
-            left_out=len(transcripts) - len(shown),
-            compared=_compared(summaries) if len(summaries) > 1 else None,
-            data=_embedded(tuple(data(transcript) for transcript in shown)),
-        )
+    return _render(
+        "report",
+        runs=[views.run_view(one, key=f"run{n}") for n, one in enumerate(shown, 1)],
+        summaries=summaries,
+        left_out=len(transcripts) - len(shown),
+        compared=_compared(summaries) if len(summaries) > 1 else None,
+        data=_embedded(tuple(data(transcript) for transcript in shown)),
     )
+
+
+# --- pieces for notebooks ------------------------------------------------------------------------
 
 
 def transcript_html(transcript: Transcript) -> str:
     """Return a run as a piece of HTML for a notebook: headline, pictures, a row per attempt."""
-    return (
-        _templates()
-        .get_template("report_fragment.html.j2")
-        .render(run=views.run_view(transcript, key=f"nb{id(transcript):x}", pictures_only=True))
-    )
+    shown = views.run_view(transcript, key=f"nb{id(transcript):x}", pictures_only=True)
+    return _render("report_fragment", run=shown)
 
 
 def attempt_html(attempt: Attempt, *, parent: Attempt | None = None) -> str:
     """Return an attempt as a piece of HTML: verdict, page, source with hot lines, difference."""
-    shown = views.attempt_view(attempt, key="nb", parent=parent, best=None, floor_us=None)
-    return _templates().get_template("report_attempt_fragment.html.j2").render(attempt_shown=shown)
+    return _render("report_attempt_fragment", attempt_shown=_alone(attempt, parent))
+
+
+def turn_html(turn: Turn) -> str:
+    """Return a turn as a piece of HTML: its attempts, and where its seconds went."""
+    return _render(
+        "report_turn_fragment",
+        number=turn.number,
+        seconds=turn.seconds,
+        phases=views.phases_in(turn),
+        fault=phrase(turn.fault, chars=600) if turn.fault else None,
+        attempts=[_alone(attempt) for attempt in turn.attempts],
+    )
+
+
+def difference_html(before: Attempt, after: Attempt, changes: Sequence[Change]) -> str:
+    """Return what lies between two attempts as a piece of HTML."""
+    return _render("report_difference_fragment", between=views.between(before, after, changes))
+
+
+def live_html(transcript: Transcript, doing: Doing) -> str:
+    """Return a run that goes on as a piece of HTML: what happens now, and what came so far."""
+    return _render(
+        "report_live_fragment",
+        doing=doing,
+        headline=views.headline_of(transcript),
+        picture=charts.speedups(transcript, width=views.WIDE) if transcript.attempts else "",
+        attempts=list(rows.attempts(transcript))[-ROWS_WHILE_LIVE:],
+    )
 
 
 def page_html(page: Page) -> str:
     """Return a profile page as a piece of HTML."""
-    return (
-        _templates()
-        .get_template("report_page_fragment.html.j2")
-        .render(page_shown=views.page_view(page))
-    )
+    return _render("report_page_fragment", page_shown=views.page_view(page))
+
+
+def _alone(attempt: Attempt, parent: Attempt | None = None) -> views.AttemptView:
+    return views.attempt_view(attempt, key="nb", parent=parent, best=None, floor_us=None)
+
+
+# --- the page's parts ----------------------------------------------------------------------------
 
 
 def data(transcript: Transcript) -> RunData:
@@ -124,6 +161,10 @@ def _embedded(runs: tuple[RunData, ...]) -> str:
     for letter in "<>&\u2028\u2029":
         text = text.replace(letter, f"\\u{ord(letter):04x}")
     return text
+
+
+def _render(template: str, **shown: Any) -> str:  # noqa: ANN401 - what the template asks for
+    return _templates().get_template(f"{template}.html.j2").render(shown)
 
 
 @cache

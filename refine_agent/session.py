@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
     from refine_agent.loop import Author, Bench, Watch
     from refine_agent.profiling.records import Page
-    from refine_agent.records import AnyEvent, Setup
+    from refine_agent.records import AnyEvent, Printer, Setup
 
 RUNS = Path("transcripts")
 PACKAGE = Path(__file__).parent
@@ -79,6 +79,16 @@ class Difference(Record, frozen=True, kw_only=True):
         """Return it for a terminal: both verdicts, what changed in the profile, the diff."""
         lines = [_titled(self.a), _titled(self.b), *(f"  {change.text}" for change in self.changes)]
         return "\n".join([*lines, "", self.source])
+
+    def _repr_html_(self) -> str:
+        """Show it as a notebook shows it."""
+        from refine_agent import report  # noqa: PLC0415 - only notebooks need pictures
+
+        return report.difference_html(self.a, self.b, self.changes)
+
+    def _repr_pretty_(self, printer: Printer, _cycle: bool) -> None:  # noqa: FBT001 - IPython's
+        """Print it as a notebook prints it."""
+        printer.text(f"what lies between attempts {self.a.number} and {self.b.number}")
 
 
 class Session:

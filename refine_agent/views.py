@@ -42,15 +42,17 @@ from refine_agent.records import (
 from refine_agent.rows import outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from refine_agent.profiling.records import Change as MetricChange
     from refine_agent.profiling.records import Finding, Grade, Metric, Page
-    from refine_agent.records import AnyEvent, AnyVerdict, Attempt, Prompt, Setup, Timing
+    from refine_agent.records import AnyEvent, AnyVerdict, Attempt, Prompt, Setup, Timing, Turn
     from refine_agent.transcript import Transcript
 
 WIDE, HALF, NARROW = 860, 410, 400
 # The turns shown in full; a run of thousands is for frames, not for a page.
 MOST_TURNS = 60
+SHORTEST_SHOWN_SECONDS = 0.05
 LOG_CHARS, SOURCE_CHARS, REPLY_CHARS = 8_000, 40_000, 24_000
 
 
@@ -461,6 +463,12 @@ def _turn(transcript: Transcript, turn: int, key: str, before: Prompt | None) ->
     )
 
 
+def phases_in(turn: Turn) -> str:
+    """Return where a turn's seconds went, in a line."""
+    long = [phase for phase in turn.ledger if phase.seconds >= SHORTEST_SHOWN_SECONDS]
+    return ", ".join(f"{phrase(phase.name)} {phase.seconds:.1f}" for phase in long)
+
+
 def _parent(transcript: Transcript, attempt: Attempt) -> Attempt | None:
     number = attempt.candidate.parent if attempt.candidate is not None else None
     return next((a for a in transcript.attempts if a.number == number), None)
@@ -522,6 +530,35 @@ def attempt_view(
         else None,
         cost=tuple(_cost(attempt)),
     )
+
+
+class Between(Record, frozen=True, kw_only=True):
+    """What lies between two attempts."""
+
+    titles: tuple[str, ...]
+    changes: tuple[Fact, ...]
+    source: tuple[Change, ...]
+
+
+def between(before: Attempt, after: Attempt, changes: Sequence[MetricChange]) -> Between:
+    """Gather what lies between two attempts that have kernels."""
+    old, new = before.candidate, after.candidate
+    known = old is not None and new is not None
+    return Between(
+        titles=tuple(_title(attempt) for attempt in (before, after)),
+        changes=tuple(_changed(change) for change in changes[:12]),
+        source=difference(old.source, new.source) if known else (),  # type: ignore[union-attr]
+    )
+
+
+def _title(attempt: Attempt) -> str:
+    final = attempt.sealed if attempt.sealed is not None else attempt.verdict
+    said = phrase(headline(final)) if final is not None else "not judged yet"
+    return f"attempt {attempt.number}, by the {attempt.author}: {said}"
+
+
+def _changed(change: MetricChange) -> Fact:
+    return Fact(name=change.direction, value=phrase(change.text))
 
 
 def _prediction(attempt: Attempt) -> str | None:
@@ -684,9 +721,7 @@ def page_view(page: Page) -> PageView:
         shape=phrase(page.shape),
         kernels=tuple(_kernels(page)),
         findings=tuple(_finding(finding) for finding in page.findings[:20]),
-        changes=tuple(
-            Fact(name=change.direction, value=phrase(change.text)) for change in page.changed[:12]
-        ),
+        changes=tuple(_changed(change) for change in page.changed[:12]),
         metrics=tuple(_metric(metric) for metric in page.metrics[:300]),
         text=legible(page.text(), chars=REPLY_CHARS),
     )
