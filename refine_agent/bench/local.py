@@ -33,7 +33,7 @@ from refine_agent.bench.profiles import Profiler
 from refine_agent.builder.records import Artifact, BuilderFault, BuildRequest, Rejected
 from refine_agent.judge import orders
 from refine_agent.loop import BenchFault
-from refine_agent.records import Passed, Phase, Setup
+from refine_agent.records import Passed, Phase, Setup, Share
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -64,7 +64,6 @@ class LocalBench:
         self._judge_channel: orders.JudgeChannel | None = None
         self._setup: Setup | None = None
         self._builds: dict[str, _Builds] = {}
-        self._seen: dict[str, wire.Traced] = {}
         self._profiler: Profiler | None = None
         self._witnesses: list[Worker] = []
         self._warnings: list[str] = []
@@ -226,19 +225,27 @@ class LocalBench:
         finally:
             self._end(worker)
             serving.join(1.0)
-        if answer.seen is not None:
-            self._seen[candidate.digest] = answer.seen
         verdict = self._explained(answer.verdict, worker, builds)
         if isinstance(verdict, Passed):
+            began = time.monotonic()
+            shares = self._shares(candidate, verdict)
+            traced = Phase(name="trace", seconds=time.monotonic() - began)
             return replace(
                 verdict,
+                phases=(*verdict.phases, traced),
                 flavour=builds.flavour,
                 builds=tuple(artifact.digest for artifact in builds.artifacts),
-                shares=machine.shares(
-                    answer.seen.rows, candidate.source, call_us=verdict.timing.median_us
-                ),
+                shares=shares,
             )
         return verdict
+
+    def _shares(self, candidate: Candidate, verdict: Passed) -> tuple[Share, ...]:
+        """Say whose kernels the time went to; nothing where torch.profiler would not tell."""
+        assert self._profiler is not None  # noqa: S101 - measure() comes first
+        seen = self._profiler.traced(candidate)
+        if seen is None:
+            return ()
+        return machine.shares(seen.rows, candidate.source, call_us=verdict.timing.median_us)
 
     def profile(self, candidate: Candidate, verdict: Passed, watch: Watch) -> Page | None:
         """Say where the candidate's time goes, on the highest rung of the ladder that holds."""
@@ -274,14 +281,32 @@ class LocalBench:
         """The device's own name."""
         return self._device_name
 
-    def seen_of(self, candidate: Candidate) -> wire.Traced | None:
-        """Return what torch.profiler saw in the candidate's trial."""
-        return self._seen.get(candidate.digest)
-
     def artifacts_of(self, candidate: Candidate) -> tuple[Artifact, ...]:
         """Return what was built for the candidate."""
         builds = self._builds.get(candidate.digest)
         return tuple(builds.artifacts) if builds is not None else ()
+
+    def spawn_tracer(self) -> Worker:
+        """Fork a worker that has torch.profiler's machinery started before it is given anything."""
+        return self._spawn(warm_profiler_on=self._device)
+
+    def trace(self, candidate: Candidate, worker: Worker) -> wire.Traced | None:
+        """Have the judge drive a worker through a call under torch.profiler."""
+        built = self._builds.setdefault(candidate.digest, _Builds())
+        serving = self._serve_builds(worker, built, "light")
+        order = orders.Trace(ticket=next(self._tickets), source=candidate.source)
+        try:
+            seen: wire.Traced = self._ask(order, worker.orders).seen
+        except BenchFault:
+            return None  # what passed its trial and fails under a profiler has no trace
+        finally:
+            self._end(worker)
+            serving.join(1.0)
+        return seen
+
+    def end(self, worker: Worker) -> None:
+        """End a worker that is not needed any more."""
+        self._end(worker)
 
     def call_once(self, candidate: Candidate, child: Child, builds: wire.Channel) -> None:
         """Have the judge drive a worker that runs under a profiler through one named call."""
@@ -298,7 +323,11 @@ class LocalBench:
     # --- workers --------------------------------------------------------------------------------
 
     def _spawn(
-        self, *, trusted: bool = False, writable: Sequence[str] = (), **extra: str
+        self,
+        *,
+        trusted: bool = False,
+        writable: Sequence[str] = (),
+        **extra: Any,  # noqa: ANN401 - handed on
     ) -> Worker:
         assert self._nursery is not None  # noqa: S101 - measure() comes first
         return self._nursery.spawn(

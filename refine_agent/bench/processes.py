@@ -123,6 +123,7 @@ class Nursery:
         trusted: bool = False,
         readable: Sequence[str] = (),
         writable: Sequence[str] = (),
+        warm_profiler_on: str | None = None,
         **extra: str,
     ) -> Worker:
         """Fork a worker behind its fence."""
@@ -140,6 +141,7 @@ class Nursery:
                 writable=tuple(writable),
                 uid=uid,
                 environment=self._environment | extra,
+                warm_profiler_on=warm_profiler_on,
             )
             self._channel.send(
                 Spawn(rules=rules),

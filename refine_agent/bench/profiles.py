@@ -7,26 +7,27 @@ with a reason; what the numbers mean is written in ``refine_agent.profiling``.
 from __future__ import annotations
 
 import itertools
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_random
 
-from refine_agent.bench.processes import Child, environment, start_profiled
+from refine_agent.bench.processes import Child, start_profiled
 from refine_agent.loop import BenchFault
 from refine_agent.profiling import ncu, ncu_rep, static, summary, trace
 from refine_agent.profiling.evidence import CpuRun
-from refine_agent.worker.fence import FIRST_UID, Rules
+from refine_agent.worker.fence import Rules
 
 if TYPE_CHECKING:
     from refine_agent import wire
     from refine_agent.bench.local import LocalBench
+    from refine_agent.bench.processes import Worker
     from refine_agent.judge.settled import Settled
-    from refine_agent.profiling.evidence import KernelReport
+    from refine_agent.profiling.evidence import KernelReport, Static, Trace
     from refine_agent.profiling.records import Page
     from refine_agent.records import Candidate, Passed
+    from refine_agent.wire import Traced
 
 # Another process holding the counters lets go within seconds, or not at all.
 BUSY_WAIT_S = 20.0
@@ -51,6 +52,8 @@ class Profiler:
         self._settled = settled
         self._counter = itertools.count(1)
         self._waiting: Waiting | None = None
+        self._tracer: Worker | None = None
+        self._seen: dict[str, Traced | None] = {}
         self._closed: str | None = None  # why Nsight Compute is not used any more
         self._tool = ncu.available() if self._wants_ncu() else None
 
@@ -60,7 +63,9 @@ class Profiler:
     # --- starting ahead -------------------------------------------------------------------------
 
     def start_ahead(self) -> None:
-        """Start the next profiler now: its worker imports torch while the model thinks."""
+        """Start the next profilers now: their workers get ready while the model thinks."""
+        if self._tracer is None and self._bench.options.profile in ("auto", "ncu", "torch"):
+            self._tracer = self._bench.spawn_tracer()
         if self._tool is None or self._closed is not None or self._waiting is not None:
             return
         number = next(self._counter)
@@ -68,9 +73,6 @@ class Profiler:
         inside = folder / "work"
         folder.mkdir(mode=0o711)
         inside.mkdir(mode=0o700)
-        uid = FIRST_UID + 950 + number % 40 if os.geteuid() == 0 else None
-        if uid is not None:
-            os.chown(inside, uid, uid)
         report, log = folder / "page.ncu-rep", folder / "ncu.log"
         tool = self._tool
 
@@ -82,13 +84,24 @@ class Profiler:
             folder,
             folder / "out",
             rules=Rules(
+                # ncu and what it injects meet in this folder, as the user that started both: the
+                # process keeps its user id and loses its capabilities.
                 folder=str(inside),
                 readable=(str(self._bench.cache),),
-                uid=uid,
-                environment=environment(),
+                writable=(str(folder),),
             ),
         )
         self._waiting = Waiting(child=child, builds=builds, folder=folder, report=report, log=log)
+
+    def traced(self, candidate: Candidate) -> Traced | None:
+        """Return what torch.profiler saw in one call of the candidate; ``None`` where it failed."""
+        if self._bench.options.profile in ("off", "static"):
+            return None
+        if candidate.digest not in self._seen:
+            tracer = self._tracer or self._bench.spawn_tracer()
+            self._tracer = None
+            self._seen[candidate.digest] = self._bench.trace(candidate, tracer)
+        return self._seen[candidate.digest]
 
     def close(self) -> None:
         """End the profiler that waits."""
@@ -126,8 +139,8 @@ class Profiler:
         fitness = self._settled.fitness
         return f"{', '.join(fitness.inputs)} -> {', '.join(fitness.outputs)}"
 
-    def _trace(self, candidate: Candidate) -> trace.Trace | None:
-        seen = self._bench.seen_of(candidate)
+    def _trace(self, candidate: Candidate) -> Trace | None:
+        seen = self.traced(candidate)
         if seen is None:
             return None
         try:
@@ -135,7 +148,7 @@ class Profiler:
         except trace.UnreadableTrace:
             return None
 
-    def _static(self, candidate: Candidate) -> static.Static | None:
+    def _static(self, candidate: Candidate) -> Static | None:
         logs = [artifact.log for artifact in self._bench.artifacts_of(candidate)]
         if not logs:
             return None
@@ -143,7 +156,7 @@ class Profiler:
         return static.report(ptxas_text=text, vector_text=text, source="cpp_source")
 
     def _cpu(self, candidate: Candidate) -> CpuRun | None:
-        seen = self._bench.seen_of(candidate)
+        seen = self.traced(candidate)
         if self._bench.kind != "cpu" or seen is None:
             return None
         return CpuRun(cpu_seconds=seen.cpu_seconds, wall_seconds=seen.wall_seconds)

@@ -24,6 +24,8 @@ from refine_agent.judge.orders import (
     Opened,
     Seat,
     Seated,
+    Trace,
+    TracedOnce,
     Try,
     Verdict,
 )
@@ -85,7 +87,10 @@ class _Bench:
                 return Cleared(ticket=order.ticket, verdict=verdict)
             case Try():
                 tried = house.try_candidate(worker, order.source, sealed=order.sealed)
-                return Verdict(ticket=order.ticket, verdict=tried.verdict, seen=tried.seen)
+                return Verdict(ticket=order.ticket, verdict=tried)
+            case Trace():
+                seen = house.trace(worker, order.source)
+                return TracedOnce(ticket=order.ticket, seen=seen)
             case CallOnce():
                 house.call_once(worker, order.source, order.role)
                 return Seated(ticket=order.ticket)

@@ -70,11 +70,24 @@ class Try(Wire, frozen=True, kw_only=True, tag="try"):
 
 
 class Verdict(Wire, frozen=True, kw_only=True, tag="verdict"):
-    """The verdict, and torch.profiler's rows of one more call of what passed."""
+    """The verdict."""
 
     ticket: int
     verdict: AnyVerdict
-    seen: Traced | None = None
+
+
+class Trace(Wire, frozen=True, kw_only=True, tag="trace-candidate"):
+    """Have a worker run torch.profiler around a call of a candidate."""
+
+    ticket: int
+    source: str
+
+
+class TracedOnce(Wire, frozen=True, kw_only=True, tag="traced-once"):
+    """What torch.profiler saw, as the worker claims."""
+
+    ticket: int
+    seen: Traced
 
 
 class CallOnce(Wire, frozen=True, kw_only=True, tag="call-once"):
@@ -97,5 +110,5 @@ class JudgeChannel(Channel):
     """A channel that speaks of problems, candidates and verdicts."""
 
     decoder = msgspec.msgpack.Decoder(
-        Open | Opened | Seat | Seated | Capture | Cleared | Try | Verdict | CallOnce | Failed
+        Open | Opened | Seat | Seated | Capture | Cleared | Try | Verdict | Trace | TracedOnce | CallOnce | Failed
     )

@@ -34,7 +34,6 @@ from refine_agent.records import (
     Suspicion,
     Timing,
 )
-from refine_agent.wire import Traced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
     from refine_agent.judge.cases import Case
     from refine_agent.judge.tolerance import Limits
     from refine_agent.profiling.records import Ceilings, Work
-    from refine_agent.wire import Channel
+    from refine_agent.wire import Channel, Traced
 
 # An expert's rule of thumb (KernelBench's EVAL.md says the same): over twice as fast as a tuned
 # compiler is more often a bug in one's favour than a breakthrough.
@@ -64,15 +63,8 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
 
 PACES = {
     "cuda": Pace(blocks=6, most_blocks=24, seconds=1.2, within=0.004),
-    "cpu": Pace(blocks=5, most_blocks=9, seconds=4.0, within=0.03),
+    "cpu": Pace(blocks=5, most_blocks=9, seconds=2.5, within=0.03),
 }
-
-
-class Tried(msgspec.Struct, frozen=True, kw_only=True):
-    """What a trial yields: the verdict, and the profiler's rows of what passed."""
-
-    verdict: AnyVerdict
-    seen: Traced | None
 
 
 class House:
@@ -273,22 +265,17 @@ class House:
             seat.close()
         return None
 
-    def try_candidate(self, channel: Channel, source: str, *, sealed: bool = False) -> Tried:
+    def try_candidate(self, channel: Channel, source: str, *, sealed: bool = False) -> AnyVerdict:
         """Try one candidate from the greeting to the verdict."""
         ledger: list[Phase] = []
         seat = Seat(channel, "candidate")
-        seen = None
         try:
             verdict = self._try(seat, source, ledger, sealed=sealed)
-            if isinstance(verdict, Passed):
-                with _phase(ledger, "trace"):
-                    seen = seat.trace(0)
         except Ended as ended:
             verdict = ended.verdict
         finally:
             seat.close()
-        told = replace(verdict, phases=tuple(ledger), fence=seat.fence)
-        return Tried(verdict=told, seen=seen)
+        return replace(verdict, phases=tuple(ledger), fence=seat.fence)
 
     def _try(self, seat: Seat, source: str, ledger: list[Phase], *, sealed: bool) -> AnyVerdict:
         with _phase(ledger, "load"):
@@ -555,6 +542,19 @@ class House:
             )
 
     # --- profiling ------------------------------------------------------------------------------
+
+    def trace(self, channel: Channel, source: str) -> Traced:
+        """Have a worker run torch.profiler around a call; return what it claims to have seen."""
+        seat = Seat(channel, "candidate", calls_deadline_s=180.0)
+        try:
+            seat.greet()
+            seat.map(self._guests, self.layout, self._slots)
+            self._load(seat, source)
+            self._fill(seat, (0,), [self.reference.draw(seed=_seed())])
+            seat.call((0,), during="profile")
+            return seat.trace(0)
+        finally:
+            seat.close()
 
     def call_once(self, channel: Channel, source: str, role: str) -> None:
         """Have a worker (under Nsight Compute, say) call once to warm up and once in a named range."""

@@ -12,6 +12,7 @@ import select
 import signal
 import socket
 import sys
+import warnings
 
 import msgspec
 
@@ -28,6 +29,8 @@ def main() -> None:
     # Orphans of a candidate come here instead of to init, so that none escapes its end.
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    # Libraries start idle threads at import; no lock of theirs is held while this loop forks.
+    warnings.filterwarnings("ignore", message=".*multi-threaded, use of fork", category=DeprecationWarning)
     sees_cuda = _import_ahead()
     channel.send(Born(pid=os.getpid(), level="cuda" if sees_cuda else "cpu"))
     _serve(channel)
@@ -105,8 +108,10 @@ def _live(message: Spawn, fds: tuple[int, ...]) -> None:
         if fd not in (orders, builds):
             _close(fd)
     level = fence.enter(message.rules)
-    from refine_agent.worker import stub  # noqa: PLC0415 - imported ahead, in the parent
+    from refine_agent.worker import stub, traces  # noqa: PLC0415 - imported ahead, in the parent
 
+    if message.rules.warm_profiler_on is not None:
+        traces.warm(message.rules.warm_profiler_on)
     channel = wire.Channel(socket.socket(fileno=orders))
     channel.send(wire.Ready(note=str(level)))
     stub.serve(channel, wire.Channel(socket.socket(fileno=builds)))

@@ -50,7 +50,10 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     writable: tuple[str, ...] = ()  # a witness's own compiler cache; never a candidate's
     uid: int | None = None  # the user to become; None: stay
     landlock: bool = True
-    environment: dict[str, str] = {}  # noqa: RUF012 - msgspec copies defaults
+    # None: keep it as started (a profiler put its own variables there, on top of a scrubbed one).
+    environment: dict[str, str] | None = None
+    # Start the profiler's machinery ahead (seconds on a GPU), before any candidate is read.
+    warm_profiler_on: str | None = None
 
 
 class Level(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,14 +79,21 @@ def enter(rules: Rules) -> Level:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     became = _become(libc, rules.uid, keep_reading=rules.landlock) if rules.uid else False
+    if not became and os.geteuid() == 0:
+        _keep_only(libc, None)  # root without capabilities: no mounts, no clocks, no one's files
     _replace_environment(rules)
     abi = _landlock(libc, rules) if rules.landlock else 0
     return Level(uid=became, landlock_abi=abi)
 
 
 def _replace_environment(rules: Rules) -> None:
-    os.environ.clear()
-    os.environ.update(rules.environment)
+    if rules.environment is not None:
+        os.environ.clear()
+        os.environ.update(rules.environment)
+    # The nursery asks NVML for devices, because asking CUDA would spoil the fork; workers may.
+    os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
+    # The worker's user id has no name in the password file, and libraries ask for one.
+    os.environ["USER"] = os.environ["LOGNAME"] = "candidate"
     for name in ("HOME", "TMPDIR", "TORCH_EXTENSIONS_DIR", "CUDA_CACHE_PATH", "TRITON_CACHE_DIR"):
         os.environ[name] = rules.folder
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", f"{rules.folder}/inductor")
@@ -123,11 +133,13 @@ def _become(libc: ctypes.CDLL, uid: int, *, keep_reading: bool) -> bool:
     return True
 
 
-def _keep_only(libc: ctypes.CDLL, capability: int) -> None:
+def _keep_only(libc: ctypes.CDLL, capability: int | None) -> None:
     header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3
-    bit = 1 << capability
+    bit = 1 << capability if capability is not None else 0
     sets = (ctypes.c_uint32 * 6)(bit, bit, bit, 0, 0, 0)  # effective, permitted, inheritable
     libc.syscall(_CAPSET[os.uname().machine], header, sets)
+    if capability is None:
+        return
     # Ambient, so that a compiler the process starts (Triton's, Inductor's) reads Python's headers.
     libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability, 0, 0)
 

@@ -38,6 +38,11 @@ def record(call: Callable[[], Any], *, calls: int, device: str) -> bytes:
     return msgspec.json.encode(rows)
 
 
+def warm(device: str) -> None:
+    """Start the profiler's machinery, which takes seconds the first time on a GPU."""
+    record(lambda: torch.zeros(1, device=device) + 1, calls=1, device=device)
+
+
 def _synchronise(*, cuda: bool) -> None:
     if cuda:
         torch.cuda.synchronize()
