@@ -215,6 +215,10 @@ class Session:
     def boundary(self) -> str | None:
         """Do what the inbox asks for, then say why the run should stop here, if it should."""
         self.take_up()
+        target = self.transcript.options.budget.target
+        if target is not None and self._needs_sealing() and not self.transcript.has_open_turn:
+            with self._pausing():
+                loop.seal_if_target(self.transcript, self._ready(), self.watch)
         return self.why_over()
 
     def why_over(self) -> str | None:
@@ -324,8 +328,6 @@ class Session:
         )
         if model is not None and self._author_is_ours:
             self._author = None
-        if "target" in given and self._bench is not None and self._needs_sealing():
-            loop.seal_if_target(self.transcript, self._ready(), self.watch)
 
     def measure(self) -> Setup:
         """Let the bench set up if it has not, and return what it found."""

@@ -45,7 +45,8 @@ def test_the_winner_is_a_module_that_imports_nothing_of_ours(tmp_path: Path) -> 
 
 def test_evidence_cannot_be_made_to_run(tmp_path: Path) -> None:
     idea = "fast\rimport os\u2028os.abort()\x0cprint('hi')"
-    with played(tmp_path, kernel(speedup=1.8, idea=idea)) as session:
+    with played(tmp_path, kernel(speedup=1.2)) as session:
+        session.offer(source(speedup=1.8), idea=idea)
         text = winner(session.transcript)
 
     (only,) = ast.parse(text).body

@@ -86,7 +86,7 @@ def test_what_is_recorded_is_on_the_disk_before_anyone_is_told(tmp_path: Path) -
     seen: list[int] = []
     with Transcript.create(tmp_path / "run", header()) as run:
         run.listeners.append(
-            lambda event: seen.append((tmp_path / "run" / EVENTS).read_text().count("\n"))
+            lambda _event: seen.append((tmp_path / "run" / EVENTS).read_text().count("\n"))
         )
         run.record(Hinted(at=1.0, text="one"))
         run.record(Hinted(at=2.0, text="two"))
@@ -149,7 +149,7 @@ def test_a_line_torn_by_an_interrupt_does_not_spoil_the_next(
 
 def test_a_second_writer_is_told_how_to_steer_instead(tmp_path: Path) -> None:
     with Transcript.create(tmp_path / "run", header()):
-        with pytest.raises(TranscriptError, match="another process is writing .* hint"):
+        with pytest.raises(TranscriptError, match=r"another process is writing .* hint"):
             Transcript.open(tmp_path / "run")
         assert Transcript.read(tmp_path / "run").started.run == "run"
 
@@ -188,10 +188,12 @@ def test_no_key_and_no_home_reaches_the_disk(
 def hostile_lines() -> Iterator[bytes]:
     yield b"not json at all"
     yield b"[" * 100_000
+    yield b'{"event":"hinted","at":1,"text":"x","more":' + b"[" * 100_000
+    yield b'["blob:sha256:",' + b"[" * 100_000
     yield b'{"event":"hinted","at":1,"text":"\xff\xfe broken UTF-8"}'
     yield b'{"event":"hinted","at":1,"text":"\\ud800 half a pair"}'
     yield b'{"event":"from the future","at":1}'
-    yield b'{"event":"judged","at":1,"turn":1,"attempt":77,"verdict":{"verdict":"TimedOut","during":"run","seconds":1}}'
+    yield b'{"event":"sealed","at":1,"attempt":77,"verdict":{"verdict":"Unreadable","reason":""}}'
     yield b'{"event":"hinted","at":"never","text":5}'
     yield b'{"event":"turn","turn":1e99}'
     yield b"\x00" * 1000

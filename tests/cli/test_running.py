@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from refine_agent.cli.drive import Outcome, fast_p
-from refine_agent.records import Hinted, Replied
-from refine_agent.standins import source
+from refine_agent.cli.drive import Outcome, code_of, fast_p
+from refine_agent.records import Budget, Hinted, Options, Problem, Replied
+from refine_agent.session import Session
+from refine_agent.standins import ScriptedAuthor, ScriptedBench, kernel, source
 from refine_agent.transcript import Transcript, runs_in
 
 if TYPE_CHECKING:
@@ -98,6 +99,21 @@ def test_the_exit_code_says_how_the_run_ended(
     tmp_path: Path, arguments: list[str], code: int
 ) -> None:
     assert play(tmp_path, *arguments).returncode == code
+
+
+@pytest.mark.parametrize(("speedup", "code"), [(1.005, 1), (1.02, 0)])
+def test_a_speedup_whose_interval_holds_one_is_a_draw(
+    tmp_path: Path, speedup: float, code: int
+) -> None:
+    author = ScriptedAuthor([kernel(speedup=speedup)])
+    problem = Problem(name="scale", source=SMALLEST)
+    options = Options(budget=Budget(turns=1))
+    with Session.start(
+        problem, options=options, runs=tmp_path, author=author, bench=ScriptedBench()
+    ) as session:
+        session.run()
+
+        assert code_of(session.transcript) == code
 
 
 @pytest.mark.parametrize("fault", ["no-answer", "model", "machine"])

@@ -22,7 +22,8 @@ from refine_agent.transcript import INBOX, Transcript, TranscriptError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from refine_agent.records import Reply
+    from refine_agent.loop import Watch
+    from refine_agent.records import AnyVerdict, Candidate, Reply
 
     Begin = Callable[..., Session]
 
@@ -115,6 +116,27 @@ def test_a_run_that_breaks_off_says_why_and_can_be_resumed(
     ) as again:
         again.run()
         assert again.transcript.model_turns == 8
+
+
+def test_a_target_that_only_an_unsealed_kernel_meets_is_not_reached(tmp_path: Path) -> None:
+    class Faulty(ScriptedBench):
+        def seal(self, candidate: Candidate, watch: Watch) -> AnyVerdict:  # noqa: ARG002
+            raise BenchFault("the disk is full")
+
+    options = Options(budget=Budget(turns=2, target=1.5))
+    author = ScriptedAuthor([kernel(speedup=1.6)])
+    with (
+        Session.start(PROBLEM, options=options, runs=tmp_path, author=author, bench=Faulty()) as it,
+        pytest.raises(BenchFault),
+    ):
+        it.run()
+
+    author, bench = ScriptedAuthor([kernel(speedup=1.2)]), ScriptedBench(seals=False)
+    with Session.open(it.transcript.folder, author=author, bench=bench) as again:
+        again.run()
+
+    assert again.transcript.model_turns == 2
+    assert again.best is None
 
 
 def test_an_interrupted_turn_is_written_down_as_such(begin: Begin) -> None:
@@ -247,6 +269,7 @@ def test_lowering_the_target_below_the_best_ends_the_run_without_another_turn(
 
     session.change(target=1.3)
 
+    assert session.why_over() is None  # what is not sealed has reached nothing yet
     assert session.run() == ()
     assert session.why_over() == "reached 1.40x (target 1.30x)"
 
