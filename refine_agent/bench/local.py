@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from refine_agent.records import AnyVerdict, Candidate, Options, Problem
 
 JUDGE_DEADLINE_S = 1800.0
+# Waiting for another run to let go of the device is a line of the ledger from here on.
+WORTH_A_LINE_S = 0.1
 
 
 class LocalBench:
@@ -219,13 +221,18 @@ class LocalBench:
         worker = self._spawn()
         serving = self._serve_builds(worker, builds, "stock" if sealed else "light")
         order = orders.Try(ticket=next(self._tickets), source=candidate.source, sealed=sealed)
+        queued = time.monotonic()
         try:
             with machine.device_lock(self._device_name):
+                queued = time.monotonic() - queued
                 answer = self._ask(order, worker.orders)
         finally:
             self._end(worker)
             serving.join(1.0)
         verdict = self._explained(answer.verdict, worker, builds)
+        if queued > WORTH_A_LINE_S:
+            waited = Phase(name="wait for device", seconds=queued)
+            verdict = replace(verdict, phases=(waited, *verdict.phases))
         if isinstance(verdict, Passed):
             began = time.monotonic()
             shares = self._shares(candidate, verdict)

@@ -262,10 +262,7 @@ def start_judge(output: Path, *, uid_note: str = "") -> Child:
     """Start the judge's process."""
     _ = uid_note
     ours, theirs = Channel.pair()
-    # The judge's own large temporaries cost page faults; huge pages save most of them. Workers are
-    # left as PyTorch users run.
-    env = environment(THP_MEM_ALLOC_ENABLE="1")
-    process = _start_module("refine_agent.judge", theirs, output, env)
+    process = _start_module("refine_agent.judge", theirs, output, environment())
     return Child(process, ours, output)
 
 

@@ -35,6 +35,8 @@ SLACK, SENSITIVITY_SLACK = 4.0, 64.0
 ROW_SLACK, ELEMENT_SLACK = 8.0, 16.0
 # A row is the last dimension, if there are enough elements in it for a norm to mean something.
 MIN_ROW = 8
+# Keeps a division by the norm of zeros defined without being felt anywhere else.
+TINY = 1e-300
 # Elements compared at a time: a few of these in float64 stay in a CPU's cache, and on a GPU a
 # launch each costs nothing beside the rest.
 CHUNK = {"cpu": 1 << 19, "cuda": 1 << 25}
@@ -45,7 +47,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     norm: float
     row: float
-    element: float  # of the root mean square of the output
+    element: float  # of the output's root mean square plus the element itself
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,7 +124,7 @@ def _reason(errors: _Errors, allowed: Limits) -> str | None:
     if not errors.row <= allowed.row:
         return f"error {errors.row:.2e} within one row, allowed {allowed.row:.2e}"
     if not errors.element <= allowed.element:
-        return f"one element is off by {errors.element:.2e} of the output's RMS, allowed {allowed.element:.2e}"
+        return f"one element is off by {errors.element:.2e} of its size plus the output's RMS, allowed {allowed.element:.2e}"
     return None
 
 
@@ -148,7 +150,7 @@ def _errors(got: torch.Tensor, exact: torch.Tensor) -> _Errors:
     width = got.shape[-1] if got.dim() else 1
     rows_got, rows_exact = got.reshape(-1, width), exact.reshape(-1, width)
     step = max(1, CHUNK[got.device.type] // width)
-    sum_error = sum_exact = 0.0
+    rms = _rms(rows_exact, step)
     largest, worst, wrong = -1.0, 0, 0
     row_worst = torch.zeros((), dtype=torch.float64, device=got.device)
     row_norms: list[torch.Tensor] = []
@@ -167,23 +169,37 @@ def _errors(got: torch.Tensor, exact: torch.Tensor) -> _Errors:
             peak = error.max()
         row_errors.append(torch.linalg.vector_norm(error, dim=1))
         row_norms.append(torch.linalg.vector_norm(b, dim=1))
+        # A large element may be off by a rounding of its own size, a small one by one of the rest.
+        error /= b.abs() + (rms + TINY)
+        peak = error.max()
         if float(peak) > largest:
             largest, worst = float(peak), first * width + int(error.argmax())
     norms, errors = torch.cat(row_norms), torch.cat(row_errors)
     sum_error, sum_exact = float((errors**2).sum()), float((norms**2).sum())
     whole = math.sqrt(sum_exact)
-    rms = whole / math.sqrt(got.numel())
     if width >= MIN_ROW and norms.numel() > 1:
         # A row that is nearly nothing beside the others is measured against a hundredth of them.
         typical = whole / math.sqrt(norms.numel())
-        row_worst = (errors / (norms + 1e-2 * typical + 1e-300)).max()
+        row_worst = (errors / (norms + 1e-2 * typical + TINY)).max()
     return _Errors(
         norm=math.sqrt(sum_error) / whole if whole else math.sqrt(sum_error),
         row=float(row_worst),
-        element=largest / rms if rms else largest,
+        element=largest,
         worst=worst,
         wrong_finiteness=wrong,
     )
+
+
+def _rms(rows: torch.Tensor, step: int) -> float:
+    """The root mean square of what is finite."""
+    total = 0.0
+    for first in range(0, rows.shape[0], step):
+        part = rows[first : first + step].double()
+        squares = float(torch.linalg.vector_norm(part)) ** 2
+        if not math.isfinite(squares):
+            squares = float((torch.nan_to_num(part, nan=0.0, posinf=0.0, neginf=0.0) ** 2).sum())
+        total += squares
+    return math.sqrt(total / max(1, rows.numel()))
 
 
 def _element(got: torch.Tensor, exact: torch.Tensor, flat: int) -> str:
