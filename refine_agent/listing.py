@@ -88,10 +88,10 @@ def difference(before: str, after: str) -> tuple[Change, ...]:
 
 
 def _line_of(source: str, where: str) -> int | None:
-    """Return the line of the candidate that ``file:line`` means.
+    """Return the line of the candidate that ``file:line`` means, or ``None`` if not certain.
 
-    Profilers name the file that was compiled. It is the candidate itself where the compiler was
-    told so by ``#line``; else it is what stands in one of the candidate's strings.
+    Compilers are told to call what a candidate hands to ``load_inline`` `cuda_source` and
+    `cpp_source`; their lines count within those strings.
     """
     file, _, digits = where.rpartition(":")
     if not digits.isdecimal() or len(digits) > 7:  # noqa: PLR2004 - no source has ten million lines
@@ -99,23 +99,59 @@ def _line_of(source: str, where: str) -> int | None:
     line = int(digits)
     if file.endswith(".py"):
         return line if 1 <= line <= source.count("\n") + 1 else None
-    starts = [start for start, text in _kernel_strings(source) if line <= text.count("\n") + 1]
-    return starts[0] + line - 1 if len(starts) == 1 else None
-
-
-def _kernel_strings(source: str) -> Iterator[tuple[int, str]]:
-    """Yield the strings of a module that hold device code, each with the line it begins on."""
-    if len(source) > MOST_CHARS_COLOURED:
-        return
+    position = _POSITIONS.get(file)
+    if position is None or len(source) > MOST_CHARS_COLOURED:
+        return None
     try:
         tree = ast.parse(source)
+        found = {_within(strings, line) for strings in _handed_over(tree, file, position)}
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return
+        return None
+    known = found - {None}
+    return known.pop() if len(known) == 1 else None
+
+
+# Their places among the arguments, where they are not named (torch.utils.cpp_extension).
+_POSITIONS = {"cpp_source": 1, "cuda_source": 2}
+
+
+def _handed_over(tree: ast.Module, file: str, position: int) -> Iterator[list[ast.Constant]]:
+    """Yield, for each call of load_inline, the literal strings it hands over as one source."""
+    assigned = {
+        target.id: node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
     for node in ast.walk(tree):
-        if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
-            continue
-        if "\n" in node.value and any(sign in node.value for sign in _KERNEL_SIGNS):
-            yield node.lineno, node.value
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("load_inline"):
+            named = [word.value for word in node.keywords if word.arg == f"{file}s"]
+            given = named or node.args[position : position + 1]
+            strings = _literals(given[0], assigned) if given else None
+            if strings:
+                yield strings
+
+
+def _literals(node: ast.expr, assigned: dict[str, ast.expr]) -> list[ast.Constant] | None:
+    """Return the string literals an expression stands for, or ``None`` where one is computed."""
+    parts = node.elts if isinstance(node, ast.List | ast.Tuple) else [node]
+    known = [assigned.get(part.id) if isinstance(part, ast.Name) else part for part in parts]
+    found = [part for part in known if isinstance(part, ast.Constant)]
+    whole = len(found) == len(known) and all(isinstance(part.value, str) for part in found)
+    return found if whole else None
+
+
+def _within(strings: list[ast.Constant], line: int) -> int | None:
+    """Return where a line of the joined strings stands in the module."""
+    for node in strings:
+        ends = str(node.value).count("\n")
+        if line <= ends + 1:
+            # Escapes and pieced-together literals have other lines than the text they make.
+            plain = node.end_lineno is not None and node.end_lineno - node.lineno == ends
+            return node.lineno + line - 1 if plain and line >= 1 else None
+        line -= ends + 1
+    return None
 
 
 # --- colours -------------------------------------------------------------------------------------
