@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
     from refine_agent.loop import Author, Bench, Watch
     from refine_agent.profiling.records import Page
-    from refine_agent.records import AnyEvent, Printer, Setup
+    from refine_agent.records import AnyEvent, Printer, Prompt, Reply, Setup
 
 RUNS = Path("transcripts")
 PACKAGE = Path(__file__).parent
@@ -199,9 +199,12 @@ class Session:
         if hint is not None:
             self.hint(hint)
         with self._pausing():
+            if self._lacks_replies():
+                self._who_answers()  # a wrong key is better known before minutes of measuring
             bench = self._ready()
             self.take_up()
-            return loop.take_turn(self.transcript, self._who_answers(), bench, self.watch)
+            author = _Whoever(self) if self._author is None else self._author
+            return loop.take_turn(self.transcript, author, bench, self.watch)
 
     def run(self, turns: int | None = None) -> tuple[Turn, ...]:
         """Take ``turns`` turns, or as many as the budget allows; seal and save when it is spent."""
@@ -444,6 +447,14 @@ class Session:
             self._begun = True
         return self._bench
 
+    def _lacks_replies(self) -> bool:
+        """Whether the next turn needs an answer; one cut short may hold all of its own."""
+        run = self.transcript
+        if run.open_turn is None:
+            return True
+        missing = run.samples_of(run.open_turn) - len(run.attempts_of(run.open_turn))
+        return run.prompt_of(run.open_turn) is not None and missing > 0
+
     def _who_answers(self) -> Author:
         if self._author is None:
             self._author = open_author(
@@ -467,6 +478,18 @@ class Session:
         except (loop.NoAnswer, loop.BenchFault, AuthorFault) as why:
             self.save(str(why))
             raise
+
+
+class _Whoever:
+    """An author who is opened only if somebody asks."""
+
+    def __init__(self, session: Session) -> None:
+        self.name = session.transcript.model
+        self._session = session
+
+    def ask(self, prompt: Prompt, *, attempt: int, watch: Watch) -> Reply:
+        """Open the run's author and pass the question on."""
+        return self._session._who_answers().ask(prompt, attempt=attempt, watch=watch)  # noqa: SLF001
 
 
 def source_of(transcript: Transcript, attempt: int) -> str:

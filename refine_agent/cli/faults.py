@@ -5,6 +5,8 @@ They are named, not imported: `--help` must not load the rooms to know them.
 
 from __future__ import annotations
 
+import errno
+
 TARGET_REACHED = 0
 FINISHED_WITHOUT = 1
 USAGE = 2
@@ -13,6 +15,7 @@ MODEL = 4
 WAITS = 5
 INTERRUPTED = 130
 
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _CODES = {
     "refine_agent.problem.ProblemError": USAGE,
     "refine_agent.session.SessionError": USAGE,
@@ -31,13 +34,15 @@ def exit_code_of(fault: BaseException) -> int | None:
         code = _CODES.get(f"{kind.__module__}.{kind.__qualname__}")
         if code is not None:
             return code
-    if isinstance(fault, OSError) and fault.filename is not None:
+    if isinstance(fault, OSError) and (fault.filename or fault.errno in _NO_ROOM):
         return MACHINE
     return None
 
 
 def sentence_of(fault: BaseException) -> str:
     """Return the fault in one sentence for a person."""
-    if isinstance(fault, OSError) and fault.filename is not None:
-        return f"{fault.filename}: {fault.strerror}; check the disk and its permissions"
+    if isinstance(fault, OSError) and fault.errno in _NO_ROOM:
+        return f"the run cannot be written ({fault.strerror}); free some space, then `resume` it"
+    if isinstance(fault, OSError) and fault.filename:
+        return f"{fault.filename}: {fault.strerror}; check that it is there and may be used"
     return str(fault)

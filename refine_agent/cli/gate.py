@@ -105,7 +105,7 @@ class Gate:
     def _prompt(self, session: Session) -> None:
         why = session.why_over()
         over = f" ({why}; Enter finishes, a N adds turns)" if why is not None else ""
-        click.echo(f"Enter go on · h e o v b f p d m t a q · ? help{over} > ", nl=False)
+        self._screen.ask(f"Enter go on · h e o v b f p d m t a q · ? help{over} > ")
 
     def _do(self, session: Session, word: str, rest: str) -> None:
         choices: dict[str, Callable[[Session, str], None]] = {

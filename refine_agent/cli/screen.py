@@ -19,7 +19,7 @@ from rich.live import Live
 from rich.text import Text
 
 from refine_agent.cli import words
-from refine_agent.legible import phrase
+from refine_agent.legible import legible, phrase
 from refine_agent.records import (
     Failed,
     Hinted,
@@ -113,13 +113,19 @@ class Screen:
             if name == self._phase:
                 return
             self._phase, self._since, self._characters = name, time.monotonic(), 0
-        if self._moves:
+        if name == "model" and self._asks_a_person:
+            self.pause()  # a terminal that redraws itself cannot be typed into
+        elif self._moves:
             self._show_live()
         elif name in _ANNOUNCED:
             self.console.print(f"{_ANNOUNCED[name]} …")
 
     def text(self, piece: str) -> None:
-        """Count a piece of a reply."""
+        """Count a piece of a reply; what a person is to answer is shown to them instead."""
+        if self._asks_a_person:
+            self.pause()
+            self.console.print(legible(piece), end="")
+            return
         with self._lock:
             self._characters += len(piece)
 
@@ -175,6 +181,15 @@ class Screen:
         """Leave the terminal as it was found."""
         self.pause()
         self._phase = None
+
+    @property
+    def _asks_a_person(self) -> bool:
+        return self._transcript is not None and self._transcript.model == "manual"
+
+    def ask(self, question: str) -> None:
+        """Print a question without ending the line."""
+        self.console.print(question, end="")
+        self.console.file.flush()
 
     def _show_live(self) -> None:
         with self._lock:

@@ -12,13 +12,13 @@ from rich.table import Table
 from rich.text import Text
 
 from refine_agent.legible import phrase
-from refine_agent.records import Passed, headline
+from refine_agent.records import Passed, Ratio, Record, Timing, headline
 from refine_agent.reply import remark
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from refine_agent.records import Attempt, Phase, Ratio, Setup, Timing
+    from refine_agent.records import Attempt, Phase, Setup
     from refine_agent.transcript import Transcript
 
 NOTHING = "\u2013"
@@ -28,6 +28,18 @@ _VERDICT_CHARS = 34
 _IDEA_CHARS = 100
 _REMARK_CHARS = 300
 MICROSECONDS_PER_MS = 1000
+
+
+class Rival(Record, frozen=True, kw_only=True):
+    """A baseline that was timed next to a kernel."""
+
+    name: str
+    ratio: Ratio
+    timing: Timing
+
+    def __str__(self) -> str:
+        """Return its name and median."""
+        return f"{self.name} ({duration(self.timing.median_us)})"
 
 
 def duration(us: float) -> str:
@@ -180,16 +192,25 @@ def _best_rows(best: Attempt, passed: Passed) -> Iterable[tuple[str, str]]:
     idea = best.candidate.idea if best.candidate is not None else None
     by = f"attempt {best.number}, turn {best.turn}, by the {best.author}"
     yield "best", by + (f": {phrase(idea, chars=_IDEA_CHARS)}" if idea else "")
-    faster = "eager"
-    if passed.compiled is not None and passed.compiled.median_us < passed.eager.median_us:
-        faster = "torch.compile"
-    yield "speedup", f"{times(passed.speedup)} over {faster}, the faster baseline"
-    yield "", f"{times(passed.vs_eager)} over eager ({duration(passed.eager.median_us)})"
-    if passed.vs_compiled is not None and passed.compiled is not None:
-        took = duration(passed.compiled.median_us)
-        yield "", f"{times(passed.vs_compiled)} over torch.compile ({took})"
+    faster, *others = _rivals(passed)
+    kind = "the faster baseline" if others else "the only baseline measured"
+    yield "speedup", f"{times(passed.speedup)} over {faster}, {kind}"
+    yield from (("", f"{times(other.ratio)} over {other}") for other in others)
     yield "time", measured(passed.timing)
     yield "sealed", _sealing(best)
+
+
+def _rivals(passed: Passed) -> list[Rival]:
+    """Return what was timed next to the kernel, the faster of eager and compiled first."""
+    rivals = [Rival(name="eager", ratio=passed.vs_eager, timing=passed.eager)]
+    if passed.compiled is not None and passed.vs_compiled is not None:
+        compiled = Rival(name="torch.compile", ratio=passed.vs_compiled, timing=passed.compiled)
+        rivals.append(compiled)
+    rivals.sort(key=lambda rival: rival.timing.median_us)
+    if passed.autotuned is not None and passed.vs_autotuned is not None:
+        name = "torch.compile, max-autotune"
+        rivals.append(Rival(name=name, ratio=passed.vs_autotuned, timing=passed.autotuned))
+    return rivals
 
 
 def _sealing(best: Attempt) -> str:

@@ -245,7 +245,7 @@ def test_without_a_terminal_there_are_plain_lines(tmp_path: Path) -> None:
     assert "unreadable: there is no fenced" in out
     assert "does not build" in out
     assert "rows in registers" in out
-    assert "1.80x [1.78 to 1.82] over torch.compile, the faster baseline" in out
+    assert "1.80x [1.78 to 1.82] over torch.compile (800.0 µs), the faster baseline" in out
     assert "over eager" in out
     assert str(tmp_path) in out
     assert "sealed   yes" in out

@@ -456,3 +456,29 @@ def test_a_fault_of_the_machine_reaches_the_caller_in_its_own_words(tmp_path: Pa
         pytest.raises(BenchFault, match="install g"),
     ):
         session.step()
+
+
+def test_a_run_whose_replies_are_all_there_is_finished_without_anybody_to_answer(
+    tmp_path: Path,
+) -> None:
+    """Copied to a machine with a GPU and without a key, for one."""
+    author, bench = ScriptedAuthor([kernel(speedup=1.4)]), ScriptedBench([BenchFault("no GPU")])
+    options = Options(budget=Budget(turns=1))
+    with (
+        Session.start(
+            PROBLEM,
+            model="nobody/knows-it",
+            options=options,
+            runs=tmp_path,
+            author=author,
+            bench=bench,
+        ) as first,
+        pytest.raises(BenchFault),
+    ):
+        first.run()
+
+    with Session.open(first.transcript.folder, bench=ScriptedBench()) as second:
+        second.run()
+
+    assert second.best is not None
+    assert second.best.speedup == 1.4
