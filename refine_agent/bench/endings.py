@@ -47,7 +47,7 @@ def _how(status: int | None) -> str | None:
         return None
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
-        return f"was killed by {signal.Signals(number).name} ({_SIGNALS.get(number, 'signal')})"
+        return f"was killed by {signal.Signals(number).name} ({_SIGNALS.get(signal.Signals(number), 'signal')})"
     return f"ended itself with exit code {os.WEXITSTATUS(status)} before it had answered"
 
 

@@ -13,7 +13,7 @@ import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -100,7 +100,7 @@ class LocalBench:
             self._prepare_builder()
         with _phase(phases, watch, "problem"):
             settled = self._open().settled
-        machine.remember_ceilings(self._cache, self._device_name, settled.ceilings)
+        machine.remember(self._cache, self._device_name, problem, settled)
         fence = None
         for role in self._roles():
             with _phase(phases, watch, f"witness {role}"):
@@ -138,7 +138,7 @@ class LocalBench:
         return self._device
 
     @property
-    def kind(self) -> str:
+    def kind(self) -> Literal["cpu", "cuda"]:
         """Return "cpu" or "cuda"."""
         return "cuda" if self._device.startswith("cuda") else "cpu"
 
@@ -149,10 +149,11 @@ class LocalBench:
             raise BenchFault(str(why)) from why
 
     def _open(self) -> orders.Opened:
-        known = machine.known_ceilings(self._cache, self._device_name)
-        return self._ask(
+        known = machine.known(self._cache, self._device_name, self._problem)
+        opened: orders.Opened = self._ask(
             orders.Open(source=self._problem.source, device=self._device, known=known), None
         )
+        return opened
 
     def _roles(self) -> list[str]:
         roles = ["null", "eager"]

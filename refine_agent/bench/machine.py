@@ -13,18 +13,24 @@ import shutil
 import subprocess
 import tempfile
 from contextlib import contextmanager
+from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from refine_agent.judge.settled import Known
 from refine_agent.loop import BenchFault
-from refine_agent.profiling.records import Ceilings
-from refine_agent.records import Environment, Share
+from refine_agent.records import Environment, Share, digest_of
 from refine_agent.worker.fence import FIRST_UID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from refine_agent.judge.settled import Settled
+    from refine_agent.profiling.records import Ceilings
+    from refine_agent.records import Problem
 
 # Builds on a machine of few cores slow whatever is being timed beside them.
 FEW_CORES = 4
@@ -145,31 +151,63 @@ def ncu_version() -> str | None:
     return found[1] if found else None
 
 
-# --- ceilings -------------------------------------------------------------------------------------
+# --- what need not be found out twice -------------------------------------------------------------
 
 
-def known_ceilings(cache: Path, name: str) -> Ceilings | None:
-    """Return ceilings measured before on this device, or ``None``."""
+def known(folder: Path, device: str, problem: Problem) -> Known:
+    """Return what earlier runs found out about this device and this problem on it."""
+    ceilings = _read(_ceilings_path(folder, device))
+    fitness = _read(_fitness_path(folder, device, problem))
+    return Known(
+        ceilings=ceilings.ceilings if ceilings is not None else None,
+        fitness=fitness.fitness if fitness is not None else None,
+        sensitivity=fitness.sensitivity if fitness is not None else {},
+    )
+
+
+def remember(folder: Path, device: str, problem: Problem, settled: Settled) -> None:
+    """Keep what was found out for the next run."""
+    _write(_ceilings_path(folder, device), Known(ceilings=settled.ceilings))
+    fitness = Known(fitness=settled.fitness, sensitivity=settled.sensitivity)
+    _write(_fitness_path(folder, device, problem), fitness)
+
+
+def _read(path: Path) -> Known | None:
     try:
-        return msgspec.json.decode(_ceilings_path(cache, name).read_bytes(), type=Ceilings)
+        return msgspec.json.decode(path.read_bytes(), type=Known)
     except (OSError, msgspec.DecodeError):
         return None
 
 
-def remember_ceilings(cache: Path, name: str, ceilings: Ceilings) -> None:
-    """Keep ceilings for the next run on this device."""
-    path = _ceilings_path(cache, name)
+def _write(path: Path, found: Known) -> None:
     if path.exists():
         return
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}")
-    partial.write_bytes(msgspec.json.encode(ceilings))
+    partial.write_bytes(msgspec.json.encode(found))
     partial.rename(path)
 
 
-def _ceilings_path(cache: Path, name: str) -> Path:
+def _ceilings_path(folder: Path, device: str) -> Path:
+    return folder / "known" / f"ceilings-{_slug(device)}.json"
+
+
+def _fitness_path(folder: Path, device: str, problem: Problem) -> Path:
+    return folder / "known" / f"fitness-{problem.digest}-{_slug(device)}.json"
+
+
+def _slug(device: str) -> str:
+    """Name a device together with everything that could change what was found out on it."""
     driver = _nvidia_smi("driver_version") or "cpu"
-    slug = re.sub(r"[^\w.]+", "-", f"{name}-{driver}-{os.cpu_count()}")
-    return cache / f"ceilings-{slug}.json"
+    parts = f"{device}-{driver}-{os.cpu_count()}-torch{metadata.version('torch')}-{_judge_digest()}"
+    return re.sub(r"[^\w.]+", "-", parts)
+
+
+@cache
+def _judge_digest() -> str:
+    """Return the digest of the judge's own sources: another judge finds out for itself."""
+    folder = Path(__file__).parents[1] / "judge"
+    return digest_of("".join(path.read_text() for path in sorted(folder.glob("*.py"))))
 
 
 def ceilings_text(ceilings: Ceilings) -> tuple[str, ...]:

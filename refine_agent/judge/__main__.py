@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -59,8 +59,8 @@ class _Bench:
                 handle = self._channel.take_fd()
                 threading.Thread(target=self._serve_one, args=(order, handle), daemon=True).start()
                 continue
-            handle = None if isinstance(order, Open) else self._channel.take_fd()
-            self._serve_one(order, handle)
+            brought = None if isinstance(order, Open) else self._channel.take_fd()
+            self._serve_one(order, brought)
 
     def _serve_one(self, order: wire.Wire, handle: int | None) -> None:
         try:
@@ -116,7 +116,7 @@ def _fault(order: wire.Wire, why: Exception) -> Failed:
     if isinstance(why, Ended):
         said = msgspec.json.encode(why.verdict).decode()
         return Failed(ticket=getattr(order, "ticket", 0), kind="worker", message=said)
-    kind = "problem" if isinstance(why, ProblemFault) else "judge"
+    kind: Literal["problem", "judge"] = "problem" if isinstance(why, ProblemFault) else "judge"
     traceback.print_exc()
     message = str(why) if isinstance(why, ProblemFault) else f"{type(why).__name__}: {why}"
     return Failed(ticket=getattr(order, "ticket", 0), kind=kind, message=message)

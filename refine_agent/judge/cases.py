@@ -7,6 +7,7 @@ anyone is judged; whether an answer is right is ``tolerance``'s business.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -150,7 +151,7 @@ def _wrong_answers(
         rounded = lambda: reference.oracle(reference.replant(_rounded(tensors, lower)))  # noqa: E731
         yield _WrongAnswer(name, rounded)
     for name, _ in list(reference.model.named_parameters())[:8]:
-        yield _WrongAnswer(f"{name} dropped", lambda name=name: _dropped(reference, tensors, name))
+        yield _WrongAnswer(f"{name} dropped", partial(_dropped, reference, tensors, name))
 
 
 def _mean(tensor: torch.Tensor) -> torch.Tensor:

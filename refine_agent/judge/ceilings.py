@@ -44,7 +44,7 @@ def _best_seconds(work: Callable[[], object], *, cuda: bool) -> float:
             began = time.perf_counter()
             work()
             taken.append(time.perf_counter() - began)
-    return sorted(taken[1:])[REPEATS // 2]
+    return float(sorted(taken[1:])[REPEATS // 2])
 
 
 def _gpu(device: str) -> Ceilings:

@@ -11,8 +11,7 @@ from typing import Literal
 import msgspec
 
 # Message fields name classes that msgspec resolves at run time.
-from refine_agent.judge.settled import Settled  # noqa: TC001
-from refine_agent.profiling.records import Ceilings  # noqa: TC001
+from refine_agent.judge.settled import Known, Settled  # noqa: TC001
 from refine_agent.records import AnyVerdict, Baseline  # noqa: TC001
 from refine_agent.wire import Channel, Traced, Wire
 
@@ -22,7 +21,7 @@ class Open(Wire, frozen=True, kw_only=True, tag="open"):
 
     source: str = ""
     device: str = "cpu"
-    known: Ceilings | None = None
+    known: Known = Known()
     measure_baseline: bool = False
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -83,7 +83,7 @@ class Seat:
         with os.fdopen(os.dup(handle), "wb") as file:
             file.write(state)
         os.lseek(handle, 0, os.SEEK_SET)
-        role: wire.Any = self.role
+        role: Any = self.role  # a literal of wire.Load
         order = wire.Load(source=source, role=role, device=device, seed=seed, precision=precision)
         try:
             self._channel.send(order, fds=(handle,))

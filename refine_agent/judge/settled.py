@@ -9,10 +9,23 @@ from refine_agent.profiling.records import Ceilings, Work
 from refine_agent.records import Fitness, Phase
 
 
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """What need not be found out twice: the device's ceilings, the problem's fitness on it.
+
+    ``sensitivity`` is, per case and output, how far the exact answer moves when the inputs do by
+    two units in the last place of float32.
+    """
+
+    ceilings: Ceilings | None = None
+    fitness: Fitness | None = None
+    sensitivity: dict[str, tuple[float, ...]] = {}
+
+
 class Settled(msgspec.Struct, frozen=True, kw_only=True):
     """Fitness of the problem, work counted, ceilings measured, floors derived."""
 
     fitness: Fitness
+    sensitivity: dict[str, tuple[float, ...]]
     work: Work
     ceilings: Ceilings
     bound_us: float | None

@@ -20,7 +20,7 @@ from refine_agent import arena as arenas
 from refine_agent.judge import cases, ceilings, statistics, tolerance, work
 from refine_agent.judge.reference import ProblemFault, Reference
 from refine_agent.judge.seats import Ended, Seat
-from refine_agent.judge.settled import Settled
+from refine_agent.judge.settled import Known, Settled
 from refine_agent.profiling import roofline
 from refine_agent.records import (
     AnyVerdict,
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 # An expert's rule of thumb (KernelBench's EVAL.md says the same): over twice as fast as a tuned
 # compiler is more often a bug in one's favour than a breakthrough.
 INCREDIBLE = 2.0
+NOTHING_KNOWN = Known()
 # The judge's clock and the worker's claim may differ by this much and this many microseconds: the
 # doorbell's jitter, divided by the calls of a block, and what two clocks of one machine disagree by.
 CLOCKS_AGREE = {"cuda": 0.15, "cpu": 0.35}
@@ -70,7 +71,7 @@ PACES = {
 class House:
     """A problem on a device, with the witnesses a candidate is held against."""
 
-    def __init__(self, source: str, *, device: str, known: Ceilings | None = None) -> None:
+    def __init__(self, source: str, *, device: str, known: Known = NOTHING_KNOWN) -> None:
         self.device = device
         self.kind = "cuda" if device.startswith("cuda") else "cpu"
         if self.kind == "cuda":
@@ -80,14 +81,16 @@ class House:
         self.layout = self.reference.layout
         example = self.reference.draw(seed=_seed())
         self.work = work.count(self.reference, example)
-        self.ceilings = known or ceilings.measure(device)
+        self.ceilings = known.ceilings or ceilings.measure(device)
         self._slots, self._per_block = self._plan()
         self._arena = arenas.allocate(device, self.layout.slot_bytes * self._slots)
         self._guests = arenas.allocate(device, self.layout.slot_bytes * self._slots)
         self._witnesses: dict[str, Seat] = {}
-        self._usable: tuple[Case, ...] = ()
-        self._sensitivity: dict[str, list[float]] = {}
-        self.fitness = self._examine()
+        self._sensitivity = dict(known.sensitivity)
+        self.fitness = known.fitness or self._examine()
+        self._usable = tuple(
+            case for case in (cases.NOMINAL, *cases.STRESSES) if case.name in self.fitness.cases
+        )
         floors = roofline.floors(self.work, self.ceilings)
         self.bound_us = floors.bound.us if floors.bound is not None else None
         self.floor_us = floors.ceiling.us if floors.ceiling is not None else None
@@ -98,6 +101,7 @@ class House:
         """What was found out before anyone was judged."""
         return Settled(
             fitness=self.fitness,
+            sensitivity=self._sensitivity,
             work=self.work,
             ceilings=self.ceilings,
             bound_us=self.bound_us,
@@ -153,7 +157,6 @@ class House:
                 "the reference is not finite, or not within 2 % of its float64 self, on any inputs; "
                 "check get_inputs()"
             )
-        self._usable = tuple(usable)
         rejected = {name for name, caught in seen.items() if caught}
         return Fitness(
             rejected=tuple(sorted(rejected)),
@@ -192,15 +195,15 @@ class House:
 
     def _sensitivity_of(
         self, tensors: list[torch.Tensor], exact: list[torch.Tensor]
-    ) -> list[float]:
+    ) -> tuple[float, ...]:
         """How far the exact answer moves when the inputs do by a rounding or two."""
         moved = self.reference.oracle(self.reference.replant(cases.nudged(tensors, seed=_seed())))
         if moved is None:
-            return [0.0] * len(exact)
-        return [
+            return (0.0,) * len(exact)
+        return tuple(
             tolerance.distance(a, b) if b.is_floating_point() else 0.0
             for a, b in zip(moved, exact, strict=True)
-        ]
+        )
 
     # --- witnesses ------------------------------------------------------------------------------
 

@@ -164,7 +164,8 @@ class _Stub:
             gc.enable()
 
     def _call_cpu(self, message: wire.Call, arguments: list[list[Any]]) -> wire.Wire:
-        model, times, shapes, fits = self._model, [], (), True
+        model, times, fits = self._model, [], True
+        shapes: tuple[str, ...] = ()
         assert model is not None  # noqa: S101 - checked by the caller
         for slot, args in zip(message.slots, arguments, strict=True):
             began = time.perf_counter_ns()
@@ -175,7 +176,8 @@ class _Stub:
         return wire.Done(shapes=shapes, fits=fits, device_us=tuple(times))
 
     def _call_cuda(self, message: wire.Call, arguments: list[list[Any]]) -> wire.Wire:
-        model, shapes, fits = self._model, (), True
+        model, fits = self._model, True
+        shapes: tuple[str, ...] = ()
         assert model is not None  # noqa: S101 - checked by the caller
         events: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
         times: list[float] = []
@@ -247,8 +249,9 @@ def _asker(builds: Channel) -> Callable[[BuildRequest], Artifact | Rejected]:
         answer = builds.receive()
         if not isinstance(answer, wire.BuildAnswered):
             raise wire.Broken("the builder answered with something else")
-        kind = Artifact if answer.ok else Rejected
-        return msgspec.json.decode(answer.answer, type=kind)
+        if answer.ok:
+            return msgspec.json.decode(answer.answer, type=Artifact)
+        return msgspec.json.decode(answer.answer, type=Rejected)
 
     return ask
 
