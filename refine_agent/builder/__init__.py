@@ -60,7 +60,14 @@ def build(  # noqa: PLR0913 - one keyword for each thing that decides a build
     flags = allowed_flags(request, roots=_roots(toolchain, include_roots))
     if isinstance(flags, Refused):
         return Rejected(log=flags.sentence, seconds=time.monotonic() - started, flavour=flavour)
-    making = _Making(request=request, flags=flags, toolchain=toolchain, run=run, store=Store(cache), deadline_s=deadline_s)
+    making = _Making(
+        request=request,
+        flags=flags,
+        toolchain=toolchain,
+        run=run,
+        store=Store(cache),
+        deadline_s=deadline_s,
+    )
     if flavour == "stock":
         return making.stock("sealed rebuild", started)
     return making.light(started)
@@ -86,9 +93,18 @@ class _Making(msgspec.Struct, frozen=True, kw_only=True):
             with self.store.making(digest) as folder:
                 if (found := self._found(digest, started)) is not None:
                     return found
-                compiled = compile_lightly(self.request, self.flags, self.toolchain, run=self.run, folder=folder, deadline_s=self.deadline_s)
+                compiled = compile_lightly(
+                    self.request,
+                    self.flags,
+                    self.toolchain,
+                    run=self.run,
+                    folder=folder,
+                    deadline_s=self.deadline_s,
+                )
                 if compiled.built:
-                    return self._published(compiled, digest, folder, "light", why_stock=None, started=started)
+                    return self._published(
+                        compiled, digest, folder, "light", why_stock=None, started=started
+                    )
             gap = self._judged(compiled)
             if gap is None:
                 return self._rejected(compiled, "light", started)
@@ -105,11 +121,20 @@ class _Making(msgspec.Struct, frozen=True, kw_only=True):
         with self.store.making(digest) as folder:
             if (found := self._found(digest, started)) is not None:
                 return msgspec.structs.replace(found, why_stock=why)
-            compiled = compile_with_torch(self.request, self.flags, self.toolchain, run=self.run, folder=folder, deadline_s=self.deadline_s)
+            compiled = compile_with_torch(
+                self.request,
+                self.flags,
+                self.toolchain,
+                run=self.run,
+                folder=folder,
+                deadline_s=self.deadline_s,
+            )
             self._full_disk(compiled)
             if not compiled.built:
                 return self._rejected(compiled, "stock", started)
-            return self._published(compiled, digest, folder, "stock", why_stock=why, started=started)
+            return self._published(
+                compiled, digest, folder, "stock", why_stock=why, started=started
+            )
 
     def _digest(self, flavour: Flavour) -> str:
         content = msgspec.json.encode((self.request, self.toolchain.key, flavour))
@@ -124,7 +149,16 @@ class _Making(msgspec.Struct, frozen=True, kw_only=True):
             return None
         return msgspec.structs.replace(artifact, cached=True, seconds=time.monotonic() - started)
 
-    def _published(self, compiled: Compiled, digest: str, folder: Path, flavour: Flavour, *, why_stock: str | None, started: float) -> Artifact:  # noqa: PLR0913
+    def _published(
+        self,
+        compiled: Compiled,
+        digest: str,
+        folder: Path,
+        flavour: Flavour,
+        *,
+        why_stock: str | None,
+        started: float,
+    ) -> Artifact:  # noqa: PLR0913
         artifact = Artifact(
             module=self.request.name, path=str(self.store.entry(digest) / f"{self.request.name}.so"),
             digest=digest, flavour=flavour, why_stock=why_stock, seconds=time.monotonic() - started,
@@ -171,5 +205,9 @@ def _refusal(request: BuildRequest) -> str | None:
 
 def _roots(toolchain: Toolchain, more: tuple[Path, ...]) -> list[Path]:
     toolkit = toolchain.toolkit
-    roots = [Path(toolchain.facts.package) / "include", Path(toolchain.facts.package) / "lib", *more]
+    roots = [
+        Path(toolchain.facts.package) / "include",
+        Path(toolchain.facts.package) / "lib",
+        *more,
+    ]
     return [*roots, toolkit, Path("/usr/local/cuda")] if toolkit is not None else roots

@@ -58,7 +58,9 @@ _WITH_VALUE = {
     "--default-stream", "-default-stream", "-O", "--optimize", "--include-path", "--library-path", "-Xfatbin",
     "--expt-extended-lambda-value", "-split-compile", "--split-compile",
 }  # fmt: skip
-_DIAGNOSTIC = re.compile(r"--(?:diag_suppress|diag_warning|display_error_number)(?:=[\w,]+)?\Z", re.ASCII)
+_DIAGNOSTIC = re.compile(
+    r"--(?:diag_suppress|diag_warning|display_error_number)(?:=[\w,]+)?\Z", re.ASCII
+)
 _FATBIN = re.compile(r"-?-?(?:compress-all|compress-mode=\w+|compress=\w+)\Z", re.ASCII)
 
 

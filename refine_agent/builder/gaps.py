@@ -10,26 +10,34 @@ from refine_agent.builder.sources import bindable, without_comments
 from refine_agent.builder.toolchain import Toolchain
 
 # What only torch's own build can do; found before anything is compiled.
-_OWN_BINDINGS = re.compile(r"\b(PYBIND11_MODULE|TORCH_LIBRARY\w*|STABLE_TORCH_LIBRARY\w*|PyInit_\w+|PYBIND11_\w+)\b")
-_PYTHON_API = re.compile(r"\b(pybind11::|py::\w|Py_\w+|PyObject)|#\s*include\s*[<\"](?:pybind11/|Python\.h|torch/csrc/utils/pybind)")
-_INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*[<"]((?:torch|ATen|c10|caffe2)/[^>"\n]+)[>"]', re.MULTILINE)
+_OWN_BINDINGS = re.compile(r"\b(PYBIND11_\w+|TORCH_LIBRARY\w*|STABLE_TORCH_LIBRARY\w*|PyInit_\w+)\b")
+_PYTHON_API = re.compile(
+    r"\bpybind11::|\bpy::\w|\bPy_\w+|\bPyObject\b|#\s*include\s*[<\"](?:pybind11/|Python\.h|torch/csrc/utils/pybind)"
+)
+_INCLUDE = re.compile(
+    r'^[ \t]*#[ \t]*include[ \t]*[<"]((?:torch|ATen|c10|caffe2)/[^>"\n]+)[>"]', re.MULTILINE
+)
+# Parts of torch that are C++ of their own, which no stand-in will ever hold.
+_BEYOND = re.compile(r"\b((?:torch|at)::(?:nn|optim|data|jit|serialize|vec|native|meta|autograd::\w+)\b)")
 
-# Compiler messages about a name that is not there. Group "name" is what is missing.
-_MISSING = [
-    re.compile(r"error: .*?has no member (?:named )?[‘'\"](?:class |struct )?(?P<name>~?\w+)[’'\"]"),
-    re.compile(r"error: (?:namespace|class|enum|struct) \"[^\"]*\"(?: \([^)]*\))* has no (?:actual )?member(?: class)? \"(?P<name>\w+)\""),
-    re.compile(r"error: [‘'](?P<name>\w+)[’'] (?:is not a member of|was not declared|has not been declared|in namespace|does not name)"),
-    re.compile(r"error: identifier \"(?P<name>[\w:]+)\" is undefined"),
-    re.compile(r"error: [‘'](?P<name>\w+)[’'] is not a (?:class|type|member)"),
-    re.compile(r"error: .*?[‘'](?P<name>\w+)[’'] in (?:namespace|class|struct) [‘'][^’']*[’'] does not name a"),
-    re.compile(r"error: no (?:instance of|matching|suitable) .*?(?:call to|function template|overloaded function|constructor) [‘'\"](?P<name>[\w:~<>]+)"),
-    re.compile(r"error: [‘'](?P<name>\w+)[’'] is not a member"),
-    re.compile(r"error: name followed by \"::\" must be a class or namespace name"),
-]  # fmt: skip
-_TORCH_TYPE = re.compile(r"\b(?:at|torch|c10|caffe2)::|\"?\bTensor\b")
-_OWN_TYPE = re.compile(r"c10::ra::|\bra_\w+|\bRA_[A-Z]|light/[\w.]+|ra: the light bindings")
-_MISSING_FILE = re.compile(r"fatal error: (?P<file>(?:torch|ATen|c10|caffe2)/\S+?): No such file")
-_INCOMPLETE = re.compile(r"incomplete type [‘'\"](?:class |struct )?(?:const )?(?P<name>(?:at|torch|c10)::[\w:<>]+)")
+# Errors about a name that is not there; the group is the name, qualified or not.
+_ABSENT = (
+    re.compile(r"has no (?:actual )?member(?: class)?(?: named)? [‘'\"](?:class |struct )?([\w:~]+)[’'\"]"),
+    re.compile(r"[‘']([\w:]+)[’'] (?:is not a member of|was not declared|has not been declared|is not a (?:class|type|template|namespace))"),
+    re.compile(r"[‘']([\w:]+)[’'] in (?:namespace|class|struct) [‘'][^’']*[’'] does not name"),
+    re.compile(r"identifier \"([\w:]+)\" is undefined"),
+    re.compile(r"name must be a namespace name|[‘']([\w:]+)[’'] is not a namespace-name"),
+)  # fmt: skip
+# Errors about a name that is there, but not for these arguments.
+_UNMATCHED = (
+    re.compile(r"no matching function for call to [‘']((?:at|c10|torch|caffe2)::[\w:]+)"),
+    re.compile(r"no instance of (?:overloaded function|function template|constructor) \"((?:at|c10|torch|caffe2)::[\w:]+)"),
+)
+_TORCH = re.compile(r"\b(?:at|torch|c10|caffe2)\b|\bTensor\b")
+_MACRO = re.compile(r"(?:AT|TORCH|C10|THO)_[A-Z]")
+_OWN_PLACE = re.compile(r"^light/|^for_\w+_source/candidate/|the light bindings do not know|c10::ra::(?!Bound|Python)")
+_MISSING_FILE = re.compile(r"(?:fatal error|cannot open source file):? \"?(?P<file>(?:torch|ATen|c10|caffe2)/[\w./-]+)")
+_INCOMPLETE = re.compile(r"incomplete type [‘'\"](?:class |struct )?(?:const )?((?:at|torch|c10)::[\w:<>]+)")
 _ERROR = re.compile(r"\berror\b")
 
 
@@ -37,8 +45,9 @@ def gap_before_building(request: BuildRequest, toolchain: Toolchain) -> str | No
     """Why the light headers cannot even be tried, or None."""
     source = "\n".join((*request.cpp_sources, *request.cuda_sources, *request.headers.values()))
     bare = without_comments(source)
-    if found := _OWN_BINDINGS.search(bare):
-        return f"explicit {found.group(1)}"
+    for pattern, sentence in ((_OWN_BINDINGS, "explicit {}"), (_BEYOND, "uses {}")):
+        if found := pattern.search(bare):
+            return sentence.format(found.group(1))
     if _PYTHON_API.search(source):
         return "uses Python's or pybind11's own API"
     if request.functions is not None and not bindable(request.functions):
@@ -46,7 +55,7 @@ def gap_before_building(request: BuildRequest, toolchain: Toolchain) -> str | No
     if not request.is_python_module:
         return "is not a Python module"
     for include in _INCLUDE.findall(source):
-        if not (toolchain.include / include).exists() and not include.startswith("ATen/ops/"):
+        if not (toolchain.include / include).exists():
             return f"includes {include}"
     return None
 
@@ -54,30 +63,33 @@ def gap_before_building(request: BuildRequest, toolchain: Toolchain) -> str | No
 def gap_in(log: str, toolchain: Toolchain) -> str | None:
     """What the light headers lack, going by the compilers' errors; None: the candidate is wrong.
 
-    A name that no header of torch mentions is missing from torch as well, so its error stands.
+    A name that no header of torch mentions is missing from torch as well, so its error stands; and
+    the operators' overloads are torch's own, so a call that fits none of them fits none there.
     """
     for line in log.splitlines():
-        if not _ERROR.search(line):
-            continue
-        if found := _MISSING_FILE.search(line):
-            return f"includes {found['file']}"
-        if _OWN_TYPE.search(line):
-            return f"the stand-in itself: {line.strip()[:160]}"
-        if found := _INCOMPLETE.search(line):
-            return f"lacks {found['name']}"
-        missing = _missing_name(line)
-        if missing is not None and toolchain.knows(missing) and _concerns_torch(line, missing):
-            return f"lacks {missing}"
+        if _ERROR.search(line) and (gap := _gap_of(line, toolchain)) is not None:
+            return gap
     return None
 
 
-def _missing_name(line: str) -> str | None:
-    for pattern in _MISSING:
-        if (found := pattern.search(line)) and "name" in pattern.groupindex:
-            return found["name"].rpartition("::")[2].partition("<")[0]
+def _gap_of(line: str, toolchain: Toolchain) -> str | None:
+    if found := _MISSING_FILE.search(line):
+        return f"includes {found['file']}"
+    if _OWN_PLACE.search(line):
+        return f"the stand-in itself: {line.strip()[:200]}"
+    if found := _INCOMPLETE.search(line):
+        return f"lacks {found.group(1)}"
+    name = _first(_ABSENT, line)
+    if name is not None and toolchain.knows(name) and (_TORCH.search(line) or _MACRO.match(name)):
+        return f"lacks {name}"
+    name = _first(_UNMATCHED, line)
+    if name is not None and toolchain.knows(name) and not toolchain.operators().declares(name):
+        return f"lacks an overload of {name}"
     return None
 
 
-def _concerns_torch(line: str, name: str) -> bool:
-    """Whether the missing name would have come from torch: qualified as such, or one of its macros."""
-    return bool(_TORCH_TYPE.search(line)) or name.startswith(("AT_", "TORCH_", "C10_", "CUDA_", "THO_", "MEMORY_"))
+def _first(patterns: tuple[re.Pattern[str], ...], line: str) -> str | None:
+    for pattern in patterns:
+        if (found := pattern.search(line)) and found.group(1) is not None:
+            return str(found.group(1)).rpartition("::")[2]
+    return None

@@ -77,7 +77,10 @@ def lay_out_headers(include: Path, *, torch_include: Path) -> None:
     for name in _COPIED.split():
         if (torch_include / name).exists():
             text = (torch_include / name).read_text(encoding="utf-8")
-            _write(include / name, f"#include <light/numeric.h>\n{text}" if name.startswith("ATen") else text)
+            _write(
+                include / name,
+                f"#include <light/numeric.h>\n{text}" if name.startswith("ATen") else text,
+            )
 
 
 def _macros(name: str, taken_from: tuple[str, ...], torch_include: Path) -> str:
@@ -86,8 +89,13 @@ def _macros(name: str, taken_from: tuple[str, ...], torch_include: Path) -> str:
     text += '#include "dispatch.h"\n' if name == "dispatch_v2.h" else ""
     for header in taken_from:
         if (torch_include / header).exists():
-            text += "".join(_DIRECTIVE.findall((torch_include / header).read_text(encoding="utf-8")))
-    return text + "#undef AT_PRIVATE_CHECK_SELECTIVE_BUILD\n#define AT_PRIVATE_CHECK_SELECTIVE_BUILD(type)\n"
+            text += "".join(
+                _DIRECTIVE.findall((torch_include / header).read_text(encoding="utf-8"))
+            )
+    return (
+        text
+        + "#undef AT_PRIVATE_CHECK_SELECTIVE_BUILD\n#define AT_PRIVATE_CHECK_SELECTIVE_BUILD(type)\n"
+    )
 
 
 def _write(path: Path, text: str) -> None:

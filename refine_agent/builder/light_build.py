@@ -17,10 +17,15 @@ from refine_agent.builder.sources import Unit, units_of, write_headers, write_un
 from refine_agent.builder.toolchain import Toolchain, scrubbed_environment
 
 _MAX_LOG_CHARS = 24_000
-_NVCC_PLACE = re.compile(r"^((?:cuda|cpp)_source|bindings|[\w./-]+\.(?:cuh|h|hpp|cu|inl))\((\d+)\)(?=: )", re.MULTILINE)
+_NVCC_PLACE = re.compile(
+    r"^((?:cuda|cpp)_source|bindings|[\w./-]+\.(?:cuh|h|hpp|cu|inl))\((\d+)\)(?=: )", re.MULTILINE
+)
 
 # Vectorisation remarks about anything but the candidate's own loops.
-_FOREIGN_REMARK = re.compile(r"^(?!cpp_source:)[^\n]*: optimized: [^\n]*\n?|^[^\n]*: optimized: basic block[^\n]*\n?", re.MULTILINE)
+_FOREIGN_REMARK = re.compile(
+    r"^(?!cpp_source:)[^\n]*: optimized: [^\n]*\n?|^[^\n]*: optimized: basic block[^\n]*\n?",
+    re.MULTILINE,
+)
 
 
 class Compiled(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +39,13 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def compile_lightly(
-    request: BuildRequest, flags: Flags, toolchain: Toolchain, *, run: Run, folder: Path, deadline_s: float
+    request: BuildRequest,
+    flags: Flags,
+    toolchain: Toolchain,
+    *,
+    run: Run,
+    folder: Path,
+    deadline_s: float,
 ) -> Compiled:
     """Compile every unit, side by side, and link them to `folder/NAME.so`."""
     units = units_of(request, toolchain.operators())
@@ -69,13 +80,29 @@ def readable(log: str, folder: Path) -> str:
     text = re.sub(r"(?:/[\w.+-]+)+/include/light/", "light/", text)
     text = _NVCC_PLACE.sub(r"\1:\2", text)
     text = _FOREIGN_REMARK.sub("", text)
+    text = _without_our_bindings(text)
     if len(text) <= _MAX_LOG_CHARS:
         return text.strip()
     half = _MAX_LOG_CHARS // 2  # the first errors matter most; the count is at the end
     return f"{text[: half + half // 2]}\n[...]\n{text[-half // 2 :]}".strip()
 
 
-def _compile_command(unit: Unit, request: BuildRequest, flags: Flags, toolchain: Toolchain, folder: Path) -> list[str]:
+def _without_our_bindings(text: str) -> str:
+    """Of what follows from a function that cannot be bound, the first line says it all."""
+    lines, told = [], False
+    for line in text.splitlines():
+        if line.startswith("bindings:"):
+            if told or " error: " not in line:
+                continue
+            told = True
+            line = re.sub(r"; did you mean [‘'].*", "", line)  # noqa: PLW2901 - the suggestion is ours
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def _compile_command(
+    unit: Unit, request: BuildRequest, flags: Flags, toolchain: Toolchain, folder: Path
+) -> list[str]:
     common = [f"-DTORCH_EXTENSION_NAME={request.name}", "-DTORCH_API_INCLUDE_EXTENSION_H"]
     common += ["-Iheaders"] if request.headers else []
     common += [f"-I{path}" for path in flags.include_paths]
@@ -99,18 +126,31 @@ def _device_command(unit: Unit, flags: Flags, toolchain: Toolchain, common: list
         raise ValueError("a CUDA source needs a toolchain prepared for device 'cuda'")
     digits = toolchain.arch.replace(".", "")
     arch = [] if _names_arch(flags) else [f"-gencode=arch=compute_{digits},code=sm_{digits}"]
-    standard = [] if any("-std=" in f for f in flags.device) else [f"-std={toolchain.facts.standard}"]
+    standard = (
+        [] if any("-std=" in f for f in flags.device) else [f"-std={toolchain.facts.standard}"]
+    )
     return [toolchain.nvcc, *common, *toolchain.facts.nvcc_flags, *arch, "--compiler-options", "-fPIC",
             "-Xcompiler", "-fvisibility=hidden", "-lineinfo", "-Xptxas", "-v", *flags.device, *standard,
             "-c", unit.file, "-o", f"{unit.file}.o"]  # fmt: skip
 
 
 def _names_arch(flags: Flags) -> bool:
-    return any(f.lstrip("-").startswith(("gencode", "generate-code", "arch", "gpu-architecture")) for f in flags.device)
+    return any(
+        f.lstrip("-").startswith(("gencode", "generate-code", "arch", "gpu-architecture"))
+        for f in flags.device
+    )
 
 
-def _link_command(units: list[Unit], request: BuildRequest, flags: Flags, toolchain: Toolchain) -> list[str]:
-    argv = [toolchain.cxx, *(f"{unit.file}.o" for unit in units), "-shared", "-o", f"{request.name}.so"]
+def _link_command(
+    units: list[Unit], request: BuildRequest, flags: Flags, toolchain: Toolchain
+) -> list[str]:
+    argv = [
+        toolchain.cxx,
+        *(f"{unit.file}.o" for unit in units),
+        "-shared",
+        "-o",
+        f"{request.name}.so",
+    ]
     # Nothing of the stand-in may ever answer for torch's own symbols, or the other way round.
     argv += ["-Wl,-Bsymbolic", str(toolchain.shim), f"-Wl,-rpath,{toolchain.folder}", *flags.linker]
     if request.uses_cuda and toolchain.toolkit is not None:

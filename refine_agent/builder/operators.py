@@ -26,10 +26,13 @@ _FUNCTION = re.compile(
     r"    return at::_ops::\w+::call\((?P<call>[^\n]*)\);\n\}"
 )
 _METHOD = re.compile(
-    _SCHEMA + r"inline (?P<returns>[^\n]+?) ?\bTensor::(?P<name>\w+)\((?P<params>[^\n]*)\) const \{\n"
+    _SCHEMA
+    + r"inline (?P<returns>[^\n]+?) ?\bTensor::(?P<name>\w+)\((?P<params>[^\n]*)\) const \{\n"
     r"    return at::_ops::\w+::call\((?P<call>[^\n]*)\);\n\}"
 )
-_DECLARED_METHOD = re.compile(r"^  (?P<returns>[\w:<>,& ]+?) ?\b(?P<name>\w+)\((?P<params>.*)\) const;$", re.MULTILINE)
+_DECLARED_METHOD = re.compile(
+    r"^  (?P<returns>[\w:<>,& ]+?) ?\b(?P<name>\w+)\((?P<params>.*)\) const;$", re.MULTILINE
+)
 _FACTORY = re.compile(
     r"inline at::Tensor (?P<name>\w+)\((?P<params>[^\n]*)\) \{\n"
     r"  at::AutoDispatchBelowADInplaceOrView guard;\n"
@@ -45,6 +48,10 @@ class Operators(msgspec.Struct, frozen=True, kw_only=True):
     methods: dict[str, str]
     functions: dict[str, str]
     factories: dict[str, str]
+
+    def declares(self, name: str) -> bool:
+        """Whether torch's own declarations of that name are all here."""
+        return name in self.methods or name in self.functions or name in self.factories
 
     def wrappers(self, names: Iterable[str]) -> "Wrappers":
         """The text of those operators, and only those, that are named."""
@@ -142,7 +149,10 @@ def _body(found: re.Match[str], *, owner: str) -> str:
         return f"RA_RUN({op}{comma}{arguments});"
     if "&" not in returns:
         return f"RA_CALL(RA_TYPE({returns}), {op}{comma}{arguments});"
-    written = [owner if name == "self" else name for name in _WRITTEN_ARGUMENT.findall(_arguments(found["schema"]))]
+    written = [
+        owner if name == "self" else name
+        for name in _WRITTEN_ARGUMENT.findall(_arguments(found["schema"]))
+    ]
     kept = ", ".join(f"const_cast<at::Tensor&>({name})" for name in written)
     result = kept if "tuple" not in returns else f"{returns}({kept})"
     return f"RA_RUN({op}{comma}{arguments}); return {result};"

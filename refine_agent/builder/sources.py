@@ -12,9 +12,7 @@ import msgspec
 from refine_agent.builder.operators import Operators, names_in
 from refine_agent.builder.records import BuildRequest
 
-_COMMENTS_AND_STRINGS = re.compile(
-    r'//[^\n]*|/\*.*?\*/|"(?:[^"\\\n]|\\.)*"', re.DOTALL
-)
+_COMMENTS_AND_STRINGS = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:[^"\\\n]|\\.)*"', re.DOTALL)
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*\Z", re.ASCII)
 
 # What torch/extension.h brings along without being asked, and only costs time where it is not used.
@@ -90,7 +88,11 @@ def units_of(request: BuildRequest, operators: Operators) -> list[Unit]:
     """The units torch would compile: main.cpp with the bindings, and cuda.cu if there is CUDA."""
     implicit = not request.no_implicit_headers
     cpp_head = ["#include <torch/extension.h>"] if implicit else []
-    cuda_head = ["#include <torch/types.h>", "#include <cuda.h>", "#include <cuda_runtime.h>"] if implicit else []
+    cuda_head = (
+        ["#include <torch/types.h>", "#include <cuda.h>", "#include <cuda_runtime.h>"]
+        if implicit
+        else []
+    )
     joined_headers = "\n".join(request.headers.values())
     cpp = "\n".join(request.cpp_sources)
     cuda = "\n".join(request.cuda_sources)
@@ -128,7 +130,17 @@ def _unit(file: str, label: str, source: str, *, head: Sequence[str], tail: str,
     names = names_in(without_comments(names_from))
     wrappers = operators.wrappers(names)
     include = f"for_{label}"
-    text = "\n".join(["#include <candidate/prelude.h>", *head, f'#line 1 "{label}"', source, '#line 1 "bindings"', tail, ""])
+    text = "\n".join(
+        [
+            "#include <candidate/prelude.h>",
+            *head,
+            f'#line 1 "{label}"',
+            source,
+            '#line 1 "bindings"',
+            tail,
+            "",
+        ]
+    )
     return Unit(file=file, include=include, texts={
         file: text,
         label: source + "\n",
@@ -140,11 +152,21 @@ def _unit(file: str, label: str, source: str, *, head: Sequence[str], tail: str,
 
 
 def _prelude(names: set[str], *, cuda: bool) -> str:
-    parts = [part for part, called_by in _PARTS.items() if any(called_by.fullmatch(n) or (part == "RA_HALF" and called_by.search(n)) for n in names)]
+    parts = [
+        part
+        for part, called_by in _PARTS.items()
+        if any(called_by.fullmatch(n) or (part == "RA_HALF" and called_by.search(n)) for n in names)
+    ]
     if cuda:
         parts.append("RA_CUDA")
     headers = sorted({_HEADER_OF[name] for name in names if name in _HEADER_OF})
-    return "".join(["#pragma once\n", *(f"#define {part} 1\n" for part in parts), *(f"#include <{header}>\n" for header in headers)])
+    return "".join(
+        [
+            "#pragma once\n",
+            *(f"#define {part} 1\n" for part in parts),
+            *(f"#include <{header}>\n" for header in headers),
+        ]
+    )
 
 
 def _bindings(functions: Mapping[str, str]) -> str:
@@ -153,7 +175,15 @@ def _bindings(functions: Mapping[str, str]) -> str:
     docs = [f'static const char ra_doc_{name}[] = "{doc}";' for name, doc in functions.items()]
     entries = [f"RA_ENTRY({name})" for name in functions]
     records = ", ".join(f"*ra_record_{name}()" for name in functions)
-    return "\n".join(["#include <light/bind.h>", *docs, *entries, f"#define RA_RECORDS {records}", "RA_MODULE(TORCH_EXTENSION_NAME)"])
+    return "\n".join(
+        [
+            "#include <light/bind.h>",
+            *docs,
+            *entries,
+            f"#define RA_RECORDS {records}",
+            "RA_MODULE(TORCH_EXTENSION_NAME)",
+        ]
+    )
 
 
 def bindable(functions: Mapping[str, str]) -> bool:

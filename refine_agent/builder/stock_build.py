@@ -15,7 +15,7 @@ from refine_agent.builder.records import BuildRequest, Run
 from refine_agent.builder.sources import write_headers
 from refine_agent.builder.toolchain import Toolchain, scrubbed_environment
 
-_SCRIPT = '''
+_SCRIPT = """
 import inspect, json, sys
 from torch.utils import cpp_extension
 # The build ends where torch would import the extension: its code must not run here.
@@ -24,7 +24,7 @@ with open("request.json", encoding="utf-8") as file:
     asked = json.load(file)
 known = inspect.signature(cpp_extension.load_inline).parameters
 cpp_extension.load_inline(**{name: value for name, value in asked.items() if name in known})
-'''
+"""
 _NOISE = re.compile(
     r"^(?:\[\d+/\d+\] .*|Emitting ninja.*|Building extension module.*|Allowing ninja.*|ninja: build stopped.*|"
     r"Loading extension.*|Detected CUDA files.*|Using existing.*|No modifications.*|Creating extension.*|FAILED: .*|"
@@ -34,7 +34,13 @@ _NOISE = re.compile(
 
 
 def compile_with_torch(
-    request: BuildRequest, flags: Flags, toolchain: Toolchain, *, run: Run, folder: Path, deadline_s: float
+    request: BuildRequest,
+    flags: Flags,
+    toolchain: Toolchain,
+    *,
+    run: Run,
+    folder: Path,
+    deadline_s: float,
 ) -> Compiled:
     """Build with torch's headers and bindings to `folder/NAME.so`."""
     private = folder / "stock"
@@ -44,7 +50,9 @@ def compile_with_torch(
     (private / "request.json").write_bytes(msgspec.json.encode(_asked(request, flags, private)))
     (private / "build.py").write_text(_SCRIPT, encoding="utf-8")
     environment = scrubbed_environment(folder / "tmp") | {"MAX_JOBS": "4", "CXX": toolchain.cxx}
-    environment["PATH"] = f"{Path(toolchain.python).parent}:{environment.get('PATH', '')}"  # ninja lies there
+    environment["PATH"] = (
+        f"{Path(toolchain.python).parent}:{environment.get('PATH', '')}"  # ninja lies there
+    )
     if toolchain.arch is not None:
         environment |= {"TORCH_CUDA_ARCH_LIST": toolchain.arch, "CUDA_HOME": str(toolchain.toolkit)}
     done = run([toolchain.python, "build.py"], cwd=private, env=environment, deadline_s=deadline_s)
@@ -67,8 +75,12 @@ def _asked(request: BuildRequest, flags: Flags, private: Path) -> dict[str, obje
     include_paths = [*flags.include_paths, *([str(private / "headers")] if request.headers else [])]
     return {
         "name": request.name,
-        "cpp_sources": ['#line 1 "cpp_source"\n' + "\n".join(request.cpp_sources) + '\n#line 1 "bindings"'],
-        "cuda_sources": ['#line 1 "cuda_source"\n' + "\n".join(request.cuda_sources)] if request.cuda_sources else None,
+        "cpp_sources": [
+            '#line 1 "cpp_source"\n' + "\n".join(request.cpp_sources) + '\n#line 1 "bindings"'
+        ],
+        "cuda_sources": ['#line 1 "cuda_source"\n' + "\n".join(request.cuda_sources)]
+        if request.cuda_sources
+        else None,
         "functions": request.functions,
         "extra_cflags": [*flags.host],
         "extra_cuda_cflags": ["-lineinfo", "-Xptxas", "-v", *flags.device],
@@ -84,7 +96,10 @@ def _asked(request: BuildRequest, flags: Flags, private: Path) -> dict[str, obje
 
 
 def _keep_sources(request: BuildRequest, folder: Path) -> None:
-    for label, sources in (("cpp_source", request.cpp_sources), ("cuda_source", request.cuda_sources)):
+    for label, sources in (
+        ("cpp_source", request.cpp_sources),
+        ("cuda_source", request.cuda_sources),
+    ):
         if sources:
             (folder / label).write_text("\n".join(sources) + "\n", encoding="utf-8")
 

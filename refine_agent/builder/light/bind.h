@@ -237,7 +237,11 @@ struct Python<std::pair<A, B>> : PythonTuple<A, B> {
 template <class T, size_t N>
 struct Python<std::array<T, N>> {
   std::array<T, N> value{};
-  static void describe(std::string& text) { Python<std::vector<T>>::describe(text); }
+  static void describe(std::string& text) {
+    text += 'A';
+    Python<T>::describe(text);
+    text += std::to_string(N) + "]";
+  }
   bool load(void* o) {
     Python<std::vector<T>> items;
     if (!items.load(o) || items.value.size() != N) return false;

@@ -9,7 +9,11 @@ namespace at {
 class Tensor;
 using TensorList = c10::ArrayRef<Tensor>;
 using ITensorList = TensorList;
+using ITensorListRef = TensorList;
 struct Generator {}; // only ever absent
+namespace Reduction {
+enum Reduction { None, Mean, Sum, END };
+} // namespace Reduction
 } // namespace at
 
 namespace c10 {

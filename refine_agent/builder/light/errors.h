@@ -104,7 +104,13 @@ class Text {
     return *this << ']';
   }
   template <class T>
-  Text& operator<<(const std::vector<T>& items) { return *this << ArrayRef<T>(items); }
+  Text& operator<<(const std::vector<T>& items) { // as c10/util/Logging.h prints sequences
+    for (size_t i = 0; i < items.size() && i < 100; ++i) {
+      if (i > 0) *this << ' ';
+      *this << items[i];
+    }
+    return items.size() > 100 ? *this << " ..." : *this;
+  }
   template <class T, unsigned N>
   Text& operator<<(const SmallVector<T, N>& items) { return *this << ArrayRef<T>(items.data(), items.size()); }
   template <class T, class = std::enable_if_t<std::is_enum_v<T> && std::is_convertible_v<T, int>>>

@@ -43,8 +43,10 @@ inline Tensor slice(const Tensor& t, int64_t dim, const Slice& s) {
   RA_CALL(Tensor, "aten::slice", "Tensor", t, dim, s.start_, s.stop_, s.step_);
 }
 inline Tensor unsqueeze(const Tensor& t, int64_t dim) { RA_CALL(Tensor, "aten::unsqueeze", "", t, dim); }
+// True picks the one element of the new dimension, false picks none.
 inline Tensor boolean(const Tensor& like, bool value) {
-  RA_CALL(Tensor, "aten::full", "", IntArrayRef(std::initializer_list<int64_t>{}), Scalar(value), ScalarType::Bool, std::nullopt, like.device(), std::nullopt);
+  const int64_t shape[] = {value ? 1 : 0};
+  RA_CALL(Tensor, "aten::zeros", "", IntArrayRef(shape), ScalarType::Long, std::nullopt, like.device(), std::nullopt);
 }
 
 struct Viewed {

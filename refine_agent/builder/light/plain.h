@@ -54,6 +54,10 @@
 #define C10_STRINGIZE(x) C10_STRINGIZE_IMPL(x)
 #define C10_DIAGNOSTIC_PUSH_AND_IGNORED_IF_DEFINED(warning)
 #define C10_DIAGNOSTIC_POP()
+#define C10_CLANG_DIAGNOSTIC_PUSH()
+#define C10_CLANG_DIAGNOSTIC_POP()
+#define C10_CLANG_DIAGNOSTIC_IGNORE(flag)
+#define C10_CLANG_HAS_WARNING(flag) 0
 #define C10_DEPRECATED [[deprecated]]
 #define C10_DEPRECATED_MESSAGE(message) [[deprecated(message)]]
 
@@ -390,11 +394,12 @@ class OptionalArrayRef {
   constexpr OptionalArrayRef() noexcept = default;
   constexpr OptionalArrayRef(std::nullopt_t) noexcept {}
   constexpr OptionalArrayRef(const std::optional<ArrayRef<T>>& other) noexcept : held_(other) {}
+  constexpr OptionalArrayRef(const T& one) noexcept : held_(ArrayRef<T>(one)) {} // refers to `one`
   template <class U = ArrayRef<T>,
             class = std::enable_if_t<!std::is_same_v<std::decay_t<U>, OptionalArrayRef> &&
                                      !std::is_same_v<std::decay_t<U>, std::in_place_t> &&
                                      std::is_constructible_v<ArrayRef<T>, U&&> &&
-                                     std::is_convertible_v<U&&, ArrayRef<T>>>>
+                                     std::is_convertible_v<U&&, ArrayRef<T>> && !std::is_convertible_v<U&&, T>>>
   constexpr OptionalArrayRef(U&& value) : held_(std::forward<U>(value)) {}
   constexpr OptionalArrayRef(const std::initializer_list<T>& items) : held_(ArrayRef<T>(items)) {}
   constexpr bool has_value() const noexcept { return held_.has_value(); }
@@ -409,6 +414,9 @@ class OptionalArrayRef {
   std::optional<ArrayRef<T>> held_;
 };
 using OptionalIntArrayRef = OptionalArrayRef<int64_t>;
+// Sizes are never symbolic here: nothing traces through a built extension.
+using SymInt = int64_t;
+using SymIntArrayRef = IntArrayRef;
 
 inline IntArrayRef fromIntArrayRefSlow(IntArrayRef a) { return a; }
 inline OptionalIntArrayRef fromIntArrayRefSlow(OptionalIntArrayRef a) { return a; }

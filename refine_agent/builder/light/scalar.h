@@ -96,7 +96,9 @@ inline ra::Text& ra::Text::operator<<(const Scalar& s) {
   return *this << s.toLong();
 }
 #ifdef RA_STREAMS
-inline std::ostream& operator<<(std::ostream& out, const Scalar& s) { return out << str(s); }
+inline std::ostream& operator<<(std::ostream& out, const Scalar& s) {
+  return s.isFloatingPoint() ? out << s.toDouble() : out << str(s);
+}
 #endif
 
 struct TensorOptions {

@@ -299,6 +299,14 @@ std::string described(const char*& code, bool is_result) {
       if (!modern) return "List[" + inner + "]";
       return (is_result ? "list[" : "collections.abc.Sequence[") + inner + "]";
     }
+    case 'A': {
+      const auto inner = described(code, is_result);
+      const auto size = std::to_string(std::strtol(code, const_cast<char**>(&code), 10));
+      ++code;
+      if (!modern) return "Annotated[List[" + inner + "], FixedSize(" + size + ")]";
+      return std::string("typing.Annotated[") + (is_result ? "list[" : "collections.abc.Sequence[") + inner +
+          "], \"FixedSize(" + size + ")\"]";
+    }
     case '(': {
       std::string items;
       while (*code != ')') items += (items.empty() ? "" : ", ") + described(code, is_result);
@@ -345,6 +353,22 @@ void* refuse(const ra_function& function, void* const* arguments, int64_t count,
     text += (i ? ", " : "") + key + "=" + shown(object(arguments[count + i]));
   }
   PyErr_SetString(PyExc_TypeError, text.c_str());
+  return nullptr;
+}
+
+// A converter of torch's that threw rather than said no: pybind11 lets that through.
+thread_local std::exception_ptr failed_conversion;
+
+void* raise_failed_conversion() {
+  try {
+    std::rethrow_exception(std::exchange(failed_conversion, nullptr));
+  } catch (py::error_already_set& e) {
+    e.restore();
+  } catch (python_error& e) {
+    e.restore();
+  } catch (const std::exception&) {
+    torch::translate_exception_to_python(std::current_exception());
+  }
   return nullptr;
 }
 
@@ -537,13 +561,16 @@ RA_API void* ra_enter(const ra_function* function, void* const* arguments, int64
     status = function->call(arguments, &out);
     if (status == 2) return translate(warnings);
   } catch (py::error_already_set& e) { // a warning that was turned into an error
+    Py_XDECREF(object(out));
     e.restore();
     return nullptr;
   } catch (python_error& e) {
+    Py_XDECREF(object(out));
     e.restore();
     return nullptr;
   }
   if (status == 1) {
+    if (failed_conversion) return raise_failed_conversion();
     PyErr_Clear();
     return refuse(*function, arguments, count, keywords);
   }
@@ -553,10 +580,8 @@ RA_API void* ra_enter(const ra_function* function, void* const* arguments, int64
 RA_API int ra_from_python(ra_kind kind, void* o, ra_value* out) {
   try {
     return load_value(kind, object(o), out) ? 0 : 1;
-  } catch (py::error_already_set&) {
-    return 1;
-  } catch (const std::exception&) {
-    PyErr_Clear();
+  } catch (...) {
+    failed_conversion = std::current_exception();
     return 1;
   }
 }
@@ -604,8 +629,9 @@ RA_API void* ra_dict_items(void* o) {
 }
 RA_API void ra_free(const void* memory) { std::free(const_cast<void*>(memory)); }
 
-RA_API void ra_incref(void* t) { c10::raw::intrusive_ptr::incref(static_cast<Impl*>(t)); }
-RA_API void ra_decref(void* t) { c10::raw::intrusive_ptr::decref(static_cast<Impl*>(t)); }
+// Through the typed pointer: c10::raw counts without telling the tensor's Python object.
+RA_API void ra_incref(void* t) { Pointer::reclaim_copy(static_cast<Impl*>(t)).release(); }
+RA_API void ra_decref(void* t) { Pointer::reclaim(static_cast<Impl*>(t)).reset(); }
 RA_API int64_t ra_use_count(void* t) { return t == nullptr ? 0 : static_cast<int64_t>(c10::raw::intrusive_ptr::use_count(static_cast<Impl*>(t))); }
 RA_API int64_t ra_weak_use_count(void* t) { return t == nullptr ? 0 : static_cast<int64_t>(c10::raw::weak_intrusive_ptr::use_count(static_cast<Impl*>(t))); }
 

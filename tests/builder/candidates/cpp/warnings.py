@@ -4,15 +4,15 @@ import torch
 import torch.nn as nn
 from torch.utils.cpp_extension import load_inline
 
-source = r'''
+source = r"""
 #include <torch/extension.h>
-torch::Tensor complain(torch::Tensor x, bool fail) {
+bool complain(torch::Tensor x, bool fail) {
     TORCH_WARN("shape ", x.sizes(), " is odd");
     TORCH_WARN_ONCE("only once");
     TORCH_CHECK(!fail, "and then it failed");
-    return x;
+    return !fail;
 }
-'''
+"""
 ext = load_inline(name="cpp_warnings", cpp_sources=source, functions=["complain"])
 
 

@@ -1,0 +1,64 @@
+"""Owns one stock extension that holds many C++ candidates: torch's headers are parsed once for all.
+
+Each candidate is a namespace and a submodule, so that names and messages stay its own.
+"""
+
+import re
+from types import ModuleType
+
+from refine_agent.builder import Artifact, BuildRequest, Rejected
+from refine_agent.worker.load_inline import import_extension
+
+_INCLUDE = re.compile(r"^[ \t]*#[ \t]*include[^\n]*$", re.MULTILINE)
+_MACRO = re.compile(r"^[ \t]*#[ \t]*define[ \t]+(\w+)", re.MULTILINE)
+
+
+def batched(requests: list[BuildRequest]) -> BuildRequest:
+    """One request that binds what all of them bind."""
+    includes: list[str] = []
+    bodies: list[str] = []
+    bindings: list[str] = []
+    for request in requests:
+        source = "\n".join(request.cpp_sources)
+        includes += _INCLUDE.findall(source)
+        undefined = "".join(f"#undef {name}\n" for name in _MACRO.findall(source))
+        bodies.append(f"namespace {request.name} {{\n{_INCLUDE.sub('', source)}\n}}\n{undefined}")
+        bindings.append(_submodule(request))
+    module = "PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {\n" + "\n".join(bindings) + "\n}\n"
+    return BuildRequest(
+        name="batch",
+        cpp_sources=("\n".join([*dict.fromkeys(includes), *bodies, module]),),
+        extra_cflags=("-O1", "-fopenmp"),
+        extra_ldflags=("-fopenmp",),
+    )
+
+
+class Batch:
+    """Answers `build` and `load` for candidates that were built together."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        self._artifact = artifact
+        self._module = import_extension(artifact)
+
+    def build(self, request: BuildRequest) -> Artifact | Rejected:
+        """The one artifact, under the candidate's own name."""
+        return Artifact(
+            module=request.name, path=self._artifact.path, digest="", flavour="stock", why_stock=None,
+            seconds=0, cached=True, log="",
+        )  # fmt: skip
+
+    def load(self, artifact: Artifact) -> ModuleType:
+        """The candidate's submodule."""
+        submodule: ModuleType = getattr(self._module, artifact.module)
+        return submodule
+
+
+def _submodule(request: BuildRequest) -> str:
+    lines = [
+        f'auto sub = m.def_submodule("{request.name}"); sub.attr("__name__") = "{request.name}";'
+    ]
+    lines += [
+        f'sub.def("{name}", torch::wrap_pybind_function({request.name}::{name}), "{doc}");'
+        for name, doc in (request.functions or {}).items()
+    ]
+    return "{ " + "\n".join(lines) + " }"
