@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from refine_agent.records import Record, digest_of
+from refine_agent.records import Record
 from refine_agent.transcript import INBOX
 
 if TYPE_CHECKING:
@@ -109,11 +109,17 @@ def _read(path: Path) -> Letter:
 
 
 class Saves:
-    """Watches a file and drops each new content that is saved as an offer."""
+    """Watches a file and drops each new content that is saved as an offer.
 
-    def __init__(self, run: Path, file: Path, read: Callable[[Path], str]) -> None:
-        self._run, self._file, self._read = run, file, read
-        self._seen = digest_of(self._text() or "")
+    ``read`` makes a candidate of the file; where it raises ``ValueError``, ``refuse`` is told why.
+    """
+
+    def __init__(
+        self, run: Path, file: Path, *, read: Callable[[Path], str], refuse: Callable[[str], None]
+    ) -> None:
+        self._run, self._file = run, file
+        self._read, self._refuse = read, refuse
+        self._seen = self._content()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="saves", daemon=True)
 
@@ -132,17 +138,25 @@ class Saves:
 
     def _watch(self) -> None:
         while not self._over.wait(POLL_SECONDS):
-            text = self._text()
-            if not text or digest_of(text) == self._seen:
+            content = self._content()
+            if not content or content == self._seen:
                 continue
             # An editor may be half-way through: take a text up once it has stopped changing.
-            if self._over.wait(POLL_SECONDS) or self._text() != text:
+            if self._over.wait(POLL_SECONDS) or self._content() != content:
                 continue
-            self._seen = digest_of(text)
-            drop(self._run, Offer(at=time.time(), source=text, idea=f"saved {self._file.name}"))
+            self._seen = content
+            self._drop()
 
-    def _text(self) -> str | None:
+    def _drop(self) -> None:
         try:
-            return self._read(self._file)
-        except (OSError, UnicodeDecodeError):
-            return None
+            source = self._read(self._file)
+        except (OSError, ValueError) as why:
+            self._refuse(str(why))
+            return
+        drop(self._run, Offer(at=time.time(), source=source, idea=f"saved {self._file.name}"))
+
+    def _content(self) -> bytes:
+        try:
+            return self._file.read_bytes()
+        except OSError:
+            return b""  # between an editor's unlink and its rename there is no file

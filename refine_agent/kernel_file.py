@@ -23,7 +23,7 @@ _FORWARD = re.compile(
 _QUOTES = "'''"
 
 
-class KernelFileError(Exception):
+class KernelFileError(ValueError):
     """The file holds no kernel; the message says what is missing."""
 
 

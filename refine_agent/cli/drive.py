@@ -180,8 +180,9 @@ class Drive:
                     self.session.finish(why)
                     return self._outcome(why, code_of(self.session.transcript))
                 self.session.save(why)
-            except KeyboardInterrupt:
-                return self._outcome("interrupted", faults.INTERRUPTED)
+            except KeyboardInterrupt as left:
+                self.session.save(str(left) or "interrupted")
+                return self._outcome(str(left) or "interrupted", faults.INTERRUPTED)
             except NoAnswer as missing:
                 return self._outcome(str(missing), faults.WAITS)
             except AuthorFault as fault:
@@ -226,7 +227,12 @@ class Drive:
 
     def _watched(self, file: Path) -> inbox.Saves:
         run = self.session.transcript
-        return inbox.Saves(run.folder, file, lambda path: read_candidate(path, run.problem))
+        return inbox.Saves(
+            run.folder,
+            file,
+            read=lambda path: read_candidate(path, run.problem),
+            refuse=self.look.screen.say,
+        )
 
     def _goes_on_for_saves(self) -> bool:
         """With no model turns to take, the engineer's saves are what the run is about."""

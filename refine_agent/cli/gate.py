@@ -99,7 +99,7 @@ class Gate:
             return
         piece = os.read(sys.stdin.fileno(), 65536)
         if not piece:
-            raise Leave
+            raise Leave("left at the gate")
         self._typed += piece
 
     def _prompt(self, session: Session) -> None:
@@ -197,7 +197,7 @@ def _fork(session: Session, rest: str) -> Session:
 
 
 def _leave(_session: Session, _rest: str) -> None:
-    raise Leave
+    raise Leave("saved and left at the gate")
 
 
 def _number(text: str, session: Session) -> int:

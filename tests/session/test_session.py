@@ -397,10 +397,10 @@ def test_a_stop_from_outside_ends_the_run_at_the_next_boundary(begin: Begin) -> 
 
 
 def test_every_save_of_a_watched_file_becomes_one_offer(begin: Begin, tmp_path: Path) -> None:
-    session = begin()
+    session, refused = begin(), list[str]()
     file = tmp_path / "mine.py"
     file.write_text("not yet")
-    with Saves(session.transcript.folder, file, Path.read_text):
+    with Saves(session.transcript.folder, file, read=Path.read_text, refuse=refused.append):
         for speedup in (1.2, 1.6):
             file.write_text(source(speedup=speedup))
             _wait_for(lambda: any(inbox.waiting(session.transcript.folder)))
@@ -408,6 +408,22 @@ def test_every_save_of_a_watched_file_becomes_one_offer(begin: Begin, tmp_path: 
             file.touch()  # saved without a change
 
     assert [attempt.speedup for attempt in session.transcript.attempts] == [1.2, 1.6]
+
+
+def test_a_save_that_holds_no_kernel_is_told_and_the_next_save_counts(
+    begin: Begin, tmp_path: Path
+) -> None:
+    session, refused = begin(), list[str]()
+    file = tmp_path / "mine.cu"
+    file.write_text("// nothing yet\n")
+    run = session.transcript.folder
+    with Saves(run, file, read=lambda path: read_candidate(path, PROBLEM), refuse=refused.append):
+        file.write_text("__global__ void k() {}\n")
+        _wait_for(lambda: bool(refused))
+        file.write_text("torch::Tensor forward(torch::Tensor x) { return x; }\n")
+        _wait_for(lambda: any(inbox.waiting(run)))
+
+    assert "defines no `torch::Tensor forward" in refused[0]
 
 
 def _wait_for(happened: Callable[[], bool]) -> None:
