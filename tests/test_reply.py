@@ -74,6 +74,11 @@ def test_a_block_in_a_list_may_be_indented_a_little() -> None:
     assert kernel(f"   ```python\n{KERNEL}   ```\n").source == KERNEL
 
 
+def test_a_block_that_stands_in_a_list_loses_the_lists_indentation() -> None:
+    indented = "".join(f"    {line}".rstrip() + "\n" for line in block().splitlines())
+    assert kernel(f"1. Here:\n\n{indented}").source == KERNEL
+
+
 def test_what_has_no_block_says_so() -> None:
     assert "no fenced code block" in reason("I would use float4.")
     assert "no fenced code block" in reason(KERNEL)
@@ -196,6 +201,11 @@ def test_a_prediction_is_read_however_it_is_dressed(
 ) -> None:
     expected = Prediction(metric="time_us", before=before, after=after)
     assert kernel(f"IDEA: x\n{line}\n{block()}").prediction == expected
+
+
+def test_of_several_words_the_one_in_the_table_is_the_metric() -> None:
+    found = kernel(f"PREDICTION: reduce registers from 64 to 32\n{block()}")
+    assert found.prediction == Prediction(metric="registers", before=64, after=32)
 
 
 def test_percentages_are_read_as_their_number() -> None:

@@ -565,6 +565,13 @@ def test_no_key_is_ever_in_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
         assert part not in shown
 
 
+def test_a_key_of_any_form_is_masked_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "open sesame")
+    asked = ask(Answer(status=401, error="wrong: open sesame"))
+    assert "sesame" not in asked.fault
+    assert "wrong: [OPENAI_API_KEY]" in asked.fault
+
+
 # --- cost ----------------------------------------------------------------------------------------
 
 

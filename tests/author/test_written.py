@@ -108,6 +108,17 @@ def test_the_sample_that_was_missing_is_the_one_read_on_resume(tmp_path: Path) -
         assert ask(resumed, prompt, 3).text == "first"
 
 
+def test_an_answer_that_was_read_is_not_read_twice(tmp_path: Path) -> None:
+    run, prompt = under_way(tmp_path / "run", samples=3)
+    author = scripted(tmp_path, run)
+    for number in (1, 3):
+        place = tmp_path / ("turn_1.md" if number == 1 else "turn_1.3.md")
+        place.write_text(f"sample {number}")
+        sessions.again(run).arrived(ask(author, prompt, number), attempt=number)
+    (tmp_path / "turn_1.2.md").write_text("sample 2")
+    assert ask(scripted(tmp_path, run), prompt, 4).text == "sample 2"
+
+
 def test_turns_after_an_offer_keep_the_runs_own_numbers(tmp_path: Path) -> None:
     run = sessions.long(tmp_path / "run")
     prompt = prompts.render(run)

@@ -26,6 +26,7 @@ from refine_agent.records import (
     Budget,
     BuildFailed,
     Candidate,
+    Changed,
     Checks,
     Crashed,
     Disqualified,
@@ -294,6 +295,10 @@ class Book:
     def vetoed(self, attempt: int, reason: str) -> None:
         """Let the engineer turn a kernel down."""
         self.run.record(Vetoed(at=self.now, attempt=attempt, reason=reason))
+
+    def changed(self, options: Options) -> None:
+        """Let the engineer change how the run goes on."""
+        self.run.record(Changed(at=self.now, model=self.run.model, options=options))
 
     def sealed(self, attempt: int, verdict: AnyVerdict) -> None:
         """Record the sealed verdict."""

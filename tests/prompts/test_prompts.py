@@ -146,6 +146,17 @@ def test_one_session_on_two_machines_of_a_kind_has_one_shape(
     assert prompts.differences(here.messages, there.messages) == []
 
 
+def test_what_a_page_finds_is_measured_too() -> None:
+    def page(*findings: str) -> tuple[Message, ...]:
+        lines = "\n".join(("KERNEL k  12 us", "DRAM  3.3 of 4.8 TB/s", *findings))
+        return (Message(role="user", content=f"Its profile:\n\n```profile\n{lines}\n```"),)
+
+    one = page("STALL  barrier 31 %", "STALL  long_scoreboard 30 %")
+    other = page("STALL  long_scoreboard 70 %")
+    assert prompts.differences(one, other) == []
+    assert prompts.differences(one, page()) != []
+
+
 def test_a_constant_in_a_kernel_is_not_measured(tmp_path: Path) -> None:
     here = prompts.render(sessions.long(tmp_path / "here"))
     there = prompts.render(sessions.long(tmp_path / "there", constant=512))
@@ -344,15 +355,13 @@ def test_bodies_of_old_kernels_go_first_and_verdict_lines_never(tmp_path: Path) 
 
 
 def test_a_window_leaves_room_for_the_reply(tmp_path: Path) -> None:
-    long = "int x;\n" * 20_000
-    options = Options(context_tokens=24_000, max_tokens=12_000)
-    book = sessions.Book(tmp_path / "run", options=options, setup=sessions.setup())
-    turn = book.prompted(prompts.render(book.run))
-    book.judged(book.replied(turn), BuildFailed(log="no"), of=sessions.source("x") + long)
-    book.closed(turn)
-    asked = prompts.render(book.run)
-    assert prompts.tokens_in(asked.messages) <= 12_000
-    assert "does not build" in user(asked)
+    run = sessions.long(tmp_path / "run")
+    tokens = prompts.tokens_in(prompts.render(run).messages)
+    window = Options(budget=sessions.LIMITS.budget, context_tokens=tokens + 100, max_tokens=400)
+    sessions.again(run).changed(window)
+    asked = prompts.render(run)
+    assert prompts.tokens_in(asked.messages) <= tokens - 300
+    assert "5 | model, from 4 | " in user(asked)
 
 
 # --- what is quoted cannot speak -----------------------------------------------------------------
