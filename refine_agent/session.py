@@ -138,14 +138,15 @@ class Session:
         """
         if not isinstance(problem, Problem):
             problem = load(Path(problem))
+        options = options or Options()
         model = author.name if author is not None and model is None else model
         started = Started(
             at=time.time(),
             schema=SCHEMA,
             run=new_run_id(),
             problem=problem,
-            model=model or _default_model(problem),
-            options=options or Options(),
+            model=model or _default_model(problem, options),
+            options=options,
             templates=template_digests(),
             version=__version__,
             git_commit=_own_commit(),
@@ -525,11 +526,15 @@ def template_digests() -> dict[str, str]:
     }
 
 
-def _default_model(problem: Problem) -> str:
-    model = default_model(problem)
-    if model is None:
-        raise SessionError(why_no_model(problem))
-    return model
+def _default_model(problem: Problem, options: Options) -> str:
+    model = default_model(problem, device=options.device)
+    if model is not None:
+        return model
+    if options.api_base is not None:
+        raise SessionError(
+            f"no model is named for the server at {options.api_base}; add --model openai/NAME"
+        )
+    raise SessionError(why_no_model(problem, device=options.device))
 
 
 def _own_commit() -> str | None:

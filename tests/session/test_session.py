@@ -308,6 +308,16 @@ def test_nobody_to_answer_is_said_when_the_run_is_started(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_server_without_a_model_on_it_is_asked_for_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.endswith("_KEY")]:
+        monkeypatch.delenv(name)
+
+    with pytest.raises(SessionError, match="--model openai/NAME"):
+        Session.start(PROBLEM, runs=tmp_path, options=Options(api_base="http://127.0.0.1:1/v1"))
+
+
 # --- the inbox -----------------------------------------------------------------------------------
 
 
