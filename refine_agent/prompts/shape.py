@@ -32,7 +32,7 @@ _CONTENT_NAME = re.compile(r"\b(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{8,}\b")
 _GRADE = re.compile(r"\b(?:confirmed|partly|refuted|not measured)\b.*$")
 # A doubt and its evidence come and go with the noise of the clock.
 _DOUBT = re.compile(r", doubtful\b")
-_HEADING = re.compile(r"^[A-Z][A-Z0-9 ]+(?=\s|$)")
+_HEADING = re.compile(r"^[A-Z][A-Z0-9]+\b(?: [A-Z][A-Z0-9]+\b)*")
 
 
 def shape_of(messages: Iterable[Message]) -> str:
