@@ -3,7 +3,7 @@
 It sums over a report's instructions; whether a sum is a sickness is decided by `findings`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
@@ -36,25 +36,63 @@ def all_held(report: KernelReport) -> int:
     return max(kept, report.samples - able)
 
 
-def share(report: KernelReport, is_to_blame: Callable[[Instruction], bool]) -> float:
-    """Return the share of held-up samples at such instructions, or waiting for their results."""
-    total = all_held(report)
+class Charge(msgspec.Struct, frozen=True, kw_only=True):
+    """Held-up samples, charged to the instruction that caused them."""
+
+    offset: int
+    where: str
+    reason: str
+    samples: int
+
+
+def charges(report: KernelReport) -> Iterator[Charge]:
+    """Yield every held-up sample, charged to what was waited for.
+
+    A warp that waits for a result or at a barrier stands at the instruction after; the load and the
+    barrier are to blame. Waiting for a queue or a pipe is the stalled instruction's own doing.
+    """
+    for one in report.instructions:
+        for reason, samples in one.stalls.items():
+            if reason in _ABLE:
+                continue
+            source = one.waits_for
+            if source is not None and source.reason == reason:
+                yield Charge(
+                    offset=source.offset,
+                    where=str(source.place) if source.place else offset_of(source.offset),
+                    reason=reason,
+                    samples=samples,
+                )
+            else:
+                yield Charge(offset=one.offset, where=where(one), reason=reason, samples=samples)
+
+
+def share(report: KernelReport, guilty: Iterable[Instruction]) -> float:
+    """Return the share of held-up samples charged to these instructions."""
+    total, offsets = all_held(report), {one.offset for one in guilty}
     if not total:
         return 0.0
-    guilty = {one.offset for one in report.instructions if is_to_blame(one)}
-    return (
-        sum(
-            held(one)
-            for one in report.instructions
-            if one.offset in guilty or (one.waits_for and one.waits_for.offset in guilty)
-        )
-        / total
-    )
+    return sum(one.samples for one in charges(report) if one.offset in offsets) / total
+
+
+def line_charged_most(report: KernelReport, guilty: Iterable[Instruction]) -> str | None:
+    """Return the line of these instructions that warps wait for most; None without samples."""
+    offsets = {one.offset for one in guilty}
+    totals: dict[str, int] = {}
+    for one in charges(report):
+        if one.offset in offsets:
+            totals[one.where] = totals.get(one.where, 0) + one.samples
+    return max(totals, key=lambda line: totals[line], default=None)
 
 
 def where(instruction: Instruction) -> str:
     """Return file and line, or the instruction's offset where there is no line info."""
-    return str(instruction.place) if instruction.place else f"+0x{instruction.offset:04x}"
+    return str(instruction.place) if instruction.place else offset_of(instruction.offset)
+
+
+def offset_of(offset: int) -> str:
+    """Return an instruction's place in its kernel, for want of a line."""
+    return f"+0x{offset:04x}"
 
 
 def line_of_most(
@@ -66,26 +104,6 @@ def line_of_most(
         totals[where(one)] = totals.get(where(one), 0) + weight(one)
     best = max(totals, key=lambda line: totals[line], default=None)
     return best if best is not None and totals[best] > 0 else None
-
-
-def line_waited_for(
-    report: KernelReport, reason: str, opcode: Callable[[str], bool] = lambda _name: True
-) -> str | None:
-    """Return the line whose results warps wait for most, for that stall reason."""
-    totals: dict[str, int] = {}
-    by_offset = {one.offset: one for one in report.instructions}
-    for one in report.instructions:
-        source = one.waits_for
-        if source is None or not opcode(source.sass) or not one.stalls.get(reason):
-            continue
-        fed = by_offset.get(source.offset)
-        line = (
-            where(fed)
-            if fed
-            else (str(source.place) if source.place else f"+0x{source.offset:04x}")
-        )
-        totals[line] = totals.get(line, 0) + one.stalls[reason]
-    return max(totals, key=lambda line: totals[line], default=None)
 
 
 def hot_spots(report: KernelReport, most: int = 4) -> tuple[HotSpot, ...]:
@@ -102,14 +120,15 @@ def hot_spots(report: KernelReport, most: int = 4) -> tuple[HotSpot, ...]:
 def _hot_spot(line: str, found: list[Instruction], total: int) -> HotSpot:
     worst = max(found, key=held)
     reasons = {why: count for why, count in worst.stalls.items() if why not in _ABLE}
+    reason = max(reasons, key=lambda why: reasons[why])
     source = worst.waits_for
     fed_by = None
-    if source is not None:
+    if source is not None and source.reason == reason:
         fed_by = f"{source.sass} at {source.place}" if source.place else source.sass
     return HotSpot(
         where=line,
         share=sum(held(one) for one in found) / total if total else 0.0,
-        reason=max(reasons, key=lambda why: reasons[why]),
+        reason=reason,
         sass=worst.sass,
         fed_by=fed_by,
     )

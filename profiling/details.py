@@ -338,17 +338,13 @@ RULE_WORDS: dict[str, str | None] = {
 
 def rules(reports: Sequence[KernelReport]) -> Iterator[str]:
     """Yield NVIDIA's own estimates, filtered to what an author can act on."""
-    best: dict[str, Rule] = {}
+    best: dict[str, float] = {}
     for rule in _every_rule(reports[:1]):
-        known = best.get(rule.identifier)
-        if known is None or rule.estimate_pct > known.estimate_pct:
-            best[rule.identifier] = rule
-    ranked = sorted(best.values(), key=lambda rule: -rule.estimate_pct)[:SHOWN_RULES]
+        words = RULE_WORDS.get(rule.identifier) or rule.identifier
+        best[words] = max(rule.estimate_pct, best.get(words, 0.0))
+    ranked = sorted(best.items(), key=lambda item: -item[1])[:SHOWN_RULES]
     if ranked:
-        named = "; ".join(
-            f"{rule.estimate_pct:.0f} % {RULE_WORDS.get(rule.identifier, rule.identifier)}"
-            for rule in ranked
-        )
+        named = "; ".join(f"{estimate:.0f} % {words}" for words, estimate in ranked)
         yield f"NVIDIA'S RULES, upper bounds that overlap  {named}"
 
 

@@ -17,10 +17,11 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Producer(msgspec.Struct, frozen=True, kw_only=True):
-    """The earlier instruction whose result a stalled one waits for."""
+    """The earlier instruction that a stalled one waits for, and the stall reason that says so."""
 
     offset: int
     sass: str
+    reason: str
     place: Place | None = None
 
 
@@ -31,6 +32,7 @@ class Instruction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     that the access pattern asks for (before L1), `wavefronts` passes through the shared memory
     banks; the `_ideal` ones are what the same bytes need at least. `nway` is the exact bank
     conflict degree. `threads` counts lanes switched on, `divergent` branches that split a warp.
+    A `chained` load's address comes from an earlier load.
     """
 
     offset: int
@@ -46,6 +48,7 @@ class Instruction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     wavefronts_ideal: int = 0
     nway: int = 0
     divergent: int = 0
+    chained: bool = False
     waits_for: Producer | None = None
 
     @property

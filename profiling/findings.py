@@ -90,7 +90,9 @@ def diagnose(case: Case) -> tuple[Finding, ...]:
         )
         for finding in found
     ]
-    listed = [finding for finding in _causes_first(capped) if finding.severity >= LEAST_SEVERITY]
+    listed = [
+        finding for finding in _causes_first(case, capped) if finding.severity >= LEAST_SEVERITY
+    ]
     return tuple(sorted(listed, key=lambda finding: -finding.severity))
 
 
@@ -100,8 +102,8 @@ SYMPTOMS = {"scalar_loads", "latency", "dependency_chain"}
 EXPLAINED = 0.15
 
 
-def _causes_first(found: list[Finding]) -> list[Finding]:
-    causes = [one.severity for one in found if one.kind not in SYMPTOMS]
+def _causes_first(case: Case, found: list[Finding]) -> list[Finding]:
+    causes = [one.severity for one in found if _explains(case, one)]
     strongest = max(causes, default=0.0)
     if strongest < EXPLAINED:
         return found
@@ -113,28 +115,41 @@ def _causes_first(found: list[Finding]) -> list[Finding]:
     ]
 
 
+def _explains(case: Case, one: Finding) -> bool:
+    if one.kind == "few_blocks":
+        return case.counter("launch__grid_size") < case.counter("launch__sm_count") or (
+            case.pct("waves") < FEW_WAVES
+        )
+    return one.kind not in SYMPTOMS
+
+
 def bank_conflicts(case: Case) -> Finding | None:
     """Shared-memory accesses of a warp that hit the same bank and are served one after another."""
-    passes = case.counter("memory_l1_wavefronts_shared")
-    excess = passes - case.counter("memory_l1_wavefronts_shared_ideal")
+    # Atomics that meet in one word are served in turn whatever the banks: `atomics` counts those.
+    accesses = [one for one in case.report.instructions if not one.opcode.startswith("ATOM")]
+    passes = sum(one.wavefronts for one in case.report.instructions)
+    excess = sum(_excess_wavefronts(one) for one in accesses)
     if not passes or excess / passes < 0.1:  # noqa: PLR2004  (padding one row of 32 costs 3 %)
         return None
-    worst = max(case.report.instructions, key=_excess_wavefronts, default=None)
-    where = blame.line_of_most(case.report.instructions, _excess_wavefronts)
-    waits = case.waits
-    busy = max(
-        case.counter("l1tex__data_pipe_lsu_wavefronts.avg.pct_of_peak_sustained_elapsed") / 100,
-        waits.get("short_scoreboard", 0) + waits.get("mio_throttle", 0),
-    )
+    worst = max(accesses, key=_excess_wavefronts, default=None)
     ways = f"{worst.nway}-way" if worst is not None and worst.nway > 1 else "some"
     return Finding(
         kind="bank_conflicts",
-        severity=excess / passes * busy,
+        severity=excess / passes * _shared_busy(case),
         text=f"{ways} shared-memory bank conflicts: {_count(excess)} of {_count(passes)} "
         f"wavefronts ({percent(excess / passes)}) are excess",
-        where=where,
+        where=blame.line_of_most(accesses, _excess_wavefronts),
         advice="pad the row by one element, or swizzle the index (column ^ row), so that the 32 "
         "lanes hit 32 banks",
+    )
+
+
+def _shared_busy(case: Case) -> float:
+    """Return how near shared memory is to its peak, or how much of the waiting is for it."""
+    waits = case.waits
+    return max(
+        case.counter("l1tex__data_pipe_lsu_wavefronts.avg.pct_of_peak_sustained_elapsed") / 100,
+        waits.get("short_scoreboard", 0) + waits.get("mio_throttle", 0),
     )
 
 
@@ -173,27 +188,54 @@ _LEAST_EXCESS = 0.2
 def _wasted_sectors(
     case: Case, *, opcodes: tuple[str, ...], kind: str, verb: str, advice: str
 ) -> Finding | None:
-    accesses = [
-        one for one in case.report.instructions if one.sectors and one.opcode.startswith(opcodes)
-    ]
-    everything = case.counter("memory_l2_theoretical_sectors_global")
+    accesses = _accesses(case, opcodes)
+    everything = sum(one.sectors for one in case.report.instructions)
     asked = sum(one.sectors for one in accesses)
     excess = sum(_excess_sectors(one) for one in accesses)
     if not everything or excess / everything < _LEAST_EXCESS:
         return None
-    guilty = {one.offset for one in accesses if _excess_sectors(one) > 0}
-    held = blame.share(case.report, lambda one: one.offset in guilty)
-    # Loads that hit the L1 waste its passes but neither L2 nor DRAM.
-    missed = 1 - case.pct("l1_hit_pct") / 100 if kind == "uncoalesced_load" else 1.0
+    held = blame.share(case.report, [one for one in accesses if _excess_sectors(one) > 0])
+    reached = _waste_beyond_l1(case, opcodes)
     used = 32 * (asked - excess) / asked
     return Finding(
         kind=kind,
-        severity=excess / everything * max(held, missed * case.memory_near),
+        severity=max(
+            excess / everything * held,
+            reached / max(1.0, _sectors_beyond_l1(case)) * case.memory_near,
+        ),
         text=f"each {verb} uses {used:.0f} of the 32 bytes of the sectors it touches: "
         f"{_count(excess)} of {_count(asked)} sectors are waste",
         where=blame.line_of_most(accesses, _excess_sectors),
         advice=advice,
     )
+
+
+def _accesses(case: Case, opcodes: tuple[str, ...]) -> list[Instruction]:
+    """Return the accesses to global memory whose opcodes start so."""
+    return [
+        one for one in case.report.instructions if one.sectors and one.opcode.startswith(opcodes)
+    ]
+
+
+def _sectors_beyond_l1(case: Case) -> float:
+    """Return the sectors that global accesses ask of the L2: those that do not hit the L1."""
+    asked = sum(one.sectors for one in case.report.instructions)
+    return asked * (1 - case.pct("l1_hit_pct") / 100)
+
+
+def _waste_beyond_l1(case: Case, opcodes: tuple[str, ...]) -> float:
+    """Return the wasted sectors that reach the L2.
+
+    What neighbouring accesses use later hits the L1 and wastes only its passes: where no more is
+    asked of the L2 than the bytes need, nothing is wasted there. Stores always go through.
+    """
+    accesses = _accesses(case, opcodes)
+    waste = sum(_excess_sectors(one) for one in accesses)
+    if "ST" in opcodes:
+        return waste
+    ideal = sum(one.sectors_ideal for one in case.report.instructions)
+    stores = sum(_excess_sectors(one) for one in _accesses(case, ("ST",)))
+    return min(waste, max(0.0, _sectors_beyond_l1(case) - ideal - stores))
 
 
 def _excess_sectors(one: Instruction) -> float:
@@ -206,19 +248,34 @@ def extra_traffic(case: Case) -> Finding | None:
     if case.work is None or not moved:
         return None
     ratio = moved / case.work.bytes_needed
-    if ratio < 1.15:  # noqa: PLR2004  (write-back and ECC move about a tenth more by themselves)
+    local = min(moved, _local_bytes_beyond_l1(case))
+    waste = 32 * (_waste_beyond_l1(case, ("LD",)) + _waste_beyond_l1(case, ("ST",)))
+    unexplained = (moved - local - waste) / case.work.bytes_needed
+    if unexplained < 1.15:  # noqa: PLR2004  (write-back and ECC move about a tenth more)
         return None
     where = _second_pass(case)
     again = "; the data are read a second time there" if where else ""
+    again += f"; up to {local / 1e6:.0f} MB of it are local memory's" if local else ""
     return Finding(
         kind="extra_traffic",
-        severity=(1 - 1 / ratio) * min(1.0, case.pct("dram_pct") / 100 / case.reachable_dram),
+        severity=(1 - 1 / unexplained) * min(1.0, case.pct("dram_pct") / 100 / case.reachable_dram),
         text=f"{moved / 1e6:.0f} MB cross the DRAM interface, {case.work.bytes_needed / 1e6:.0f} "
         f"are needed ({ratio:.2f}x){again}",
         where=where,
         advice="keep what was read in registers or shared memory for the second use, or fold the "
         "passes into one (running mean and variance, online softmax)",
     )
+
+
+def _local_bytes_beyond_l1(case: Case) -> float:
+    """Return the bytes of local loads and stores that can have left the L1."""
+    lanes, words = 32, {"64": 8, "128": 16}
+    moved = sum(
+        one.executed * lanes * words.get(one.opcode.rsplit(".", 1)[-1], 4)
+        for one in case.report.instructions
+        if one.opcode.startswith(("LDL", "STL"))
+    )
+    return moved * (1 - case.pct("l1_hit_pct") / 100)
 
 
 def _second_pass(case: Case) -> str | None:
@@ -251,8 +308,7 @@ def spills(case: Case) -> Finding | None:
         for way in ("ld", "st")
     )
     accesses = [one for one in case.report.instructions if one.opcode.startswith(("LDL", "STL"))]
-    guilty = {one.offset for one in accesses}
-    held = blame.share(case.report, lambda one: one.offset in guilty)
+    held = blame.share(case.report, accesses)
     registers = f"at {case.pct('registers'):.0f} registers per thread"
     cause = "spilled registers" if spilled else "arrays in local memory"
     return Finding(
@@ -260,7 +316,8 @@ def spills(case: Case) -> Finding | None:
         severity=max(held, local / (local + others) * case.near),
         text=f"{cause}: {_count(local)} local loads and stores {registers}, "
         f"{percent(local / (local + others))} of all memory instructions",
-        where=blame.line_of_most(accesses, lambda one: one.executed),
+        where=blame.line_charged_most(case.report, accesses)
+        or blame.line_of_most(accesses, lambda one: one.executed),
         advice="hold fewer values per thread or raise the register limit (__launch_bounds__, "
         "-maxrregcount)"
         if spilled
@@ -283,20 +340,24 @@ _LIMITERS = {
 def occupancy(case: Case) -> Finding | None:
     """Too few warps fit an SM to hide latency, and what stops more of them."""
     fits = case.pct("occupancy_limit_pct")
-    waits = case.waits
-    hideable = sum(waits.get(why, 0) for why in ("long_scoreboard", "short_scoreboard", "wait"))
     if not fits or fits > LOW_OCCUPANCY_PCT or case.pct("waves") < 1:
         return None
     limits = limiting(case.report)
     kind = _LIMITERS.get(limits[0], "occupancy_blocks") if limits else "occupancy_blocks"
     return Finding(
         kind=kind,
-        severity=(1 - fits / 100) * hideable * case.latency_room,
+        severity=(1 - fits / 100) * _hideable(case) * case.latency_room,
         text=f"only {fits:.0f} % of an SM's warps fit, limited by {_words(limits)}"
         f" ({case.pct('registers'):.0f} registers/thread, {case.pct('shared_kb'):.1f} KB/block), "
         f"while warps wait for latency",
         advice=lift(case.report) or "use larger blocks, or more independent work per thread",
     )
+
+
+def _hideable(case: Case) -> float:
+    """Return the share of waiting that more warps could cover."""
+    waits = case.waits
+    return sum(waits.get(why, 0) for why in ("long_scoreboard", "short_scoreboard", "wait"))
 
 
 def limiting(report: KernelReport) -> tuple[str, ...]:
@@ -372,18 +433,26 @@ def tail(case: Case) -> Finding | None:
     )
 
 
+# A quarter of the warps that fit (16 of 64) with 16 bytes per lane keep 8 KB per SM on their way,
+# a third of what hides some 700 ns at an H200's bandwidth (Little's law): there more warps must come
+# first. Up to half of them, wider loads do as well.
+FEW_WAVES = 0.25
+ENOUGH_WAVES = 0.5
+
+
 def few_blocks(case: Case) -> Finding | None:
     """A grid too small for the device."""
     blocks, sms = case.counter("launch__grid_size"), case.counter("launch__sm_count")
-    if not blocks or not sms:
-        return None
     waves = case.pct("waves")
-    if blocks >= sms and waves >= 0.5:  # noqa: PLR2004  (half of the device's warps can do)
+    if not blocks or not sms or (blocks >= sms and waves >= ENOUGH_WAVES):
         return None
-    used = min(1.0, blocks / sms) if blocks < sms else waves
+    if blocks < sms:
+        severity = min(1 - blocks / sms, 1 - case.near)
+    else:
+        severity = (1 - waves) * _hideable(case) * case.latency_room
     return Finding(
         kind="few_blocks",
-        severity=min(1 - used, 1 - case.near),
+        severity=severity,
         text=f"{blocks:.0f} blocks for {sms:.0f} SMs ({waves:.2f} of a wave)",
         advice="split the work into more blocks: fewer rows per block, several blocks per row with "
         "a second reduction step, or split-K",
@@ -391,12 +460,16 @@ def few_blocks(case: Case) -> Finding | None:
 
 
 def imbalance(case: Case) -> Finding | None:
-    """Some SMs work much longer than others although there are waves enough."""
+    """Some SMs work much longer than others although all have blocks."""
     balance = case.pct("sm_balance_pct")
-    waves = case.pct("waves")
-    if not balance or balance > 80 or waves <= 1:  # noqa: PLR2004
+    blocks, sms = case.counter("launch__grid_size"), case.counter("launch__sm_count")
+    if not balance or balance > 80 or not sms or blocks < sms:  # noqa: PLR2004
         return None
-    lost = 1 - waves / math.ceil(waves) if waves <= 6 else 0.0  # noqa: PLR2004
+    # Blocks of equal work leave this much idle by themselves: in the last wave, or in a single one
+    # because blocks do not divide by the SMs.
+    waves = case.pct("waves")
+    rounds = waves if waves > 1 else blocks / sms
+    lost = 1 - rounds / math.ceil(rounds) if rounds <= 6 else 0.0  # noqa: PLR2004
     if lost >= 1 - balance / 100:
         return None
     return Finding(
@@ -413,16 +486,28 @@ def divergence(case: Case) -> Finding | None:
     lanes = case.pct("lanes_pct")
     if not lanes or lanes > 75:  # noqa: PLR2004  (bounds checks and tails of rows cost that much)
         return None
-    branches = [one for one in case.report.instructions if one.divergent]
-    where = blame.line_of_most(branches, lambda one: one.divergent)
+    every = case.report.instructions
+    where = blame.line_of_most(every, lambda one: one.divergent)
     return Finding(
         kind="divergence",
         severity=(1 - lanes / 100) * (1 - case.memory_near),
         text=f"{lanes / 100 * 32:.0f} of 32 lanes work in the average instruction",
-        where=where,
+        # Short branches become predicates, and no branch is counted: the lines that lose the lanes.
+        where=where or blame.line_of_most(every, lambda one: 32 * one.executed - one.threads),
         advice="make the condition uniform over a warp (branch on warp or block index, sort or "
         "compact the work), or compute both sides and select",
     )
+
+
+_WIDE = (
+    "load float4 (16 bytes per lane) and start several independent loads before the first use "
+    "(unroll, prefetch with cp.async)"
+)
+_EARLY = "start several independent loads before the first use (unroll, prefetch with cp.async)"
+_CHAINED = (
+    "break the chain: load the indices of many elements first, follow several chains per thread, "
+    "or keep the table in shared memory"
+)
 
 
 def slow_loads(case: Case) -> Finding | None:
@@ -430,24 +515,32 @@ def slow_loads(case: Case) -> Finding | None:
     waiting = case.waits.get("long_scoreboard", 0)
     if waiting < 0.4 or case.latency_room < 0.2:  # noqa: PLR2004
         return None
-    loads = {opcode: n for opcode, n in case.report.opcodes.items() if opcode.startswith("LDG")}
-    total = sum(loads.values())
-    narrow = sum(n for opcode, n in loads.items() if ".64" not in opcode and ".128" not in opcode)
-    scalar = bool(total) and narrow / total > 0.7  # noqa: PLR2004
-    ready = case.pct("eligible_warps")
+    loads = _accesses(case, ("LD",))
+    of_chains = _waited_for(case, loads, lambda one: one.chained)
+    narrow = _waited_for(case, loads, _is_narrow)
+    chained, scalar = of_chains > 0.5, narrow > 0.7  # noqa: PLR2004
+    why = f"; {percent(narrow)} of it for loads of 32 bits or less" if scalar else ""
+    why = "; the address of each comes out of the load before" if chained else why
     return Finding(
-        kind="scalar_loads" if scalar else "latency",
+        kind="scalar_loads" if scalar and not chained else "latency",
         severity=waiting * case.latency_room,
         text=f"{percent(waiting)} of waiting is for loads, at {percent(case.near)} of the nearest "
-        f"ceiling; {ready:.2f} warps ready per scheduler"
-        + (f"; {percent(narrow / total)} of loads are 32 bits or less" if scalar else ""),
-        where=blame.line_waited_for(case.report, "long_scoreboard"),
-        advice="load float4 (16 bytes per lane) and start several independent loads before the "
-        "first use (unroll, prefetch with cp.async)"
-        if scalar
-        else "start several independent loads before the first use (unroll, prefetch with "
-        "cp.async), and break chains of dependent addresses",
+        f"ceiling; {case.pct('eligible_warps'):.2f} warps ready per scheduler{why}",
+        where=blame.line_charged_most(case.report, loads),
+        advice=_CHAINED if chained else _WIDE if scalar else _EARLY,
     )
+
+
+def _waited_for(
+    case: Case, loads: list[Instruction], alike: Callable[[Instruction], bool]
+) -> float:
+    """Return how much of the waiting for loads is for those."""
+    whole = blame.share(case.report, loads)
+    return blame.share(case.report, filter(alike, loads)) / whole if whole else 0.0
+
+
+def _is_narrow(load: Instruction) -> bool:
+    return ".64" not in load.opcode and ".128" not in load.opcode
 
 
 def dependency_chain(case: Case) -> Finding | None:
@@ -474,8 +567,9 @@ def barriers(case: Case) -> Finding | None:
         kind="barriers",
         severity=waiting * case.idle * (1 - case.memory_near),
         text=f"{percent(waiting)} of waiting is at __syncthreads",
-        where=blame.line_of_most(
-            case.report.instructions, lambda one: one.stalls.get("barrier", 0)
+        where=blame.line_charged_most(
+            case.report,
+            [one for one in case.report.instructions if one.opcode.startswith("BAR")],
         ),
         advice="reduce within warps by shuffles first, synchronise once per tile and not per step, "
         "use smaller blocks, or give every warp the same work between barriers",
@@ -491,21 +585,28 @@ def atomics(case: Case) -> Finding | None:
     ]
     if not updates:
         return None
-    guilty = {one.offset for one in updates}
-    held = blame.share(case.report, lambda one: one.offset in guilty)
+    held = blame.share(case.report, updates)
     # Fire-and-forget updates (RED) are waited for only when a warp exits.
     draining = case.waits.get("drain", 0) + case.waits.get("lg_throttle", 0)
     busy = case.counter("lts__d_atomic_input_cycles_active.avg.pct_of_peak_sustained_elapsed") / 100
     executed = sum(one.executed for one in updates)
     return Finding(
         kind="atomics",
-        severity=max(held, draining, busy) * (1 - case.memory_near * 0.5),
+        severity=max(held, draining, busy, _shared_turns(case, updates))
+        * (1 - case.memory_near * 0.5),
         text=f"{_count(executed)} atomic warp instructions; {percent(max(held, draining))} of "
         "waiting is at them or for them to leave",
         where=blame.line_of_most(updates, lambda one: one.executed),
         advice="reduce within the warp (shuffles) and the block (shared memory) first, then one "
         "atomic per block, or write partial results and add them in a second step",
     )
+
+
+def _shared_turns(case: Case, updates: list[Instruction]) -> float:
+    """Return how much of the kernel shared-memory atomics spend on serving lanes in turn."""
+    passes = sum(one.wavefronts for one in case.report.instructions)
+    turns = sum(_excess_wavefronts(one) for one in updates)
+    return turns / passes * _shared_busy(case) if passes else 0.0
 
 
 _FP64 = (
@@ -531,8 +632,7 @@ def wrong_pipe(case: Case) -> Finding | None:
     doubles = [one for one in case.report.instructions if one.opcode.startswith(_FP64)]
     if not executed or executed / whole < 0.02:  # noqa: PLR2004  (one division per row is harmless)
         return None
-    guilty = {one.offset for one in doubles}
-    held = blame.share(case.report, lambda one: one.offset in guilty)
+    held = blame.share(case.report, doubles)
     return Finding(
         kind="wrong_pipe",
         severity=max(held, case.pct("fp64_pct") / 100) * (1 - case.memory_near * 0.5),
@@ -564,6 +664,12 @@ def no_tensor_cores(case: Case) -> Finding | None:
     )
 
 
+_PIPES = {
+    "special_functions": ("MUFU", "F2F", "F2I", "I2F", "FRND"),
+    "integer_work": ("LOP3", "IADD3", "SHF", "ISETP", "LEA", "PRMT", "IMNMX", "SEL"),
+}
+
+
 def busy_pipe(case: Case) -> Finding | None:
     """Special functions or integer arithmetic that crowd out the useful work."""
     pipes = {
@@ -578,7 +684,8 @@ def busy_pipe(case: Case) -> Finding | None:
         severity=pct / 100 * 0.5,
         text=f"the {name} is {pct:.0f} % busy, memory {percent(case.memory_near)}",
         where=blame.line_of_most(
-            case.report.instructions, lambda one: one.stalls.get("math_pipe_throttle", 0)
+            [one for one in case.report.instructions if one.opcode.startswith(_PIPES[kind])],
+            lambda one: one.executed,
         ),
         advice="use fast intrinsics (__expf, __frcp_rn), fewer conversions"
         if kind == "special_functions"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from refine_agent.profiling import metrics, plain
+from refine_agent.profiling import metrics, plain, waits
 from refine_agent.profiling.evidence import Instruction, KernelReport, Place, Producer, Rule
 
 if TYPE_CHECKING:
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 MOST_BYTES = 256 << 20
 MOST_LAUNCHES = 64
 MOST_PCS = 100_000
-# Per kernel, by samples and by memory passes: a page shows five lines, the findings group the rest.
-KEPT_INSTRUCTIONS = 160
+# Findings add up samples, sectors and passes over instructions, so that only kernels larger than any
+# hand-written one are trimmed, by each of these in turn.
+KEPT_INSTRUCTIONS = 4000
 SECONDS = 30.0
 MOST_RULES = 32
 # ncu_report.SpeedupType_GLOBAL, a decrease of the kernel's run time; 1 is within its own metric.
@@ -224,6 +225,10 @@ _PER_PC = {
 }
 
 
+# The stalls in which a warp waits for one earlier instruction, and not for room in a queue.
+_WAITED_FOR = {"long_scoreboard", "short_scoreboard", "barrier"}
+
+
 def _instructions(action: "ncu_report.IAction", names: set[str]) -> tuple[Instruction, ...]:
     counted = {field: _instances(action, name, names) for field, name in _PER_PC.items()}
     stalled = {
@@ -237,27 +242,38 @@ def _instructions(action: "ncu_report.IAction", names: set[str]) -> tuple[Instru
         pcs = sorted(pc for pc in counted["samples"] if isinstance(pc, int))
     code = [(action.sass_by_pc(pc) or "").strip() for pc in pcs]
     places = _own_places([_source(action, pc) for pc in pcs])
+    repeated = waits.loops(code, pcs)
     found = []
     for at, pc in enumerate(pcs):
         stalls = {why: int(by_pc[pc]) for why, by_pc in stalled.items() if by_pc.get(pc)}
-        source = producer(code, at) if stalls else None
+        why = max(_WAITED_FOR & stalls.keys(), key=lambda reason: stalls[reason], default=None)
+        source = None if why is None else waits.producer(code, at, why, repeated)
         found.append(
             Instruction(
                 offset=pc - (start or pcs[0]),
                 sass=plain.sass(code[at]),
                 place=places[at],
                 stalls=stalls,
+                chained=bool(counted["sectors"].get(pc)) and _chained(code, at, repeated),
                 waits_for=None
-                if source is None
+                if source is None or why is None
                 else Producer(
                     offset=pcs[source] - (start or pcs[0]),
                     sass=plain.sass(code[source]),
+                    reason=why,
                     place=places[source],
                 ),
                 **{field: int(by_pc.get(pc, 0)) for field, by_pc in counted.items()},
             )
         )
     return tuple(found)
+
+
+def _chained(code: list[str], at: int, repeated: tuple[waits.Loop, ...]) -> bool:
+    return bool(_LOADS.match(code[at])) and waits.follows_a_load(code, at, repeated)
+
+
+_LOADS = re.compile(r"^(?:@!?U?P\d+\s+)?LD")
 
 
 # Inlined wrappers (atomicAdd, __ldcg, float4 operators, CUB, CUTLASS) carry their header's lines.
@@ -314,37 +330,6 @@ def _worth_keeping(every: tuple[Instruction, ...]) -> tuple[Instruction, ...]:
 _LONG_LATENCY = re.compile(
     r"(LD|ST|ATOM|RED|D(ADD|MUL|FMA|SETP|MNMX)|F2F|MUFU|UTMA|SHFL|BAR|[A-Z]*MMA)"
 )
-_SETS = re.compile(
-    r"^(?:@!?U?P\d+\s+)?((?:LD[GSLC]?|LDSM|ATOM[GS]?|SHFL|MUFU|F2F|F2I|I2F|DADD|DMUL|DFMA|S2R)\b\S*)"
-    r"\s+(?:P\d+,\s*|PT,\s*)?R(\d+)"
-)
-_FURTHEST = 160
-
-
-def producer(code: list[str], at: int) -> int | None:
-    """Return the index of the nearest earlier long-latency instruction that `code[at]` waits for.
-
-    Scoreboards guard results of variable latency (loads, shuffles, special functions, conversions):
-    the nearest one above that writes a register which the instruction reads is the one waited for.
-    """
-    operands = code[at].split(",", 1)
-    reads = operands[1] if len(operands) > 1 else ""
-    stores = re.match(r"^(?:@!?U?P\d+\s+)?(ST|RED|ATOM)", code[at])
-    wanted = {int(number) for number in re.findall(r"\bR(\d+)", code[at] if stores else reads)}
-    for earlier in range(at - 1, max(-1, at - _FURTHEST), -1):
-        written = _SETS.match(code[earlier])
-        if written is None:
-            continue
-        first, width = int(written.group(2)), _registers_written(written.group(1))
-        if wanted & set(range(first, first + width)):
-            return earlier
-    return None
-
-
-def _registers_written(opcode: str) -> int:
-    if ".128" in opcode:
-        return 4
-    return 2 if ".64" in opcode or opcode.startswith(("DADD", "DMUL", "DFMA", "F2F.F64")) else 1
 
 
 def _main() -> None:

@@ -9,6 +9,8 @@ import re
 _NAME = re.compile(r"[^A-Za-z0-9_:<>,.*&\[\]+\-=~$]+")
 _FILE = re.compile(r"[^A-Za-z0-9_.\-]+")
 _SASS = re.compile(r"[^A-Za-z0-9_.,\[\]+\-@!|~ ?()]+")
+# Where a branch goes is an address of that very run.
+_TARGET = re.compile(r",?\s*\b0x[0-9a-f]{9,}\b")
 _WORDS = re.compile(r"[A-Za-z]{2,}")
 
 NAME_CHARS = 56
@@ -48,7 +50,8 @@ def file_name(path: str) -> str:
 
 def sass(text: str) -> str:
     """Return one instruction as the disassembler prints it, bounded."""
-    return _shorten(" ".join(_SASS.sub("", text[:READ_CHARS]).split()), SASS_CHARS)
+    words = " ".join(_SASS.sub("", _TARGET.sub("", text[:READ_CHARS])).split())
+    return _shorten(words, SASS_CHARS)
 
 
 def function(demangled: str) -> str:

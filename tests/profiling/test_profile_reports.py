@@ -121,28 +121,6 @@ def test_a_report_without_kernels_in_the_range_is_refused_with_the_range(real: P
         summary.read_report_page(real, nvtx="elsewhere/")
 
 
-@pytest.mark.parametrize(
-    ("earlier", "stalled"),
-    [
-        ("LDG.E.128.CONSTANT R20, desc[UR8][R20.64]", "FADD R9, R23, -R8"),
-        ("@P0 LDG.E.64 R4, desc[UR4][R2.64]", "FFMA R1, R5, R6, R7"),
-        ("LDS R9, [R3+0x200]", "FADD R1, R9, R2"),
-        ("SHFL.BFLY PT, R5, R4, 0x10, 0x1f", "FADD R4, R4, R5"),
-        ("MUFU.RSQ R3, R2", "FMUL R4, R3, R9"),
-        ("LDL.LU R7, [R1+0x10]", "STG.E desc[UR4][R2.64], R7"),
-        ("F2F.F64.F32 R6, R12", "DFMA R8, R6, UR6, R2"),
-    ],
-)
-def test_the_producer_of_a_stalled_instruction_is_found(earlier: str, stalled: str) -> None:
-    code = [earlier, "IADD3 R30, R31, R32, RZ", stalled]
-    assert ncu_rep.producer(code, 2) == 0
-
-
-def test_an_instruction_that_reads_nothing_loaded_has_no_producer() -> None:
-    code = ["LDG.E R20, desc[UR8][R20.64]", "FADD R9, R10, -R8"]
-    assert ncu_rep.producer(code, 1) is None
-
-
 def test_both_tools_spellings_of_a_template_become_one_name() -> None:
     seen_by_ncu = "void norm<float, (bool)0, (int)4>(float *, int)"
     seen_by_torch = "void norm<float, false, 4>(float*, int)"

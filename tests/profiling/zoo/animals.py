@@ -3,6 +3,8 @@
 The programs themselves say so, in a comment on the sick line; `record.py` runs them.
 """
 
+import hashlib
+import lzma
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,12 +20,23 @@ _SICK = re.compile(r"//\s*SICK:\s*(\w+)(\s*\(no line\))?")
 
 
 class Animal(msgspec.Struct, frozen=True, kw_only=True):
-    """One program: its source, its sickness (None: healthy) and the sick line if there is one."""
+    """One program: its source, its sickness (None: healthy) and the sick line if there is one.
+
+    `unseen` ones were written after the rules and their thresholds, which were not changed for them.
+    `timeline` ones launch several kernels, so that gaps and shares matter.
+    """
 
     name: str
     source: Path
     sickness: str | None
     line: int | None
+    unseen: bool = False
+    timeline: bool = False
+
+    @property
+    def digest(self) -> str:
+        """Return a digest of the program's text: lines of a recording hold for that text only."""
+        return hashlib.sha256(self.source.read_bytes()).hexdigest()[:16]
 
     @property
     def where(self) -> str | None:
@@ -80,17 +93,49 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
     measured: Measured
     rows: str | None
     reports: tuple[KernelReport, ...]
+    source_digest: str | None = None
+    recorded_on: str | None = None
+    driver: str | None = None
 
 
 def animals() -> Iterator[Animal]:
-    """Yield every program, the sick ones first."""
-    for source in [*sorted(HERE.glob("sick/*.cu")), *sorted(HERE.glob("healthy/*.cu"))]:
-        yield _animal(source)
+    """Yield every program: sick, healthy, and those the rules were never tuned on."""
+    for folder in ("sick", "healthy", "unseen"):
+        for source in sorted(HERE.glob(f"{folder}/*.cu")):
+            yield _animal(source)
 
 
 def _animal(source: Path) -> Animal:
-    for number, text in enumerate(source.read_text().splitlines(), 1):
-        if found := _SICK.search(text):
+    text = source.read_text()
+    animal = Animal(
+        name=source.stem,
+        source=source,
+        sickness=None,
+        line=None,
+        unseen=source.parent.name == "unseen",
+        timeline="// TIMELINE" in text,
+    )
+    for number, words in enumerate(text.splitlines(), 1):
+        if found := _SICK.search(words):
             line = None if found.group(2) else number
-            return Animal(name=source.stem, source=source, sickness=found.group(1), line=line)
-    return Animal(name=source.stem, source=source, sickness=None, line=None)
+            return msgspec.structs.replace(animal, sickness=found.group(1), line=line)
+    return animal
+
+
+def recording(name: str) -> Recording:
+    """Return one recording that ships, by animal and variant: `spills-first`."""
+    packed = (RECORDED / f"{name}.json.xz").read_bytes()
+    return msgspec.json.decode(lzma.decompress(packed), type=Recording)
+
+
+def recorded() -> tuple[str, ...]:
+    """Return the names of all recordings that ship."""
+    return tuple(path.name.removesuffix(".json.xz") for path in sorted(RECORDED.glob("*.json.xz")))
+
+
+def stale(animal: Animal) -> bool:
+    """Tell whether a recording of the program as it is now is missing."""
+    names = [f"{animal.name}-{variant.name}" for variant in VARIANTS]
+    return not all(
+        name in recorded() and recording(name).source_digest == animal.digest for name in names
+    )

@@ -1,8 +1,9 @@
 """Record the zoo on a GPU: compile every animal, time it, profile it as pages do, pack the results.
 
-    python tests/profiling/zoo/record.py --out DIR/zoo.tar [--what animals|probes]
+    python tests/profiling/zoo/record.py --out DIR/zoo.tar [--what stale|animals|probes] [--only NAME]
 
-One command, a few minutes on an H200; a failing animal is logged and left out. The tar holds
+One command, a few minutes on an H200; a failing animal is logged and left out. `stale` records those
+whose program has changed since, or that were never recorded. The tar holds
 recorded/*.json.xz (what ships and what the tests read), reports/*.ncu-rep.xz, probes.json (what
 ncu's flags do and what other metric lists cost), profile_page.json and log.txt. Where ncu-report is
 not installed the recordings hold no launches; `unpack.py` reads the packed reports elsewhere.
@@ -19,6 +20,7 @@ import tarfile
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
@@ -37,6 +39,7 @@ from tests.profiling.zoo.animals import (
     Recording,
     Variant,
     animals,
+    stale,
 )
 from tests.profiling.zoo.studio import Studio
 
@@ -48,11 +51,16 @@ def main() -> None:
         tool = ncu.available(version_output=_ncu_version())
         studio = Studio(Path(scratch) / "zoo", options.arch, tool)
         studio.log(f"ncu {tool.version if tool else 'missing'}; {_device()}")
-        chosen = [one for one in animals() if not options.only or one.name in options.only]
+        chosen = [
+            one
+            for one in animals()
+            if (not options.only or one.name in options.only)
+            and (options.what != "stale" or stale(one))
+        ]
         try:
             if options.what != "probes":
                 _record_all(studio, chosen, deadline=time.monotonic() + 60 * options.minutes)
-            if tool and options.what != "animals":
+            if tool and options.what in {"all", "probes"}:
                 _probe_all(studio)
         finally:
             # Whatever was recorded before something failed is worth having.
@@ -84,7 +92,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--arch", default="sm_90")
     parser.add_argument("--only", nargs="*", default=[])
-    parser.add_argument("--what", choices=("all", "animals", "probes"), default="all")
+    parser.add_argument("--what", choices=("all", "stale", "animals", "probes"), default="all")
     parser.add_argument("--minutes", type=float, default=8, help="stop recording animals then")
     return parser.parse_args()
 
@@ -142,9 +150,8 @@ def _record(studio: Studio, animal: Animal, variant: Variant, ceilings: Ceilings
     if printed is None or profiled is None:
         return
     report, seconds = profiled
-    *before, last = printed.strip().splitlines()
-    rows = next((line.removeprefix("ROWS ") for line in before if line.startswith("ROWS ")), None)
-    measured = msgspec.json.decode(last, type=Measured)
+    rows = studio.timeline(animal, variant) if animal.timeline else None
+    measured = msgspec.json.decode(printed.strip().splitlines()[-1], type=Measured)
     try:
         reports = ncu_rep.read(report)
     except (ImportError, ncu_rep.UnreadableReport) as error:
@@ -161,6 +168,9 @@ def _record(studio: Studio, animal: Animal, variant: Variant, ceilings: Ceilings
         measured=measured,
         rows=rows,
         reports=reports,
+        source_digest=animal.digest,
+        recorded_on=datetime.now(UTC).date().isoformat(),
+        driver=_device().split(",")[-1].strip(),
     )
     packed = lzma.compress(msgspec.json.encode(recording), preset=9)
     (studio.folder / "recorded" / f"{binary.name}.json.xz").write_bytes(packed)

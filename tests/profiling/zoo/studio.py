@@ -5,6 +5,7 @@ What is recorded, and in which order, is `record.py`'s business.
 
 import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -44,6 +45,15 @@ class Studio:
         if done.returncode:
             self.log(f"BUILD FAILED {binary.name}: {done.stderr.strip()[-400:]}")
         return done.returncode == 0
+
+    def timeline(self, animal: Animal, variant: Variant) -> str | None:
+        """Return torch.profiler's rows of one call as JSON, or None, and a line in the log."""
+        library = self.binary(animal, variant).with_suffix(".so")
+        flags = (*variant.flags, "-shared", "-Xcompiler", "-fPIC")
+        if not self.build(animal.source, library, flags):
+            return None
+        script = Path(__file__).with_name("timeline.py")
+        return self.run([sys.executable, str(script), str(library)])
 
     def run(self, command: list[str]) -> str | None:
         """Return what a program printed, or None, and a line in the log, if it failed."""

@@ -1,4 +1,5 @@
-// Small blocks that each claim 112 KB of shared memory: two of them, eight warps, fit an SM.
+// Small blocks that each claim 112 KB of shared memory: two of them, eight warps, fit an SM, too few
+// to hide the latency of a walk from load to load.
 #include "../zoo.cuh"
 
 constexpr int kSteps = 64, kThreads = 128;
@@ -8,14 +9,14 @@ constexpr size_t kShared = kVariant ? 100 << 10 : 112 << 10;
 
 __global__ void KERNEL(const float* table, float* out) {
   extern __shared__ float steps[];  // SICK: occupancy_shared (no line)
-  unsigned at = (blockIdx.x * kThreads + threadIdx.x) * 32u;
+  unsigned at = blockIdx.x * kThreads + threadIdx.x;
   float sum = 0;
 #pragma unroll 1
   for (int i = 0; i < kSteps; ++i) {
     float step = __ldcg(&table[at & (kTable - 1)]);
     steps[i * kThreads + threadIdx.x] = step;
     sum += step;
-    at += 4096u + unsigned(step);
+    at += 4096u + unsigned(0.5f * step);  // always 4096, but only the data say so
   }
   float mean = sum / kSteps, spread = 0;
   for (int i = 0; i < kSteps; ++i) {

@@ -1,0 +1,135 @@
+"""Which earlier instruction a stalled one waits for, read off the disassembly.
+
+A sampled program counter says where a warp stood, not what held it up; this module finds the load,
+the shared-memory access or the barrier behind it. Counting samples is left to `ncu_rep`.
+"""
+
+import re
+from collections.abc import Sequence
+
+import msgspec
+
+# Whose results each kind of scoreboard guards: L1TEX (global, local, texture memory), and the MIO
+# (shared memory, shuffles, special functions, conversions). Nsight Compute, Kernel Profiling Guide,
+# warp stall reasons. Doubles are waited for on either, by architecture.
+_DOUBLES = r"DADD|DMUL|DFMA|DSETP|DMNMX"
+_GUARDED = {
+    "long_scoreboard": re.compile(rf"(?:LD[GL]?|LDGSTS|ATOMG?|TEX|TLD4?|SULD|{_DOUBLES})\b"),
+    "short_scoreboard": re.compile(
+        rf"(?:LD[SC]|LDSM|ATOMS|SHFL|MUFU|F2F|F2I|I2F|FRND|S2U?R|POPC|FLO|{_DOUBLES})\b"
+    ),
+}
+_SETS = re.compile(r"^(?:@!?U?P\d+\s+)?([A-Z][A-Z0-9_.]*)\s+(?:(?:P\d+|PT),\s*)*(U?R)(\d+)")
+_REGISTERS = re.compile(r"\b(U?R)(\d+)(\.64)?")
+_WRITES_MEMORY = re.compile(r"^(?:@!?U?P\d+\s+)?(?:ST|RED|ATOM)")
+_BRANCH = re.compile(r"^(?:@!?U?P\d+\s+)?BRA\b.*?0x([0-9a-f]+)")
+_BARRIER = re.compile(r"^(?:@!?U?P\d+\s+)?(?:BAR|UCGABAR)\b")
+_COPIES_DONE = re.compile(r"^(?:LDG)?DEPBAR\b")
+_COPY = re.compile(r"^(?:@!?U?P\d+\s+)?LDGSTS\b")
+_FURTHEST = 400
+
+
+class Loop(msgspec.Struct, frozen=True, kw_only=True):
+    """A backward branch: indices of its first instruction and of the branch itself."""
+
+    first: int
+    last: int
+
+
+def loops(code: Sequence[str], pcs: Sequence[int]) -> tuple[Loop, ...]:
+    """Return the loops of a kernel, innermost first."""
+    index = {pc: at for at, pc in enumerate(pcs)}
+    found = []
+    for at, sass in enumerate(code):
+        branch = _BRANCH.match(sass)
+        first = index.get(int(branch.group(1), 16)) if branch else None
+        # A branch to itself closes every kernel and repeats nothing.
+        if first is not None and first < at:
+            found.append(Loop(first=first, last=at))
+    return tuple(sorted(found, key=lambda loop: loop.last - loop.first))
+
+
+def producer(code: Sequence[str], at: int, why: str, repeated: Sequence[Loop] = ()) -> int | None:
+    """Return the index of the instruction whose completion `code[at]` waits for, or None.
+
+    `why` is the stall reason. Above the stalled instruction is searched first; inside a loop also
+    what the iteration before left behind, as in software pipelines.
+    """
+    if why == "barrier":
+        return next((one for one in _before(at, repeated) if _BARRIER.match(code[one])), None)
+    if _COPIES_DONE.match(code[at]):
+        return next((one for one in _before(at, repeated) if _COPY.match(code[one])), None)
+    guarded = _GUARDED.get(why)
+    wanted = _read(code[at])
+    if guarded is None or not wanted:
+        return None
+    for earlier in _before(at, repeated):
+        written = _SETS.match(code[earlier])
+        if written and guarded.match(written.group(1)) and wanted & _written(written):
+            return earlier
+    return None
+
+
+_LOAD = re.compile(r"^(?:@!?U?P\d+\s+)?(?:LD|LDG|ATOMG?)(?:\.\S*)?\s")
+# Address arithmetic between two loads of a chain is a handful of instructions.
+_MOST_STEPS = 48
+
+
+def follows_a_load(code: Sequence[str], at: int, repeated: Sequence[Loop] = ()) -> bool:
+    """Tell whether the address that `code[at]` loads from was computed from a loaded value.
+
+    Such loads cannot be made wider or start earlier by themselves: each waits for the one before.
+    """
+    todo, seen = [(at, _read(code[at]))], {at}
+    while todo and len(seen) < _MOST_STEPS:
+        user, wanted = todo.pop()
+        for register in sorted(wanted):
+            writer = _writer(code, user, register, repeated)
+            if writer is not None and _LOAD.match(code[writer]):
+                return True
+            if writer is None or writer in seen:
+                continue
+            seen.add(writer)
+            todo.append((writer, _read(code[writer])))
+    return False
+
+
+def _writer(code: Sequence[str], at: int, register: str, repeated: Sequence[Loop]) -> int | None:
+    for earlier in _before(at, repeated):
+        written = _SETS.match(code[earlier])
+        if written and register in _written(written):
+            return earlier
+    return None
+
+
+def _before(at: int, repeated: Sequence[Loop]) -> list[int]:
+    """Return the indices to search, nearest first: backwards, then around the innermost loop."""
+    around = next((loop for loop in repeated if loop.first <= at <= loop.last), None)
+    back = list(range(at - 1, max(-1, at - _FURTHEST), -1))
+    if around is None:
+        return back
+    inside = [index for index in back if index >= around.first]
+    outside = [index for index in back if index < around.first]
+    return [*inside, *range(around.last, at, -1), *outside]
+
+
+def _read(sass: str) -> set[str]:
+    """Return the registers an instruction reads: all but its first operand, all for a store."""
+    operands = sass.split(",", 1)
+    text = sass if _WRITES_MEMORY.match(sass) else (operands[1] if len(operands) > 1 else "")
+    found = set()
+    for file, number, wide in _REGISTERS.findall(text):
+        found.update(f"{file}{int(number) + more}" for more in range(2 if wide else 1))
+    return found
+
+
+def _written(match: re.Match[str]) -> set[str]:
+    opcode, file, first = match.group(1), match.group(2), int(match.group(3))
+    wide = (
+        ".64" in opcode
+        or ".WIDE" in opcode
+        or opcode.startswith(("DADD", "DMUL", "DFMA", "F2F.F64"))
+        or opcode == "CS2R"
+    )
+    count = 4 if ".128" in opcode else 2 if wide else 1
+    return {f"{file}{first + more}" for more in range(count)}
