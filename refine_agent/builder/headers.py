@@ -56,10 +56,16 @@ _DIRECTIVE = re.compile(
     r"^[ \t]*#[ \t]*(?:define|undef|if|ifdef|ifndef|elif|else|endif)\b(?:[^\n]*\\\n)*[^\n]*\n",
     re.MULTILINE,
 )
-_DISPATCH = {
+_MACROS = {
+    "macros.h": (
+        "torch/headeronly/macros/Export.h", "torch/headeronly/macros/Macros.h",
+        "c10/macros/Export.h", "c10/macros/Macros.h", "c10/util/Deprecated.h",
+    ),
     "dispatch.h": ("torch/headeronly/core/Dispatch.h", "ATen/Dispatch.h"),
     "dispatch_v2.h": ("torch/headeronly/core/Dispatch_v2.h", "ATen/Dispatch_v2.h"),
-}
+}  # fmt: skip
+
+_REPLACED = {"dispatch.h": {"AT_PRIVATE_CHECK_SELECTIVE_BUILD": "(type)"}}
 
 
 def lay_out_headers(include: Path, *, torch_include: Path) -> None:
@@ -68,7 +74,7 @@ def lay_out_headers(include: Path, *, torch_include: Path) -> None:
     light.mkdir(parents=True)
     for header in _LIGHT.glob("*.h"):
         shutil.copyfile(header, light / header.name)
-    for name, taken_from in _DISPATCH.items():
+    for name, taken_from in _MACROS.items():
         (light / name).write_text(_macros(name, taken_from, torch_include), encoding="utf-8")
     for answers, names in _ANSWERED.items():
         text = "".join(["#pragma once\n", *(f"#include <light/{answer}>\n" for answer in answers)])
@@ -84,18 +90,14 @@ def lay_out_headers(include: Path, *, torch_include: Path) -> None:
 
 
 def _macros(name: str, taken_from: tuple[str, ...], torch_include: Path) -> str:
-    """torch's own AT_DISPATCH macros, and nothing else of their headers."""
-    text = "// Owns AT_DISPATCH macros: taken from the installed torch.\n#pragma once\n"
+    """torch's own macros, and nothing else of the headers that define them."""
+    text = f"// Owns torch's macros of {taken_from[0]} and its like, as the installed torch defines them.\n"
+    text += "#pragma once\n"
     text += '#include "dispatch.h"\n' if name == "dispatch_v2.h" else ""
     for header in taken_from:
         if (torch_include / header).exists():
-            text += "".join(
-                _DIRECTIVE.findall((torch_include / header).read_text(encoding="utf-8"))
-            )
-    return (
-        text
-        + "#undef AT_PRIVATE_CHECK_SELECTIVE_BUILD\n#define AT_PRIVATE_CHECK_SELECTIVE_BUILD(type)\n"
-    )
+            text += "".join(_DIRECTIVE.findall((torch_include / header).read_text(encoding="utf-8")))
+    return text + "".join(f"#undef {macro}\n#define {macro}{meaning}\n" for macro, meaning in _REPLACED.get(name, {}).items())
 
 
 def _write(path: Path, text: str) -> None:

@@ -16,7 +16,8 @@ def describe_torch(*, wants_cuda: bool) -> dict[str, object]:
     import torch  # noqa: PLC0415 - two to three seconds, and only the child may pay them
     from torch.utils import cpp_extension  # noqa: PLC0415
 
-    standards = re.findall(r"-std=(c\+\+\d+)", inspect.getsource(cpp_extension))
+    source = inspect.getsource(cpp_extension)
+    standards = re.findall(r"'-fPIC', '-std=(c\+\+\d+)'", source) or re.findall(r"-std=(c\+\+\d+)", source)
     capability = None
     if wants_cuda:
         with contextlib.suppress(RuntimeError, AssertionError):  # no driver, no device

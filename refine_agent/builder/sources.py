@@ -58,20 +58,21 @@ _STANDARD_HEADERS = {
 _HEADER_OF = {name: header for header, names in _STANDARD_HEADERS.items() for name in names.split()}
 # The parts of the light headers that only some candidates need, by the names that call for them.
 _PARTS = {
-    "RA_HALF": re.compile(r"half|bfloat16|bf16|float16|fp16|Half|BFloat16|_AND\w*|REDUCED_FLOATING|DISPATCH_V2|ALL_TYPES_AND", re.IGNORECASE),
-    "RA_FLOAT8": re.compile(r"Float8|fp8", re.IGNORECASE),
-    "RA_COMPLEX": re.compile(r"complex", re.IGNORECASE),
-    "RA_DISPATCH": re.compile(r"AT_DISPATCH_\w+|AT_PRIVATE\w+|THO_DISPATCH\w+|AT_WRAP|AT_EXPAND|AT_\w+_TYPES\w*"),
-    "RA_INDEXING": re.compile(r"indexing|Slice|TensorIndex|index_put_|index"),
-    "RA_LITERALS": re.compile(r"tensor|from_blob"),
-    "RA_PARALLEL": re.compile(r"parallel_\w+|get_num_threads|set_num_threads|in_parallel_region|get_thread_num|divup|intraop_\w+|GRAIN_SIZE"),
-    "RA_MODES": re.compile(r"NoGradGuard|AutoGradMode|GradMode|manual_seed|DeviceGuard|OptionalDeviceGuard"),
-    "RA_TORCH_CUDA": re.compile(r"cuda"),
-    "RA_CUBLAS": re.compile(r"cublas\w*|getCurrentCUDABlas\w*|CUBLAS\w*|TORCH_CUDABLAS_CHECK"),
-    "RA_CUSPARSE": re.compile(r"cusparse\w*|getCurrentCUDASparseHandle"),
-    "RA_CUSOLVER": re.compile(r"cusolver\w*"),
-    "RA_STREAMS": re.compile(r"\w*stringstream|cout|cerr|ostream|clog"),
-    "RA_MAPS": re.compile(r"map|unordered_map"),
+    "RA_USES_HALF": re.compile(r"half|bfloat16|bf16|float16|fp16|Half|BFloat16|_AND\w*|REDUCED_FLOATING|DISPATCH_V2|ALL_TYPES_AND", re.IGNORECASE),
+    "RA_USES_FLOAT8": re.compile(r"Float8|fp8", re.IGNORECASE),
+    "RA_USES_COMPLEX": re.compile(r"complex", re.IGNORECASE),
+    "RA_USES_DISPATCH": re.compile(r"AT_DISPATCH_\w+|AT_PRIVATE\w+|THO_DISPATCH\w+|AT_WRAP|AT_EXPAND|AT_\w+_TYPES\w*"),
+    "RA_USES_INDEXING": re.compile(r"indexing|Slice|TensorIndex|index_put_|index"),
+    "RA_USES_LITERALS": re.compile(r"tensor|from_blob"),
+    "RA_USES_PARALLEL": re.compile(r"parallel_\w+|get_num_threads|set_num_threads|in_parallel_region|get_thread_num|divup|intraop_\w+|GRAIN_SIZE"),
+    "RA_USES_MODES": re.compile(r"NoGradGuard|AutoGradMode|GradMode|manual_seed|DeviceGuard|OptionalDeviceGuard"),
+    "RA_USES_TORCH_CUDA": re.compile(r"cuda"),
+    "RA_USES_CUBLAS": re.compile(r"cublas\w*|getCurrentCUDABlas\w*|CUBLAS\w*|TORCH_CUDABLAS_CHECK"),
+    "RA_USES_CUBLASLT": re.compile(r"cublasLt\w*|CUBLASLT\w*|getCurrentCUDABlasLtHandle"),
+    "RA_USES_CUSPARSE": re.compile(r"cusparse\w*|getCurrentCUDASparseHandle"),
+    "RA_USES_CUSOLVER": re.compile(r"cusolver\w*"),
+    "RA_USES_STREAMS": re.compile(r"\w*stringstream|cout|cerr|ostream|clog"),
+    "RA_USES_MAPS": re.compile(r"map|unordered_map"),
 }  # fmt: skip
 
 
@@ -155,10 +156,10 @@ def _prelude(names: set[str], *, cuda: bool) -> str:
     parts = [
         part
         for part, called_by in _PARTS.items()
-        if any(called_by.fullmatch(n) or (part == "RA_HALF" and called_by.search(n)) for n in names)
+        if any(called_by.fullmatch(n) or (part == "RA_USES_HALF" and called_by.search(n)) for n in names)
     ]
     if cuda:
-        parts.append("RA_CUDA")
+        parts.append("RA_USES_CUDA")
     headers = sorted({_HEADER_OF[name] for name in names if name in _HEADER_OF})
     return "".join(
         [

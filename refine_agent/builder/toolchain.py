@@ -255,7 +255,8 @@ def _names_of(torch_include: Path) -> Iterator[str]:
 def _build_shim(toolchain: Toolchain, *, run: Run, deadline_s: float) -> Finished:
     facts = toolchain.facts
     with_cuda = facts.torch_cuda is not None and toolchain.toolkit is not None
-    shutil.copyfile(_LIGHT / "shim.cpp", toolchain.folder / "shim.cpp")
+    for name in ("shim.cpp", "abi.h"):  # and no -I: light/cuda.h must not answer <cuda.h>
+        shutil.copyfile(_LIGHT / name, toolchain.folder / name)
     libraries = ["c10", "torch_cpu", "torch", "torch_python"]
     argv = [
         toolchain.cxx,

@@ -3,7 +3,7 @@
 #pragma once
 #include <array>
 #include <new>
-#ifdef RA_MAPS
+#ifdef RA_USES_MAPS
 #include <map>
 #include <unordered_map>
 #endif
@@ -282,7 +282,7 @@ struct PythonMap {
   }
 };
 
-#ifdef RA_MAPS
+#ifdef RA_USES_MAPS
 template <class K, class V>
 struct Python<std::map<K, V>> : PythonMap<std::map<K, V>, K, V> {};
 template <class K, class V>

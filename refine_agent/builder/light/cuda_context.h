@@ -4,14 +4,16 @@
 #include "cuda.h"
 
 // ATen/cuda/CUDAContext.h brings these along; they cost time only where they are named.
-#ifdef RA_CUBLAS
-#include <cublasLt.h>
+#ifdef RA_USES_CUBLAS
 #include <cublas_v2.h>
 #endif
-#ifdef RA_CUSPARSE
+#ifdef RA_USES_CUBLASLT
+#include <cublasLt.h>
+#endif
+#ifdef RA_USES_CUSPARSE
 #include <cusparse.h>
 #endif
-#ifdef RA_CUSOLVER
+#ifdef RA_USES_CUSOLVER
 #include <cusolverDn.h>
 #endif
 
@@ -63,17 +65,12 @@ class CUDAEvent {
 
 } // namespace at::cuda
 
-#ifdef RA_CUBLAS
+#ifdef RA_USES_CUBLAS
 namespace at::cuda {
 inline cublasHandle_t getCurrentCUDABlasHandle() {
   void* out;
   c10::ra::check(ra_cuda_handle(0, &out));
   return static_cast<cublasHandle_t>(out);
-}
-inline cublasLtHandle_t getCurrentCUDABlasLtHandle() {
-  void* out;
-  c10::ra::check(ra_cuda_handle(4, &out));
-  return static_cast<cublasLtHandle_t>(out);
 }
 namespace blas {
 inline const char* _cublasGetErrorEnum(cublasStatus_t error) { return cublasGetStatusName(error); }
@@ -86,7 +83,16 @@ inline const char* _cublasGetErrorEnum(cublasStatus_t error) { return cublasGetS
                 at::cuda::blas::_cublasGetErrorEnum(__err), " when calling `" #EXPR "`"); \
   } while (0)
 #endif
-#ifdef RA_CUSPARSE
+#ifdef RA_USES_CUBLASLT
+namespace at::cuda {
+inline cublasLtHandle_t getCurrentCUDABlasLtHandle() {
+  void* out;
+  c10::ra::check(ra_cuda_handle(4, &out));
+  return static_cast<cublasLtHandle_t>(out);
+}
+} // namespace at::cuda
+#endif
+#ifdef RA_USES_CUSPARSE
 namespace at::cuda {
 inline cusparseHandle_t getCurrentCUDASparseHandle() {
   void* out;

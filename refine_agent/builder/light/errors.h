@@ -6,7 +6,7 @@
 
 #include "plain.h"
 
-#ifdef RA_STREAMS
+#ifdef RA_USES_STREAMS
 #include <ostream>
 #include <sstream>
 #endif
@@ -115,7 +115,7 @@ class Text {
   Text& operator<<(const SmallVector<T, N>& items) { return *this << ArrayRef<T>(items.data(), items.size()); }
   template <class T, class = std::enable_if_t<std::is_enum_v<T> && std::is_convertible_v<T, int>>>
   Text& operator<<(T value) { return *this << static_cast<int>(value); }
-#ifdef RA_STREAMS
+#ifdef RA_USES_STREAMS
   template <class T, class = std::enable_if_t<!std::is_arithmetic_v<T> && !std::is_enum_v<T> && !std::is_array_v<T>>,
             class = decltype(std::declval<std::ostream&>() << std::declval<const T&>())>
   Text& operator<<(const T& value) {
@@ -256,7 +256,7 @@ inline int64_t maybe_wrap_dim(int64_t dim, int64_t rank, bool wrap_scalar = true
   return dim < 0 ? dim + rank : dim;
 }
 
-#ifdef RA_STREAMS
+#ifdef RA_USES_STREAMS
 #define RA_PRINTS(type) \
   inline std::ostream& operator<<(std::ostream& out, type value) { return out << str(value); }
 RA_PRINTS(ScalarType)
@@ -275,7 +275,7 @@ std::ostream& operator<<(std::ostream& out, ArrayRef<T> items) {
 
 } // namespace c10
 
-#ifdef RA_STREAMS
+#ifdef RA_USES_STREAMS
 namespace caffe2 {
 inline std::ostream& operator<<(std::ostream& out, TypeMeta value) { return out << value.name(); }
 } // namespace caffe2

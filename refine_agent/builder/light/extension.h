@@ -3,11 +3,11 @@
 #pragma once
 #include "torch.h"
 
-#ifdef RA_PARALLEL
+#ifdef RA_USES_PARALLEL
 #include "parallel.h"
 #endif
 
-#ifdef RA_TORCH_CUDA
+#ifdef RA_USES_TORCH_CUDA
 namespace torch::cuda {
 inline bool is_available() { return ra_cuda_available() != 0; }
 inline size_t device_count() { return static_cast<size_t>(ra_cuda_device_count()); }

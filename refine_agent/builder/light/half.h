@@ -134,7 +134,7 @@ inline Scalar::Scalar(Half value) : Scalar(static_cast<double>(static_cast<float
 inline Scalar::Scalar(BFloat16 value) : Scalar(static_cast<double>(static_cast<float>(value))) {}
 inline Half Scalar::toHalf() const { return Half(toFloat()); }
 inline BFloat16 Scalar::toBFloat16() const { return BFloat16(toFloat()); }
-#ifdef RA_STREAMS
+#ifdef RA_USES_STREAMS
 inline std::ostream& operator<<(std::ostream& out, const Half& h) { return out << static_cast<float>(h); }
 inline std::ostream& operator<<(std::ostream& out, const BFloat16& h) { return out << static_cast<float>(h); }
 #endif

@@ -34,7 +34,7 @@ class OptionalDeviceGuard {
   }
 
  protected:
-#ifdef RA_CUDA
+#ifdef RA_USES_CUDA
   void set_device(Device device) {
     if (!device.is_cuda() || !device.has_index()) return;
     int32_t before;

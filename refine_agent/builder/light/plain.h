@@ -17,49 +17,7 @@
 #include <vector>
 
 #include "abi.h"
-
-#if defined(__CUDACC__)
-#define C10_HOST_DEVICE __host__ __device__
-#define C10_DEVICE __device__
-#define C10_HOST __host__
-#else
-#define C10_HOST_DEVICE
-#define C10_DEVICE
-#define C10_HOST
-#endif
-#define C10_API
-#define C10_CUDA_API
-#define TORCH_API
-#define TORCH_CUDA_CPP_API
-#define TORCH_CUDA_CU_API
-#define TORCH_PYTHON_API
-#define C10_EXPORT
-#define C10_ALWAYS_INLINE __attribute__((always_inline)) inline
-#define C10_ALWAYS_INLINE_ATTRIBUTE __attribute__((always_inline))
-#define C10_NOINLINE __attribute__((noinline))
-#define C10_LIKELY(expr) (__builtin_expect(static_cast<bool>(expr), 1))
-#define C10_UNLIKELY(expr) (__builtin_expect(static_cast<bool>(expr), 0))
-#define C10_UNUSED __attribute__((__unused__))
-#define C10_NODISCARD [[nodiscard]]
-#define C10_RESTRICT __restrict
-#define C10_WARP_SIZE 32
-#define C10_LAUNCH_BOUNDS_0 __launch_bounds__(256, 4)
-#define C10_LAUNCH_BOUNDS_1(threads) __launch_bounds__((threads))
-#define C10_LAUNCH_BOUNDS_2(threads, blocks) __launch_bounds__((threads), (blocks))
-#define C10_CONCATENATE_IMPL(a, b) a##b
-#define C10_CONCATENATE(a, b) C10_CONCATENATE_IMPL(a, b)
-#define C10_UID __COUNTER__
-#define C10_ANONYMOUS_VARIABLE(str) C10_CONCATENATE(str, __COUNTER__)
-#define C10_STRINGIZE_IMPL(x) #x
-#define C10_STRINGIZE(x) C10_STRINGIZE_IMPL(x)
-#define C10_DIAGNOSTIC_PUSH_AND_IGNORED_IF_DEFINED(warning)
-#define C10_DIAGNOSTIC_POP()
-#define C10_CLANG_DIAGNOSTIC_PUSH()
-#define C10_CLANG_DIAGNOSTIC_POP()
-#define C10_CLANG_DIAGNOSTIC_IGNORE(flag)
-#define C10_CLANG_HAS_WARNING(flag) 0
-#define C10_DEPRECATED [[deprecated]]
-#define C10_DEPRECATED_MESSAGE(message) [[deprecated(message)]]
+#include "macros.h"
 
 namespace c10 {
 

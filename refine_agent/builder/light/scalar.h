@@ -95,7 +95,7 @@ inline ra::Text& ra::Text::operator<<(const Scalar& s) {
   if (s.isBoolean()) return *this << (s.toBool() ? "true" : "false");
   return *this << s.toLong();
 }
-#ifdef RA_STREAMS
+#ifdef RA_USES_STREAMS
 inline std::ostream& operator<<(std::ostream& out, const Scalar& s) {
   return s.isFloatingPoint() ? out << s.toDouble() : out << str(s);
 }

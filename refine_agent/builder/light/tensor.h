@@ -32,7 +32,6 @@ using c10::ScalarType;
 using c10::TensorOptions;
 using c10::BFloat16;
 using c10::Half;
-using c10::complex;
 using c10::DimVector;
 using c10::SmallVector;
 using c10::canCast;
@@ -362,7 +361,7 @@ inline Text& Text::operator<<(const at::Tensor& t) { return *this << t.text(ra_s
 } // namespace c10::ra
 
 namespace at {
-#ifdef RA_STREAMS
+#ifdef RA_USES_STREAMS
 inline std::ostream& operator<<(std::ostream& out, const Tensor& t) { return out << t.text(ra_show); }
 inline std::ostream& operator<<(std::ostream& out, const DeprecatedTypeProperties& t) { return out << t.toString(); }
 #endif

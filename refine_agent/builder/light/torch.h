@@ -3,22 +3,22 @@
 #pragma once
 #include "tensor.h"
 
-#ifdef RA_HALF
+#if defined(RA_USES_HALF) || defined(RA_USES_COMPLEX)
 #include "half.h"
 #endif
-#ifdef RA_FLOAT8
+#ifdef RA_USES_FLOAT8
 #include "float8.h"
 #endif
-#ifdef RA_COMPLEX
+#ifdef RA_USES_COMPLEX
 #include <c10/util/complex.h>
 #endif
-#ifdef RA_INDEXING
+#ifdef RA_USES_INDEXING
 #include "indexing.h"
 #endif
-#ifdef RA_LITERALS
+#ifdef RA_USES_LITERALS
 #include "literal.h"
 #endif
-#ifdef RA_MODES
+#ifdef RA_USES_MODES
 #include "modes.h"
 #endif
 
@@ -49,6 +49,6 @@ using namespace c10;
 } // namespace headeronly
 } // namespace torch
 
-#ifdef RA_DISPATCH
+#ifdef RA_USES_DISPATCH
 #include "dispatch.h"
 #endif
