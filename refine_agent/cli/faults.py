@@ -21,6 +21,7 @@ _CODES = {
     "refine_agent.session.SessionError": USAGE,
     "refine_agent.kernel_file.KernelFileError": USAGE,
     "refine_agent.transcript.TranscriptError": USAGE,
+    "refine_agent.profiling.ncu_rep.UnreadableReport": USAGE,
     "refine_agent.export.ExportError": FINISHED_WITHOUT,
     "refine_agent.loop.BenchFault": MACHINE,
     "refine_agent.author.AuthorFault": MODEL,

@@ -180,6 +180,21 @@ def test_a_reader_who_has_seen_enough_is_no_error(run: Path) -> None:
     assert "BrokenPipe" not in done.stderr
 
 
+@pytest.mark.parametrize("content", [None, b"", b"junk", b"NVR\0" + b"\xff" * 500])
+def test_a_file_that_is_no_profilers_report_is_refused_in_one_sentence(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    path = tmp_path / "some.ncu-rep"
+    if content is not None:
+        path.write_bytes(content)
+
+    done = refine_agent("profile", path)
+
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "some.ncu-rep" in done.stderr
+
+
 # --- safe ------------------------------------------------------------------------------------
 
 
