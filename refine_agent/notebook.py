@@ -11,7 +11,15 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from refine_agent import report
-from refine_agent.records import Failed, Judged, Profiled, Sealed, Started, Stopped, TurnClosed
+from refine_agent.records import (
+    Failed,
+    Judged,
+    Measured,
+    Profiled,
+    Sealed,
+    Stopped,
+    TurnClosed,
+)
 
 if TYPE_CHECKING:
     from refine_agent.records import AnyEvent
@@ -19,7 +27,7 @@ if TYPE_CHECKING:
 
 # A reply streams hundreds of pieces a second; redrawing for each would only slow it down.
 EVERY_SECONDS = 0.5
-_SHOWN = (Judged, Profiled, Sealed, TurnClosed, Stopped, Failed, Started)
+_SHOWN = (Measured, Judged, Profiled, Sealed, TurnClosed, Stopped, Failed)
 
 
 class Cell(Protocol):
@@ -57,7 +65,7 @@ class Live:
 
     def heard(self, event: AnyEvent) -> None:
         """Show what was recorded."""
-        if isinstance(event, TurnClosed | Stopped):
+        if isinstance(event, Measured | Sealed | TurnClosed | Stopped):
             self._phase = None
         if isinstance(event, _SHOWN):
             self.draw()

@@ -46,7 +46,16 @@ if TYPE_CHECKING:
 
     from refine_agent.profiling.records import Change as MetricChange
     from refine_agent.profiling.records import Finding, Grade, Metric, Page
-    from refine_agent.records import AnyEvent, AnyVerdict, Attempt, Prompt, Setup, Timing, Turn
+    from refine_agent.records import (
+        AnyEvent,
+        AnyVerdict,
+        Attempt,
+        Prompt,
+        Ratio,
+        Setup,
+        Timing,
+        Turn,
+    )
     from refine_agent.transcript import Transcript
 
 WIDE, HALF, NARROW = 860, 410, 400
@@ -72,7 +81,7 @@ class Picture(Record, frozen=True, kw_only=True):
     caption: str = ""
 
 
-Result = Literal["won", "slower", "doubtful", "weak", "none"]
+Result = Literal["won", "level", "slower", "doubtful", "weak", "none"]
 
 
 class Headline(Record, frozen=True, kw_only=True):
@@ -237,18 +246,28 @@ def headline_of(transcript: Transcript) -> Headline:
     if best.sealed is None:
         value = "it has not been rebuilt with torch's own headers in a fresh process"
         doubts.append(Fact(name="not sealed", value=value))
-    slower = speedup.value < 1
-    kind: Result = (
-        "weak" if weak else "doubtful" if passed.suspicions else "slower" if slower else "won"
-    )
-    figures = f"{speedup.value:.2f}×"
+    found = _compared(speedup)
     return Headline(
-        kind=kind,
-        figure=figures,
-        sentence=f"{'the speed of' if slower else 'faster than'} {against}",
+        kind="weak" if weak else "doubtful" if passed.suspicions else found,
+        figure=f"{speedup.value:.2f}×",
+        sentence=_SENTENCES[found].format(against=against),
         doubts=tuple(doubts),
         facts=tuple(_evidence(transcript, best, passed, timing)),
     )
+
+
+_SENTENCES = {
+    "won": "faster than {against}",
+    "level": "the speed of {against}, with 1 inside the interval: no difference was shown",
+    "slower": "the speed of {against}",
+}
+
+
+def _compared(speedup: Ratio) -> Literal["won", "level", "slower"]:
+    """A win is one whose whole interval lies above 1."""
+    if speedup.low > 1:
+        return "won"
+    return "slower" if speedup.high < 1 else "level"
 
 
 def _nothing(transcript: Transcript) -> str:

@@ -30,9 +30,13 @@ def comparison(runs: Sequence[RunRow], *, width: float = 760) -> Markup:
         low=min(known) / 1.12, high=max(known) * 1.12, start=left, end=width - 62, log=True
     )  # fmt: skip
     bottom = 10 + ROW * len(shown)
+    names = _names(shown)
     return picture(
         _axis(x, bottom),
-        *(_row(x, 10 + ROW * (place + 0.5), run, left) for place, run in enumerate(shown)),
+        *(
+            _row(x, 10 + ROW * (place + 0.5), run, name, left)
+            for place, (run, name) in enumerate(zip(shown, names, strict=True))
+        ),
         width=width,
         height=bottom + 40,
         title="Best kernel of each run",
@@ -58,9 +62,19 @@ def _axis(x: Scale, bottom: float) -> Markup:
     return join(*parts)
 
 
-def _row(x: Scale, y: float, run: RunRow, left: float) -> Markup:
-    name = fit(f"{run.problem} · {run.model}", left - 12)
-    parts = [text(left - 10, y + 4, name, anchor="end"), rule(x.start, y, x.end, y, opacity=0.15)]
+def _names(shown: Sequence[RunRow]) -> list[str]:
+    """Return what tells the runs apart: problem and model, else problem and run."""
+    names = [f"{run.problem} · {run.model}" for run in shown]
+    if len(set(names)) == len(names):
+        return names
+    return [f"{run.problem} · {run.run}" for run in shown]
+
+
+def _row(x: Scale, y: float, run: RunRow, name: str, left: float) -> Markup:
+    parts = [
+        text(left - 10, y + 4, fit(name, left - 12), anchor="end"),
+        rule(x.start, y, x.end, y, opacity=0.15),
+    ]
     speedup, low, high = finite(run.speedup), finite(run.speedup_low), finite(run.speedup_high)
     if speedup is None or low is None or high is None:
         parts.append(text(x(1.0) + 8, y + 4, "nothing passed", ink="failed", size=11))

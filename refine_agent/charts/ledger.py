@@ -23,6 +23,7 @@ COLOURS = {
     "check": "#3f9d6b",
     "timing": "#e0a826",
     "profile": "#9a6fc4",
+    "trace": "#c48fd8",
     "seal": "#dd7a3c",
     "overhead": "#6a737d",
 }

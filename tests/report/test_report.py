@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from refine_agent import report
-from refine_agent.records import Baseline, Hinted, Measured, Problem, Started
+from refine_agent.records import Baseline, Hinted, Measured, Problem, Ratio, Started
 from refine_agent.transcript import Transcript
 from tests import synthetic
 
@@ -119,6 +119,15 @@ def test_a_weak_problem_is_said_before_its_number(tmp_path: Path) -> None:
     run = synthetic.play(tmp_path / "run", synthetic.trials()[:1], measured=weak)
     text = Page(report.render([run])).text
     assert text.index("accept zeros; no speedup means anything") < text.index("0.61×")
+
+
+def test_a_speedup_whose_interval_holds_1_is_called_no_win(tmp_path: Path) -> None:
+    trial = synthetic.trials()[0]
+    unsure = msgspec.structs.replace(trial.verdict, speedup=Ratio(value=1.17, low=0.64, high=2.3))
+    run = synthetic.play(tmp_path / "run", [msgspec.structs.replace(trial, verdict=unsure)])
+    text = Page(report.render([run])).text
+    assert "no difference was shown" in text
+    assert "faster than" not in text
 
 
 def test_an_unsealed_best_says_so(tmp_path: Path) -> None:
