@@ -433,8 +433,8 @@ def tail(case: Case) -> Finding | None:
     )
 
 
-# A quarter of the warps that fit (16 of 64) with 16 bytes per lane keep 8 KB per SM on their way,
-# a third of what hides some 700 ns at an H200's bandwidth (Little's law): there more warps must come
+# A quarter of the warps that fit (16 of 64) with 16 bytes per lane keep 8 KB per SM on their way, a
+# third of what hides some 700 ns at an H200's bandwidth (Little's law): there more warps must come
 # first. Up to half of them, wider loads do as well.
 FEW_WAVES = 0.25
 ENOUGH_WAVES = 0.5

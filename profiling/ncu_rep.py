@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 MOST_BYTES = 256 << 20
 MOST_LAUNCHES = 64
 MOST_PCS = 100_000
-# Findings add up samples, sectors and passes over instructions, so that only kernels larger than any
-# hand-written one are trimmed, by each of these in turn.
+# Findings add up samples, sectors and passes over instructions, so that only kernels larger than
+# any hand-written one are trimmed.
 KEPT_INSTRUCTIONS = 4000
 SECONDS = 30.0
 MOST_RULES = 32

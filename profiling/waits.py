@@ -117,7 +117,7 @@ def _read(sass: str) -> set[str]:
     """Return the registers an instruction reads: all but its first operand, all for a store."""
     operands = sass.split(",", 1)
     text = sass if _WRITES_MEMORY.match(sass) else (operands[1] if len(operands) > 1 else "")
-    found = set()
+    found: set[str] = set()
     for file, number, wide in _REGISTERS.findall(text):
         found.update(f"{file}{int(number) + more}" for more in range(2 if wide else 1))
     return found

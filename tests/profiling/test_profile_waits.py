@@ -6,8 +6,8 @@ from refine_agent.profiling import waits
 
 LONG, SHORT = "long_scoreboard", "short_scoreboard"
 
-# The walk of the zoo's occupancy_shared.cu, as nvcc 13.0 compiles it: each step's address is made of
-# what the step before loaded.
+# The walk of the zoo's occupancy_shared.cu, as nvcc 13.0 compiles it: each step's address is made
+# of what the step before loaded.
 WALK = (
     "MOV R8, R3",
     "SHF.L.U32 R6, R0, 0x2, RZ",
@@ -67,7 +67,7 @@ def test_waiting_for_room_in_a_queue_is_waiting_for_no_instruction() -> None:
 
 
 def test_a_branch_to_itself_is_no_loop() -> None:
-    assert LOOPS == (waits.Loop(first=1, last=10),)
+    assert [(loop.first, loop.last) for loop in LOOPS] == [(1, 10)]
 
 
 def test_a_load_of_the_iteration_before_is_found_around_the_loop() -> None:

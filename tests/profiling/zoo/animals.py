@@ -22,7 +22,7 @@ _SICK = re.compile(r"//\s*SICK:\s*(\w+)(\s*\(no line\))?")
 class Animal(msgspec.Struct, frozen=True, kw_only=True):
     """One program: its source, its sickness (None: healthy) and the sick line if there is one.
 
-    `unseen` ones were written after the rules and their thresholds, which were not changed for them.
+    `unseen` ones were written after the rules and thresholds, which were not changed for them.
     `timeline` ones launch several kernels, so that gaps and shares matter.
     """
 

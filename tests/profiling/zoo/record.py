@@ -1,9 +1,9 @@
 """Record the zoo on a GPU: compile every animal, time it, profile it as pages do, pack the results.
 
-    python tests/profiling/zoo/record.py --out DIR/zoo.tar [--what stale|animals|probes] [--only NAME]
+    python tests/profiling/zoo/record.py --out DIR/zoo.tar --what stale|animals|probes [--only NAME]
 
-One command, a few minutes on an H200; a failing animal is logged and left out. `stale` records those
-whose program has changed since, or that were never recorded. The tar holds
+One command, a few minutes on an H200; a failing animal is logged and left out. `stale` records the
+animals whose program has changed since, or that were never recorded. The tar holds
 recorded/*.json.xz (what ships and what the tests read), reports/*.ncu-rep.xz, probes.json (what
 ncu's flags do and what other metric lists cost), profile_page.json and log.txt. Where ncu-report is
 not installed the recordings hold no launches; `unpack.py` reads the packed reports elsewhere.

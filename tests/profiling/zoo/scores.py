@@ -131,9 +131,10 @@ def _rows() -> Iterable[str]:
         first = _what(score.first.kind, score.first.where) if score.first else "none"
         ratio = page(f"{score.seen.animal}-{score.seen.variant}").value("floor_ratio")
         over = f"{ratio:.2f}x" if ratio is not None else ""
+        miss = "" if score.hit else "MISS: "
         yield (
             f"| {score.animal.name} | {ails} | {score.seen.variant} | "
-            f"{score.seen.measured.time_us:.1f} us | {over} | {'' if score.hit else 'MISS: '}{first} |"
+            f"{score.seen.measured.time_us:.1f} us | {over} | {miss}{first} |"
         )
 
 

@@ -2,7 +2,7 @@
 
     python tests/profiling/zoo/timeline.py LIBRARY.so
 
-Prints the rows as JSON. The library is an animal built as one (`Studio.build_library`); its host code
+Prints the rows as JSON. The library is an animal built as one (`Studio.timeline`); its host code
 runs in this process, so that torch.profiler sees its launches.
 """
 
