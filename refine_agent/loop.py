@@ -79,6 +79,10 @@ class BenchFault(Exception):  # noqa: N818 - a fault of the machine, in the fiel
     """The machine, not the candidate, is at fault; the message names cause and next step."""
 
 
+class ProblemRefused(BenchFault):
+    """The problem cannot be judged on: its file raises, or returns what nobody can compare."""
+
+
 class Bench(Protocol):
     """Whatever runs untrusted code and reports back: child processes on a GPU, or a script."""
 

@@ -183,12 +183,9 @@ class Drive:
             except KeyboardInterrupt as left:
                 self.session.save(str(left) or "interrupted")
                 return self._outcome(str(left) or "interrupted", faults.INTERRUPTED)
-            except NoAnswer as missing:
-                return self._outcome(str(missing), faults.WAITS)
-            except AuthorFault as fault:
-                return self._outcome(str(fault), faults.MODEL)
-            except BenchFault as fault:
-                return self._outcome(str(fault), faults.MACHINE)
+            except (NoAnswer, AuthorFault, BenchFault) as why_not:
+                code = faults.exit_code_of(why_not)
+                return self._outcome(str(why_not), faults.MACHINE if code is None else code)
         return self._outcome(why, faults.INTERRUPTED)
 
     def _turns(self, brake: Brake, start: Path | None, leaving: ExitStack) -> str:

@@ -23,6 +23,7 @@ _CODES = {
     "refine_agent.transcript.TranscriptError": USAGE,
     "refine_agent.profiling.ncu_rep.UnreadableReport": USAGE,
     "refine_agent.export.ExportError": FINISHED_WITHOUT,
+    "refine_agent.loop.ProblemRefused": USAGE,
     "refine_agent.loop.BenchFault": MACHINE,
     "refine_agent.author.AuthorFault": MODEL,
     "refine_agent.loop.NoAnswer": WAITS,
