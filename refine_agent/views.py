@@ -191,6 +191,7 @@ class RunView(Record, frozen=True, kw_only=True):
     problem: str
     row: rows.RunRow
     began: str
+    machine: str
     headline: Headline
     environment: tuple[Fact, ...]
     judged: tuple[Fact, ...]
@@ -212,6 +213,7 @@ def run_view(transcript: Transcript, *, key: str, pictures_only: bool = False) -
         problem=phrase(started.problem.name, chars=100),
         row=rows.run(transcript),
         began=_date(started.at),
+        machine=_machine(transcript),
         headline=headline_of(transcript),
         environment=tuple(_environment(transcript)),
         judged=tuple(_judged(transcript.setup)) if transcript.setup is not None else (),
@@ -340,6 +342,22 @@ def _environment(transcript: Transcript) -> Iterator[Fact]:
         ("ended", transcript.stopped.reason if transcript.stopped is not None else None),
     ]
     yield from (Fact(name=name, value=phrase(value)) for name, value in known if value)
+
+
+def _machine(transcript: Transcript) -> str:
+    """Return the versions that a number hangs on, in a line."""
+    started, setup = transcript.started, transcript.setup
+    found = setup.environment if setup is not None else None
+    known = (
+        ("driver ", found.driver if found else None),
+        ("torch ", found.torch if found else None),
+        ("", found.compiler if found else None),
+        ("Nsight Compute ", found.ncu if found else None),
+        ("Python ", found.python if found else None),
+        ("refine_agent ", started.version),
+        ("commit ", started.git_commit[:12] if started.git_commit else None),
+    )
+    return " · ".join(name + phrase(value, chars=60) for name, value in known if value)
 
 
 def _judged(setup: Setup) -> Iterator[Fact]:

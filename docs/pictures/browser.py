@@ -7,17 +7,18 @@ business.
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import shutil
-import subprocess
+import signal
 import tempfile
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = (
@@ -69,12 +70,10 @@ class Browser:
 
     def shoot(self, to: Path, *, element: str | None = None, height: int | None = None) -> None:
         """Save the page, or one element of it, as PNG; ``height`` cuts it."""
-        find = f"document.querySelector({json.dumps(element)})" if element else "document.body"
-        box = json.loads(
-            self.ask(
-                f"(()=>{{const e={find}.getBoundingClientRect();return JSON.stringify({{x:e.x+scrollX,"
-                f"y:e.y+scrollY,width:e.width,height:e.height}})}})()"
-            )
+        chosen = f"document.querySelector({json.dumps(element)})" if element else "document.body"
+        box = self.ask(
+            f"(({{x, y, width, height}}) => ({{x: x + scrollX, y: y + scrollY, width, height}}))"
+            f"({chosen}.getBoundingClientRect())"
         )
         if height is not None:
             box["height"] = min(box["height"], height)
@@ -135,19 +134,27 @@ def browser() -> Iterator[Browser]:
         raise RuntimeError(f"none of {', '.join(NAMES)} is installed; install chromium")
     their_in, ours_out = os.pipe()
     ours_in, their_out = os.pipe()
+    # The protocol fixes the numbers: the browser reads on 3 and writes on 4.
+    high = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in (their_in, their_out)]
+    os.close(their_in)
+    os.close(their_out)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        # The pipe is fixed by the protocol: the browser reads on 3 and writes on 4.
-        process = subprocess.Popen(
-            ["sh", "-c", f'exec 3<&{their_in} 4>&{their_out}; exec "$@"', "sh",
-             program, *FLAGS, f"--user-data-dir={profile}"],
-            pass_fds=(their_in, their_out), stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        os.close(their_in)
-        os.close(their_out)
+        process = os.posix_spawn(
+            program,
+            [program, *FLAGS, f"--user-data-dir={profile}"],
+            os.environ,
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, high[0], 3),
+                (os.POSIX_SPAWN_DUP2, high[1], 4),
+                (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
+            ],
+        )
+        for end in high:
+            os.close(end)
         try:
             yield Browser(ours_out, ours_in)
         finally:
-            process.kill()
-            process.wait()
+            os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)
             os.close(ours_out)
             os.close(ours_in)
