@@ -6,10 +6,9 @@ from pathlib import Path
 from textwrap import dedent
 from typing import TYPE_CHECKING
 
+import nbclient
+import nbformat
 import pytest
-
-nbformat = pytest.importorskip("nbformat")
-nbclient = pytest.importorskip("nbclient")
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
