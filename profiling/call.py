@@ -7,7 +7,7 @@ and `details` prints them.
 import msgspec
 
 from refine_agent.profiling import metrics, plain, roofline
-from refine_agent.profiling.evidence import CpuRun, KernelReport, Static, Trace
+from refine_agent.profiling.evidence import CpuRun, KernelReport, Loop, Static, Trace
 from refine_agent.profiling.records import Ceilings, Kernel, Metric, Work
 from refine_agent.profiling.roofline import Floors
 
@@ -119,8 +119,22 @@ def share_of(call: Call, name: str) -> float:
     return mine / total if total else 0.0
 
 
+def unprofiled(call: Call) -> tuple[str, ...]:
+    """Return the heavy kernels of torch.profiler's list that Nsight Compute did not see."""
+    if call.trace is None or not call.trace.kernels or not call.reports:
+        return ()
+    profiled = {plain.function(report.name) for report in call.reports}
+    heavy = {plain.function(one.name) for one in kernels(call) if (one.share_pct or 0) >= HEAVY_PCT}
+    return tuple(sorted(heavy - profiled))
+
+
 def dram_bytes(call: Call) -> float | None:
-    """Return the bytes that all launches moved over the DRAM interface; None if not counted."""
+    """Return the bytes that all launches moved over the DRAM interface.
+
+    None if they were not counted, or not for every heavy kernel: a part is not the call's traffic.
+    """
+    if unprofiled(call):
+        return None
     counted = [metrics.reading(report, "dram_mb") for report in call.reports]
     if not counted or any(value is None for value in counted):
         return None
@@ -203,7 +217,7 @@ def _spill_bytes(call: Call) -> int | None:
 def _processor_values(call: Call, took: float | None) -> dict[str, float | None]:
     if call.cpu is None:
         return {}
-    run, work, loops = call.cpu, call.work, call.static.loops if call.static else ()
+    run, work, loops = call.cpu, call.work, innermost_loops(call)
     return {
         "cpu_gbps": work.bytes_needed / took / 1e3 if work and took else None,
         "cpu_gflops": operations(work) / took / 1e3 if work and took and operations(work) else None,
@@ -213,6 +227,11 @@ def _processor_values(call: Call, took: float | None) -> dict[str, float | None]
         "ipc": run.instructions / run.cycles if run.instructions and run.cycles else None,
         "cache_misses_m": run.cache_misses / 1e6 if run.cache_misses is not None else None,
     }
+
+
+def innermost_loops(call: Call) -> tuple[Loop, ...]:
+    """Return the candidate's loops that a compiler may be expected to vectorise."""
+    return tuple(loop for loop in (call.static.loops if call.static else ()) if loop.innermost)
 
 
 def _processor_ceilings(call: Call) -> dict[str, float | None]:
@@ -245,7 +264,10 @@ def _pooled(call: Call) -> list[Metric]:
         (report, launches_each(call, report), metrics.readings(report)) for report in call.reports
     ]
     found = []
+    whole = not unprofiled(call)
     for quantity in metrics.TABLE:
+        if quantity.pool == "sum" and not whole:
+            continue
         rows = [
             _Row(launches=launches, us=report.time_us, value=one.value, ceiling=one.ceiling)
             for report, launches, every in read
@@ -283,11 +305,8 @@ def disagreements(call: Call) -> tuple[str, ...]:
     if call.trace is not None and call.trace.kernels and call.reports:
         seen = {plain.function(kernel.name) for kernel in call.trace.kernels}
         profiled = {plain.function(report.name) for report in call.reports}
-        heavy = {
-            plain.function(one.name) for one in kernels(call) if (one.share_pct or 0) >= HEAVY_PCT
-        }
-        if lost := sorted(heavy - profiled):
-            found.append(f"not profiled by ncu: {', '.join(lost[:3])}")
+        if lost := unprofiled(call):
+            found.append(f"not profiled by ncu: {', '.join(lost[:3])}; sums are left out")
         if extra := sorted(profiled - seen):
             found.append(f"only under ncu: {', '.join(extra[:3])}")
         launches = sum(kernel.launches for kernel in call.trace.kernels)

@@ -17,6 +17,9 @@ SHOWN_KERNELS = 5
 SHOWN_STALLS = 3
 SHOWN_RULES = 4
 SHOWN_LOOPS = 6
+SHOWN_OPERATORS = 6
+# Operators below a hundredth of the call (empty, view, stride) are housekeeping.
+LEAST_OPERATOR = 0.01
 # Shares too small to be worth a word.
 LEAST_STALL = 0.02
 LEAST_ESTIMATE_PCT = 5
@@ -56,7 +59,7 @@ def _floors(call: Call) -> Iterator[str]:
     by = "" if call.timing_us is not None else " (kernels only)"
     if both is None or (both.bound is None and both.ceiling is None):
         unknown = "no floor: the operation's work or the device's rates are unknown"
-        yield f"TIME  {took:.1f} us{by}; {unknown}"
+        yield f"TIME  {plain.duration(took)}{by}; {unknown}"
         return
     parts = []
     if both.ceiling is not None:
@@ -65,14 +68,14 @@ def _floors(call: Call) -> Iterator[str]:
         parts.append(f"{took / both.bound.us:.2f}x the bound {_floor(both.bound)}")
     caveats = (both.ceiling or both.bound or _NO_FLOOR).caveats
     note = f" [{'; '.join(caveats)}]" if caveats else ""
-    yield f"FLOOR  {took:.1f} us{by} is {', '.join(parts)}{note}"
+    yield f"FLOOR  {plain.duration(took)}{by} is {', '.join(parts)}{note}"
 
 
 _NO_FLOOR = Floor(us=0.0, by="bytes", text="")
 
 
 def _floor(floor: Floor) -> str:
-    return f"{floor.us:.1f} us ({floor.text})"
+    return f"{plain.duration(floor.us)} ({floor.text})"
 
 
 def _traffic(call: Call) -> Iterator[str]:
@@ -254,17 +257,7 @@ def processor(call: Call) -> Iterator[str]:
     if call.cpu is None:
         return
     yield from _rates(call)
-    if call.trace is not None and call.trace.operators:
-        yield "OPERATORS  " + "; ".join(
-            f"{one.name} {one.self_us:.0f} us x{one.calls}"
-            + (
-                f" {one.bytes_moved / one.self_us / 1e3:.1f} GB/s"
-                if one.bytes_moved and one.self_us
-                else ""
-            )
-            + (f" {one.shapes}" if one.shapes else "")
-            for one in call.trace.operators[:6]
-        )
+    yield from _operators(call)
     yield from _loops(call)
     run = call.cpu
     if run.cycles and run.instructions:
@@ -276,6 +269,28 @@ def processor(call: Call) -> Iterator[str]:
         yield f"COUNTERS  {', '.join(parts)}"
     elif run.counters_closed:
         yield f"COUNTERS  closed: {run.counters_closed}"
+
+
+def _operators(call: Call) -> Iterator[str]:
+    """Yield torch's operators by self time, and what is left to other code."""
+    every, took = call.trace.operators if call.trace else (), calls.time_us(call)
+    if not every or not took:
+        return
+    heavy = [one for one in every if one.self_us >= LEAST_OPERATOR * took]
+    named = [
+        f"{one.name} {plain.duration(one.self_us)} {percent(one.self_us / took)} x{one.calls}"
+        + (
+            f" {one.bytes_moved / one.self_us / 1e3:.1f} GB/s"
+            if one.bytes_moved and one.self_us
+            else ""
+        )
+        + (f" {one.shapes}" if one.shapes else "")
+        for one in heavy[:SHOWN_OPERATORS]
+    ]
+    own = took - sum(one.self_us for one in every)
+    if own >= LEAST_OPERATOR * took:
+        named.insert(0, f"outside torch's operators {plain.duration(own)} {percent(own / took)}")
+    yield f"OPERATORS  {'; '.join(named)}"
 
 
 _RATES = {
@@ -301,7 +316,7 @@ def _rates(call: Call) -> Iterator[str]:
 
 
 def _loops(call: Call) -> Iterator[str]:
-    loops = call.static.loops if call.static else ()
+    loops = calls.innermost_loops(call)
     if not loops:
         return
     done = [f"{loop.place} ({loop.vector_bytes} B)" for loop in loops if loop.vector_bytes]

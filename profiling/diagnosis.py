@@ -35,7 +35,7 @@ def diagnose(call: Call) -> tuple[Finding, ...]:
 
 def _call_findings(call: Call) -> list[Finding]:
     """Return the findings that belong to no one kernel."""
-    rules = [_launch_gaps, _unfused, *([_one_thread, _scalar_loops] if call.cpu else [])]
+    rules = [_launch_gaps, _unfused, *(_CPU_RULES if call.cpu else [])]
     if not call.reports and call.cpu is None:
         rules += [_compiled_spills, _compiled_occupancy, _compiled_doubles]
     found = [finding for rule in rules if (finding := rule(call)) is not None]
@@ -94,15 +94,18 @@ def _unseen(call: Call) -> list[Finding]:
         return []
     several = launches > 1
     handed = f"; {launches} launches hand data to each other through memory" if several else ""
+    advice = "read the input once, in 16-byte loads with several in flight, and write once"
+    if several:
+        advice = "fuse the kernels into one"
+    if call.cpu is not None:
+        advice = "walk memory in the order in which it lies, in one pass, and in tiles that fit L2"
     return [
         Finding(
             kind="far_from_floor",
             severity=room,
             text=f"{percent(room)} of the time lies above the measured ceiling; what costs it is "
             f"not visible without counters{handed}",
-            advice="fuse the kernels into one"
-            if several
-            else "read the input once, in 16-byte loads with several in flight, and write once",
+            advice=advice,
         )
     ]
 
@@ -155,7 +158,7 @@ def _one_thread(call: Call) -> Finding | None:
 
 
 def _scalar_loops(call: Call) -> Finding | None:
-    loops = call.static.loops if call.static else ()
+    loops = calls.innermost_loops(call)
     scalar = [loop for loop in loops if loop.vector_bytes is None]
     if not scalar:
         return None
@@ -163,11 +166,37 @@ def _scalar_loops(call: Call) -> Finding | None:
     return Finding(
         kind="scalar_loops",
         severity=0.5 * (calls.room(call) or 1.0) * len(scalar) / len(loops),
-        text=f"{len(scalar)} of {len(loops)} loops are not vectorised ({named})",
+        text=f"{len(scalar)} of {len(loops)} innermost loops are not vectorised ({named})",
         where=str(scalar[0].place),
         advice="make the loop's accesses contiguous and independent (__restrict__, local "
         "accumulators, no branches or calls inside), or use at::vec::Vectorized",
     )
+
+
+# An operator with less of the call's time is no pass over the data.
+_A_PASS = 0.05
+
+
+def _unfused_operators(call: Call) -> Finding | None:
+    """Several of torch's operators that hand whole arrays to each other through memory."""
+    took, work = calls.time_us(call), call.work
+    if not took or work is None or call.trace is None or not work.unfused_bytes:
+        return None
+    passes = [one for one in call.trace.operators if one.self_us >= _A_PASS * took]
+    several = len(passes) > 1 or sum(one.calls for one in passes) > 1
+    if not several or work.unfused_bytes < 1.3 * work.bytes_needed:
+        return None
+    named = ", ".join(one.name for one in passes[:4])
+    return Finding(
+        kind="extra_traffic",
+        severity=1 - work.bytes_needed / work.unfused_bytes,
+        text=f"operators hand arrays to each other through memory ({named}): "
+        f"{work.unfused_bytes / 1e6:.0f} MB move where {work.bytes_needed / 1e6:.0f} are needed",
+        advice="do all of it in one loop over the data, a row or a tile at a time",
+    )
+
+
+_CPU_RULES = (_one_thread, _scalar_loops, _unfused_operators)
 
 
 def _at_most(call: Call) -> float:

@@ -152,11 +152,15 @@ class Opcodes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Loop(msgspec.Struct, frozen=True, kw_only=True):
-    """A loop the C++ compiler did (`vector_bytes`) or did not (`reason`) vectorise."""
+    """A loop the C++ compiler did (`vector_bytes`) or did not (`reason`) vectorise.
+
+    One that holds another loop is not `innermost`: no compiler is expected to vectorise it.
+    """
 
     place: Place
     vector_bytes: int | None = None
     reason: str | None = None
+    innermost: bool = True
 
 
 class Static(msgspec.Struct, frozen=True, kw_only=True):

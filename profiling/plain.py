@@ -62,8 +62,19 @@ def function(demangled: str) -> str:
 
 
 def percent(share: float) -> str:
-    """Return a share (0 to 1) as pages print it: 69 %."""
-    return f"{100 * share:.0f} %"
+    """Return a share (0 to 1) as pages print it: 69 %, 0.4 %."""
+    return f"{100 * share:.1f} %" if 0 < share < 0.01 else f"{100 * share:.0f} %"  # noqa: PLR2004
+
+
+def duration(micros: float) -> str:
+    """Return a time as pages print it: 62.9 us, from ten milliseconds on 57.6 ms."""
+    return f"{micros / 1e3:.1f} ms" if micros >= 1e4 else f"{micros:.1f} us"  # noqa: PLR2004
+
+
+def shapes(text: str) -> str:
+    """Return the shapes of an operator's inputs, harmless and bounded: [2048, 4096]."""
+    found = re.findall(r"\[\d+(?:, *\d+)*\]", text[:READ_CHARS])
+    return _shorten(" ".join(found), NAME_CHARS)
 
 
 def _one_spelling(text: str) -> str:

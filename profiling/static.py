@@ -4,6 +4,7 @@ It parses their text; running them belongs to the builder.
 """
 
 import re
+from collections.abc import Sequence
 
 import msgspec
 
@@ -194,11 +195,12 @@ REASONS = (
 )
 
 
-def vectorisation(text: str, *, only: str | None = None) -> tuple[Loop, ...]:
+def vectorisation(text: str, *, only: str | None = None, code: str = "") -> tuple[Loop, ...]:
     """Return loops that `-fopt-info-vec` and `-fopt-info-vec-missed` speak of, by line.
 
-    `only` keeps one source file (its base name), so that headers do not drown the candidate. A
-    loop counts as vectorised if any of its copies was.
+    `only` keeps one source file (its base name), so that headers do not drown the candidate; `code`
+    is that file's text, which tells loops that hold others. A loop counts as vectorised if any of
+    its copies was.
     """
     done: dict[Place, int] = {}
     missed: dict[Place, str | None] = {}
@@ -220,7 +222,39 @@ def vectorisation(text: str, *, only: str | None = None) -> tuple[Loop, ...]:
         if place not in done
     ]
     kept = [loop for loop in loops if only is None or loop.place.file == plain.file_name(only)]
-    return tuple(sorted(kept, key=lambda loop: (loop.place.file, loop.place.line)))
+    ranked = sorted(kept, key=lambda loop: (loop.place.file, loop.place.line))
+    return tuple(
+        msgspec.structs.replace(loop, innermost=_is_innermost(loop, ranked, code.splitlines()))
+        for loop in ranked
+    )
+
+
+_HOLDS_ANOTHER = {"it holds another loop", "it holds several loops"}
+_HEADER = re.compile(r"\b(?:for|while)\b")
+
+
+def _is_innermost(loop: Loop, every: Sequence[Loop], code: Sequence[str]) -> bool:
+    if loop.reason in _HOLDS_ANOTHER:
+        return False
+    first, last = loop.place.line, _last_line(code, loop.place.line)
+    return not any(
+        first < other.place.line <= last for other in every if other.place.file == loop.place.file
+    )
+
+
+def _last_line(code: Sequence[str], first: int) -> int:
+    """Return the line on which the loop that starts on `first` ends: its block or statement."""
+    depth, inside_block = 0, False
+    for number, line in enumerate(code[first - 1 :], first):
+        text = line.split("//")[0]
+        if number == first and (header := _HEADER.search(text)):
+            text = text[header.start() :]
+        for letter in text:
+            depth += (letter in "({") - (letter in ")}")
+            inside_block = inside_block or letter == "{"
+            if depth == 0 and letter == ("}" if inside_block else ";"):
+                return number
+    return first
 
 
 def _place(hit: re.Match[str]) -> Place:
@@ -234,18 +268,22 @@ def _reason(words: str) -> str | None:
     return None
 
 
-def report(
+def report(  # noqa: PLR0913  (each is one text that a compiler or the candidate wrote)
     *,
     ptxas_text: str = "",
     sass_text: str = "",
     vector_text: str = "",
     threads_per_block: int | None = None,
     source: str | None = None,
+    source_text: str = "",
 ) -> Static:
-    """Return all compiler facts of one build; `source` is the candidate's own file name."""
+    """Return all compiler facts of one build.
+
+    `source` is the candidate's file as the compiler names it, `source_text` what stands in it.
+    """
     return Static(
         kernels=ptxas(ptxas_text),
         opcodes=sass(sass_text),
-        loops=vectorisation(vector_text, only=source),
+        loops=vectorisation(vector_text, only=source, code=source_text),
         threads_per_block=threads_per_block,
     )

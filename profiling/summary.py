@@ -25,6 +25,9 @@ _RUNG_NAMES: dict[Rung, str] = {
     "static": "compiler and SASS only",
     "timing": "timing only",
 }
+_EMPTY_REPORT = (
+    "Nsight Compute's report holds no duration; it collected nothing that this device has"
+)
 _WHY = {
     "torch.profiler": "no Nsight Compute report was given",
     "static": "neither Nsight Compute nor torch.profiler ran",
@@ -51,6 +54,8 @@ def page(  # noqa: PLR0913  (each is one source of evidence, and any may be miss
     `timing_us` is the judge's median of one call; `reports` are the launches that Nsight Compute
     saw in it. `why_not_higher` is the refusal's sentence where a better rung failed.
     """
+    if reports and not any(report.time_us for report in reports):
+        reports, why_not_higher = (), why_not_higher or _EMPTY_REPORT
     rung = _rung(reports, trace, static)
     this = Call(
         work=work,
@@ -137,8 +142,17 @@ def _findings(found: tuple[Finding, ...], this: Call) -> Iterable[str]:
 def _why_none(this: Call) -> str:
     room = call.room(this)
     if room is not None and room < findings.HEALTHY_DISTANCE:
-        return f"within {percent(findings.HEALTHY_DISTANCE)} of the measured ceiling"
+        return (
+            f"within {percent(findings.HEALTHY_DISTANCE)} of the measured ceiling; only fewer "
+            f"{_needs(this)} would be faster (fuse it with its neighbours, or use a smaller type)"
+        )
     return f"nothing found that costs {percent(findings.LEAST_SEVERITY)} of the time or more"
+
+
+def _needs(this: Call) -> str:
+    both = call.floors(this)
+    floor = (both.ceiling or both.bound) if both else None
+    return floor.by if floor is not None else "bytes"
 
 
 def _details(this: Call) -> Iterable[str]:

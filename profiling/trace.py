@@ -119,7 +119,7 @@ def _operators(rows: Rows) -> tuple[Operator, ...]:
             name=plain.operator(row.name),
             self_us=row.self_us / rows.calls,
             calls=max(1, round(row.calls / rows.calls)),
-            shapes=plain.operator(row.shapes),
+            shapes=plain.shapes(row.shapes),
             bytes_moved=None if row.bytes_moved is None else row.bytes_moved // rows.calls,
         )
         for row in ranked[:32]

@@ -65,6 +65,10 @@ LOCKED = (
 NOTHING = "==PROF== Connected to process 9 (a.out)\n==WARNING== No kernels were profiled.\n"
 METRIC = "==ERROR== Failed to find metric no__such_metric.sum\n"
 BROKEN = "==ERROR== Failed to prepare kernel for profiling\n==ERROR== Unknown Error on device 0.\n"
+CRASH = (
+    "==WARNING== Could not determine user home directory for section deployment.\n"
+    "==ERROR== The application returned an error code (11).\n"
+)
 KILLED = (
     '==PROF== Profiling "norm": 0%....50%....100% - 36 passes\n'
     "==PROF== Trying to shutdown target application\n"
@@ -81,6 +85,8 @@ KILLED = (
         (LOCKED, 1, "busy", True),
         (METRIC, 1, "metrics", False),
         (NOTHING, 0, "no kernels", False),
+        ("", 0, "no kernels", False),
+        (CRASH, 11, "crashed", False),
         (BROKEN, 9, "crashed", False),
         ("", None, "timeout", False),
         ("", 137, "timeout", False),
@@ -98,6 +104,12 @@ def test_each_refusal_has_its_cause_and_a_next_step(
     assert (refused.cause, refused.retry) == (cause, retry)
     assert refused.opens
     assert "; " in refused.sentence()
+
+
+def test_a_crash_under_the_profiler_names_the_programs_own_exit_code() -> None:
+    refused = ncu.refusal(CRASH, 1)
+    assert refused is not None
+    assert "its code: 11" in refused.text
 
 
 def test_ending_the_worker_at_its_last_launch_is_no_refusal() -> None:

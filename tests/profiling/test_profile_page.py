@@ -225,5 +225,88 @@ def test_on_a_cpu_rates_stand_against_measured_ceilings(golden: Golden) -> None:
     golden("cpu", page.text())
 
 
+UNFUSED = (
+    b'{"calls": 1, "operators": ['
+    b'{"name": "aten::relu", "self_us": 20000, "calls": 1, '
+    b'"shapes": "[[2048, 4096], [], [], []]"},'
+    b'{"name": "aten::cumsum", "self_us": 25000, "calls": 1, "shapes": "[[2048, 4096], []]"},'
+    b'{"name": "aten::empty", "self_us": 12, "calls": 3, "shapes": "[[], [], []]"}]}'
+)
+
+
+def cpu_page(
+    timing_us: float, *, rows: bytes = OPERATORS, loops: tuple[Loop, ...] = (), threads: int = 2
+) -> Page:
+    cpu = CpuRun(threads_used=threads)
+    return page_of(
+        ceilings=CPU,
+        timing_us=timing_us,
+        rows=rows,
+        static=Static(loops=loops),
+        cpu=cpu,
+        device="2-core CPU",
+    )
+
+
+def test_a_cpu_kernel_near_the_measured_copy_is_told_that_only_fewer_bytes_help(
+    golden: Golden,
+) -> None:
+    page = cpu_page(24_000.0)
+    assert page.findings == ()
+    assert "only fewer bytes would be faster" in page.text()
+    golden("cpu_healthy", page.text())
+
+
+def test_operators_that_pass_arrays_through_memory_are_one_finding(golden: Golden) -> None:
+    page = cpu_page(45_500.0, rows=UNFUSED)
+    assert [one.kind for one in page.findings] == ["extra_traffic"]
+    assert "aten::relu, aten::cumsum" in page.findings[0].text or (
+        "aten::cumsum, aten::relu" in page.findings[0].text
+    )
+    golden("cpu_unfused", page.text())
+
+
+def test_an_outer_loop_is_not_blamed_for_being_scalar() -> None:
+    outer = Loop(place=Place(file="a.cpp", line=3), reason="it branches inside", innermost=False)
+    inner = Loop(place=Place(file="a.cpp", line=5), reason="it branches inside")
+    page = cpu_page(80_000.0, loops=(outer, inner))
+    assert [(one.kind, one.where) for one in page.findings] == [("scalar_loops", "a.cpp:5")]
+    assert page.value("scalar_loops") == 1
+    assert "a.cpp:3" not in page.text()
+
+
+def test_far_from_the_ceiling_without_a_known_cause_a_cpu_gets_a_cpus_advice() -> None:
+    (only,) = cpu_page(80_000.0).findings
+    assert only.kind == "far_from_floor"
+    assert "16-byte loads" not in only.advice
+
+
+def test_a_report_that_holds_no_duration_is_no_profile() -> None:
+    empty = msgspec.structs.replace(layer_norm(), counters={})
+    page = page_of(empty, rows=ROWS, timing_us=165.0)
+    assert page.rung == "torch.profiler"
+    assert page.why_not_higher is not None
+    assert "holds no duration" in page.why_not_higher
+
+
+def test_a_part_of_the_kernels_is_never_passed_off_as_the_calls_traffic() -> None:
+    # A quarter of the call's time was in a kernel that ncu did not see.
+    page = page_of(layer_norm(), rows=ROWS, timing_us=165.0)
+    assert page.value("traffic_ratio") is None
+    assert page.value("dram_mb") is None
+    assert page.value("occupancy_pct") is not None
+
+
+def test_a_kernel_can_win_back_no_more_than_its_share_of_the_call() -> None:
+    light = msgspec.structs.replace(
+        layer_norm(),
+        name="scale<float>",
+        counters=layer_norm().counters | {"gpu__time_duration.sum": 40e3},
+    )
+    page = page_of(layer_norm(), light, rows=ROWS, timing_us=1650.0)
+    inside = [one for one in page.findings if one.kernel]
+    assert all(one.severity <= 150 / 1650 for one in inside)
+
+
 def test_a_timing_of_zero_divides_nothing() -> None:
     assert page_of(timing_us=0.0).rung == "timing"

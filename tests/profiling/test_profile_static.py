@@ -97,6 +97,29 @@ def test_loops_of_headers_do_not_drown_the_candidate() -> None:
     assert static.vectorisation(text, only="norm.cpp") == ()
 
 
+NEST = """void transpose(const float* in, float* out, long rows, long columns) {
+  for (long row = 0; row < rows; ++row)
+    for (long i = 0; i < columns; ++i)
+      out[i * rows + row] = in[row * columns + i];
+}
+float total(const float* x, long n) {
+  float sum = 0;
+  for (long i = 0; i < n; ++i) { sum += x[i] > 0 ? x[i] : sum; }
+  return sum;
+}
+"""
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no g++ on PATH")
+def test_only_loops_that_hold_no_other_are_expected_to_vectorise(tmp_path: Path) -> None:
+    source = tmp_path / "nest.cpp"
+    source.write_text(NEST)
+    flags = ["-O3", "-fopt-info-vec", "-fopt-info-vec-missed", "-c", "-o", str(tmp_path / "nest.o")]
+    done = subprocess.run(["g++", *flags, str(source)], capture_output=True, text=True, check=True)
+    found = static.report(vector_text=done.stderr, source="nest.cpp", source_text=NEST)
+    assert {loop.place.line: loop.innermost for loop in found.loops} == {2: False, 3: True, 8: True}
+
+
 def test_mangled_names_become_readable() -> None:
     symbol = "_ZN2at6native12_GLOBAL__N_128vectorized_layer_norm_kernelIffLb0EEEviT0_PKT_"
     assert static.demangle(symbol) == "vectorized_layer_norm_kernel"

@@ -5,18 +5,19 @@ documentation and `ncu.refusal`'s patterns rest on these logs.
 """
 
 import json
-import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.peer_metrics import CUDAFORGE, KERNELAGENT
 from refine_agent.profiling import metrics, ncu
-from tests.profiling.zoo.studio import Studio
+from tests.profiling.zoo.studio import Studio, bounded
 
 TARGET = "copy-first"
-SECONDS = 60
-REPEATS = 1
+SEVERAL = "launch_gaps-first"
+# One collection takes about four seconds, and nothing may hang.
+SECONDS = 20
+MINUTES = 1.5
 
 # The counters alone, without the sections that exist for NVIDIA's rules and charts.
 LEAN = (
@@ -41,7 +42,9 @@ LEAN = (
 )
 COLLECTIONS = {
     "page": tuple(ncu.default_collection()),
+    "page without rules": (*ncu.default_collection(), "--apply-rules", "no"),
     "lean": LEAN,
+    "time alone": ("--metrics", "gpu__time_duration.sum"),
     "set basic": ("--set", "basic"),
     "set detailed": ("--set", "detailed"),
     "set full": ("--set", "full"),
@@ -51,99 +54,96 @@ COLLECTIONS = {
 
 
 def run(studio: Studio) -> None:
-    """Run every probe; one that fails says so in its own entry."""
-    target = studio.folder / "bin" / TARGET
+    """Run the probes, costs first; what was found is on file after each part."""
+    target, several = studio.folder / "bin" / TARGET, studio.folder / "bin" / SEVERAL
     if not target.exists():
         studio.log("no probes: the target was not built")
         return
-    found = {"flags": _flags(studio, target), "costs": _costs(studio, target)}
-    (studio.folder / "probes.json").write_text(json.dumps(found, indent=1))
+    until = time.monotonic() + 60 * MINUTES
+    found: dict[str, object] = {}
+    for name, part in (
+        ("costs", lambda: _costs(studio, target)),
+        ("launches", lambda: _launches(studio, several)),
+        ("flags", lambda: _flags(studio, target)),
+    ):
+        if time.monotonic() < until:
+            found[name] = part()
+        else:
+            studio.log(f"OUT OF TIME: no {name}")
+        (studio.folder / "probes.json").write_text(json.dumps(found, indent=1))
 
 
-def _flags(studio: Studio, target: Path) -> dict[str, dict[str, object]]:
+def _page(studio: Studio, around: Sequence[str], **changes: object) -> list[str]:
     report = studio.folder / "bin" / "probe.ncu-rep"
+    log = report.with_suffix(".log")
+    return ncu.command(around, report=report, log=log, **changes)  # type: ignore[arg-type]
+
+
+def _launches(studio: Studio, several: Path) -> dict[str, object]:
+    """Say what a call of many equal launches costs when one of them is profiled."""
+    one = _page(studio, [str(several)], launch_count=1)
+    at = one.index("--launch-count")
+    per_configuration = [*one[:at], "--filter-mode", "per-launch-config", *one[at:]]
+    return _all(studio, {"one launch": one, "one of each configuration": per_configuration})
+
+
+def _flags(studio: Studio, target: Path) -> dict[str, object]:
+    """Say how ncu ends, and in which words, where it leaves no report or an empty one."""
     plain = [str(target)]
-    slow = [str(target), "time"]
-
-    def page(around: Sequence[str], **changes: object) -> list[str]:
-        return ncu.command(around, report=report, log=report.with_suffix(".log"), **changes)  # type: ignore[arg-type]
-
-    without_kill = page(slow)
-    at = without_kill.index("--kill")
-    del without_kill[at : at + 2]
     probes = {
-        "plain": page(plain),
-        "killed after its only launch": page(slow, launch_count=1),
-        "not killed": without_kill,
-        "exec'd by env": page(["env", "ZOO=1", *plain]),
-        "child of a shell": page(["sh", "-c", f"{target}; true"]),
-        "no such range": page(plain, nvtx_range="elsewhere"),
-        "no such kernel": page(plain, kernels=["no_such_kernel"]),
-        "kernel by name": page(plain, kernels=["kernel"]),
-        "no such section": page(plain, collect=("--section", "NoSuchSection")),
-        "no such metric": page(plain, collect=("--metrics", "no__such_metric.sum")),
-        "no such option": [*page(plain)[:1], "--no-such-option", *page(plain)[1:]],
-        "program fails": page(["false"]),
-        "no such program": page(["/no/such/program"]),
-        "sass not imported": [*page(plain)[:1], "--import-sass", "no", *page(plain)[1:]],
-        "version": ["ncu", "--version"],
+        "exec'd by env": _page(studio, ["env", "ZOO=1", *plain]),
+        "no such range": _page(studio, plain, nvtx_range="elsewhere"),
+        "no such kernel": _page(studio, plain, kernels=["no_such_kernel"]),
+        "no such section": _page(studio, plain, collect=("--section", "NoSuchSection")),
+        "no such metric": _page(studio, plain, collect=("--metrics", "no__such_metric.sum")),
+        "no such option": ["ncu", "--no-such-option", *_page(studio, plain)[1:]],
+        "program fails": _page(studio, ["false"]),
+        "no such program": _page(studio, ["/no/such/program"]),
     }
-    found = {name: _probe(command, report) for name, command in probes.items()}
-    found["two at once"] = _two_at_once(page(slow), report)
-    for name, one in found.items():
-        studio.log(f"probe {name}: exit {one['exit_code']}, {one['seconds']} s, {one['bytes']} B")
+    return _all(studio, probes)
+
+
+def _probe_report(studio: Studio) -> Path:
+    return studio.folder / "bin" / "probe.ncu-rep"
+
+
+def _all(studio: Studio, probes: dict[str, list[str]]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name, command in probes.items():
+        one = _probe(command, _probe_report(studio))
+        studio.log(
+            f"probe {name}: exit {one['exit_code']}, {one['seconds']} s, {one['bytes']} B; "
+            f"{_last_words(one)}"
+        )
+        found[name] = one
     return found
+
+
+def _last_words(one: dict[str, object]) -> str:
+    """Return ncu's own errors and warnings, which `ncu.refusal` must know."""
+    said = f"{one['log'] or ''}\n{one['printed'] or ''}".splitlines()
+    return " | ".join(line for line in said if line.startswith(("==ERROR", "==WARN")))[-400:]
 
 
 def _probe(command: Sequence[str], report: Path) -> dict[str, object]:
-    report.unlink(missing_ok=True)
     log = report.with_suffix(".log")
-    log.unlink(missing_ok=True)
-    start = time.monotonic()
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
-        code, printed = done.returncode, done.stdout[-500:] + done.stderr[-500:]
-    except subprocess.TimeoutExpired:
-        code, printed = None, "timed out"
-    except OSError as error:
-        code, printed = None, str(error)
+    for left in (report, log):
+        left.unlink(missing_ok=True)
+    done = bounded(command, seconds=SECONDS)
     return {
-        "exit_code": code,
-        "seconds": round(time.monotonic() - start, 2),
+        "exit_code": done.exit_code,
+        "seconds": round(done.seconds, 2),
         "bytes": report.stat().st_size if report.exists() else None,
-        "printed": printed,
+        "printed": (done.printed + done.said)[-1000:],
         "log": log.read_text(errors="replace")[-2500:] if log.exists() else None,
     }
-
-
-def _two_at_once(command: list[str], report: Path) -> dict[str, object]:
-    """Start one profiler and, while it holds the counters, another."""
-    other = report.with_name("other.ncu-rep")
-    first = [
-        part.replace(str(report.with_suffix("")), str(other.with_suffix(""))) for part in command
-    ]
-    with subprocess.Popen(first, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
-        time.sleep(0.7)
-        found = _probe(command, report)
-        running.wait(timeout=SECONDS)
-    return found
 
 
 def _costs(studio: Studio, target: Path) -> dict[str, dict[str, object]]:
     found = {}
     for name, collect in COLLECTIONS.items():
-        report = studio.folder / "reports" / f"cost-{name.replace(' ', '-')}.ncu-rep"
-        command = ncu.command(
-            [str(target)], report=report, log=report.with_suffix(".log"), collect=collect
-        )
-        tries = [_probe(command, report) for _ in range(REPEATS)]
-        log = str(tries[-1]["log"] or "")
-        found[name] = {
-            "seconds": [one["seconds"] for one in tries],
-            "passes": ncu.passes(log),
-            "bytes": tries[-1]["bytes"],
-            "log": log[-1500:],
-        }
-        report.with_suffix(".log").unlink(missing_ok=True)
-        studio.log(f"cost {name}: {found[name]['seconds']} s, {found[name]['passes']} passes")
+        one = _probe(_page(studio, [str(target)], collect=collect), _probe_report(studio))
+        log = str(one["log"] or "")
+        found[name] = {**one, "passes": ncu.passes(log)}
+        studio.log(f"cost {name}: {one['seconds']} s, {found[name]['passes']}, {one['bytes']} B")
     return found

@@ -4,10 +4,14 @@ What is recorded, and in which order, is `record.py`'s business.
 """
 
 import os
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+
+import msgspec
 
 from refine_agent.profiling import ncu
 from tests.profiling.zoo.animals import Animal, Variant
@@ -15,6 +19,41 @@ from tests.profiling.zoo.animals import Animal, Variant
 NVCC = os.environ.get("NVCC", "nvcc")
 FLAGS = ("-O3", "-std=c++17", "-lineinfo")
 SECONDS = 60
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """How a program ended: its code (None: it was stopped), what it printed, how long it took."""
+
+    exit_code: int | None
+    printed: str
+    said: str
+    seconds: float
+
+
+def bounded(command: Sequence[str], *, seconds: float) -> Ended:
+    """Run a program and everything it starts for at most that long."""
+    start = time.monotonic()
+    try:
+        running = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+    except OSError as error:
+        return Ended(exit_code=127, printed="", said=str(error), seconds=0.0)
+    with running:
+        try:
+            printed, said = running.communicate(timeout=seconds)
+            code: int | None = running.returncode
+        except subprocess.TimeoutExpired:
+            # A profiler's child outlives the profiler, and holds the pipe that we would wait on.
+            os.killpg(running.pid, signal.SIGKILL)
+            printed, said = running.communicate()
+            code = None
+    return Ended(exit_code=code, printed=printed, said=said, seconds=time.monotonic() - start)
 
 
 class Studio:
@@ -57,17 +96,12 @@ class Studio:
 
     def run(self, command: list[str]) -> str | None:
         """Return what a program printed, or None, and a line in the log, if it failed."""
-        try:
-            done = subprocess.run(
-                command, capture_output=True, text=True, timeout=SECONDS, check=False
-            )
-        except subprocess.TimeoutExpired:
-            self.log(f"TIMED OUT {' '.join(command)[-120:]}")
-            return None
-        if done.returncode:
-            self.log(f"FAILED {' '.join(command)[-120:]}: {done.stderr.strip()[-300:]}")
-            return None
-        return done.stdout
+        done = bounded(command, seconds=SECONDS)
+        if done.exit_code == 0:
+            return done.printed
+        how = "TIMED OUT" if done.exit_code is None else "FAILED"
+        self.log(f"{how} {' '.join(command)[-120:]}: {done.said.strip()[-300:]}")
+        return None
 
     def profile(self, binary: Path, collect: tuple[str, ...] = ()) -> tuple[Path, float] | None:
         """Run the exact command of a page around a program; its report and the seconds it took."""
@@ -80,18 +114,11 @@ class Studio:
             tool=self.tool.path if self.tool else "ncu",
             collect=collect,
         )
-        start = time.monotonic()
-        try:
-            code: int | None = subprocess.run(
-                command, capture_output=True, timeout=SECONDS, check=False
-            ).returncode
-        except subprocess.TimeoutExpired:
-            code = None
-        seconds = time.monotonic() - start
+        done = bounded(command, seconds=SECONDS)
         text = log.read_text(errors="replace") if log.exists() else ""
         if not report.exists():
-            refused = ncu.refusal(text, code)
-            why = refused.sentence() if refused else f"no report, exit code {code}"
+            refused = ncu.refusal(text, done.exit_code)
+            why = refused.sentence() if refused else f"no report, exit code {done.exit_code}"
             self.log(f"NOT PROFILED {binary.name}: {why}\n{text[-800:]}")
             return None
-        return report, seconds
+        return report, done.seconds
