@@ -518,11 +518,11 @@ def difference(transcript: Transcript, a: int, b: int) -> Difference:
 
 
 def template_digests() -> dict[str, str]:
-    """Return the digest of each template: prompts are source code, and a run names its version."""
+    """Return the digest of each prompt's template: they are source code, and a run names them."""
     folder = PACKAGE / "templates"
     return {
         path.relative_to(folder).as_posix(): digest_of(path.read_text(encoding="utf-8"))
-        for path in sorted(folder.rglob("*.j2"))
+        for path in sorted(folder.rglob("*.md.j2"))
     }
 
 
