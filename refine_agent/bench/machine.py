@@ -287,7 +287,12 @@ _LIBRARY = re.compile(
 _COMPILER = re.compile(
     r"^triton_(poi|red|per|tem|mm)|inductor|CompiledFxGraph|cpp_fused", re.IGNORECASE
 )
-_AUTHORED = re.compile(r"__global__[^;{]*?\b(\w+)\s*\(|@triton\.jit\s+def\s+(\w+)", re.DOTALL)
+# Attributes such as __launch_bounds__(256) look like calls and are skipped on the way to the name.
+_AUTHORED = re.compile(
+    r"__global__(?:\s*__\w+__\s*(?:\((?:[^()]|\([^()]*\))*\))?|[^;{(])*?\b(?!__)(\w+)\s*\("
+    r"|@triton\.jit\s+def\s+(\w+)",
+    re.DOTALL,
+)
 _OPERATOR = re.compile(r"^(aten|mkldnn|torch|quantized)::")
 
 Origin = Literal["authored", "library", "compiler", "unknown"]
