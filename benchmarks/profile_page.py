@@ -1,34 +1,35 @@
 """What a page costs and finds, next to `--set full` and to other agents' metric lists.
 
-    python benchmarks/profile_page.py              # from the zoo's recordings: tokens, hits, no GPU
-    python benchmarks/profile_page.py --live       # on a GPU: seconds of a whole candidate
-    python benchmarks/profile_page.py --live --out DIR/profile_page.json
+    python benchmarks/profile_page.py                         # from recordings: tokens, findings
+    python benchmarks/profile_page.py --live --out FILE       # on a GPU: seconds of a candidate
+    python benchmarks/profile_page.py --seconds FILE --write  # both, into results/profile_page.md
 
-Tokens are characters over four, for every column alike. A hit is a sick kernel whose first finding
-names its sickness; the other lists' columns run the same rules on the counters those lists collect,
-so they say what a list can show at best, not what its project makes of it.
+Tokens are characters over four, for every column alike. The other lists' findings are those of this
+project's rules fed with nothing but the counters of that list: they say what is in the numbers, not
+what the list's own project or its model makes of them. No list holds a source line.
 """
 
 import argparse
 import json
 import lzma
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import msgspec
 
 from benchmarks.peer_metrics import CUDAFORGE, KERNELAGENT
-from refine_agent.profiling import ncu, ncu_rep, summary, trace
+from refine_agent.profiling import metrics, ncu, ncu_rep, summary, trace
 from refine_agent.profiling.evidence import KernelReport
 from refine_agent.profiling.records import Page
-from tests.profiling.zoo.animals import RECORDED, Recording, animals
+from tests.profiling.zoo.animals import Animal, Recording, animals, recorded, recording
+from tests.profiling.zoo.studio import bounded
 
 # One call of torch's own LayerNorm on 4096x8192 floats: process start, import, a kernel, a range.
 WORKER = """
@@ -49,20 +50,41 @@ COLLECTIONS = {
     "CudaForge's list": ["--metrics", ",".join(CUDAFORGE)],
     "KernelAgent's list": ["--metrics", ",".join(KERNELAGENT)],
 }
+RESULTS = Path(__file__).with_name("results") / "profile_page.md"
+FULL = Path(__file__).parents[1] / "tests" / "profiling" / "recorded" / "ln_full.ncu-rep.xz"
 LISTS = {"CudaForge's list": CUDAFORGE, "KernelAgent's list": KERNELAGENT}
 REPEATS = 2
-SECONDS = 120
+SECONDS = 30
 
 
 def main() -> None:
     """Print the table asked for."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--live", action="store_true", help="measure seconds here, on a GPU")
-    parser.add_argument("--out", type=Path, help="also write the numbers as JSON")
+    parser.add_argument("--out", type=Path, help="write what --live measured as JSON")
+    parser.add_argument("--seconds", type=Path, help="what --live wrote on a GPU")
+    parser.add_argument("--write", action="store_true", help=f"write {RESULTS.name}")
     options = parser.parse_args()
-    found = dict(_live()) if options.live else _recorded()
-    if options.out:
-        options.out.write_text(json.dumps(found, indent=1))
+    if options.live:
+        _measure(options.out)
+        return
+    text = _table(json.loads(options.seconds.read_text()) if options.seconds else {})
+    print(text)
+    if options.write:
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(text)
+
+
+def _measure(out: Path | None) -> None:
+    """Measure column by column; what was measured before one fails is on file."""
+    found = {"device": _device(), **dict(_live())}
+    if out:
+        out.write_text(json.dumps(found, indent=1))
+
+
+def _device() -> str:
+    query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    return bounded(query, seconds=SECONDS).printed.strip()
 
 
 def _live() -> Iterator[tuple[str, dict[str, object]]]:
@@ -74,7 +96,11 @@ def _live() -> Iterator[tuple[str, dict[str, object]]]:
         print(f"bare process             {_spread(bare)}")
         yield "bare process", {"seconds": bare}
         for name, collect in COLLECTIONS.items():
-            runs = [_profiled(worker, folder, collect) for _ in range(REPEATS)]
+            try:
+                runs = [_profiled(worker, folder, collect) for _ in range(REPEATS)]
+            except (RuntimeError, ncu_rep.UnreadableReport) as error:
+                print(f"{name:24} failed: {error}")
+                continue
             yield name, _report_of(name, runs)
 
 
@@ -110,9 +136,10 @@ def _report_of(name: str, runs: list[dict[str, object]]) -> dict[str, object]:
 
 
 def _seconds(command: Sequence[str]) -> float:
-    start = time.monotonic()
-    subprocess.run(command, capture_output=True, timeout=SECONDS, check=True)
-    return time.monotonic() - start
+    done = bounded(command, seconds=SECONDS)
+    if done.exit_code != 0:
+        raise RuntimeError(f"exit code {done.exit_code}: {(done.said or done.printed)[-300:]}")
+    return done.seconds
 
 
 def _spread(seconds: list[float]) -> str:
@@ -134,44 +161,88 @@ def _page(reports: Sequence[KernelReport], recording: Recording | None = None) -
     )
 
 
-def _recorded() -> dict[str, object]:
-    recordings = [
-        msgspec.json.decode(lzma.decompress(path.read_bytes()), type=Recording)
-        for path in sorted(RECORDED.glob("*.json.xz"))
-    ]
-    if not recordings:
-        sys.exit("no recordings: run tests/profiling/zoo/record.py on a GPU and unpack.py after it")
-    sick = {animal.name: animal.sickness for animal in animals()}
-    table = {"this page": _row(recordings, sick, None)}
+class Column(msgspec.Struct, frozen=True, kw_only=True):
+    """What one way of profiling shows of the zoo."""
+
+    counters: str
+    tokens: float
+    hits: str
+    clean: str
+    lines: str
+
+
+def _table(seconds: dict[str, dict[str, Any]]) -> str:
+    """Return the comparison as Markdown; seconds where they were measured."""
+    names = [name for name in recorded() if not _animal(name).unseen]
+    seen = [recording(name) for name in names]
+    columns = {"this page": _column(seen, None)}
     for name, counters in LISTS.items():
-        table[name] = _row(recordings, sick, counters)
-    for name, row in table.items():
-        print(f"{name:24} {row}")
-    return dict(table)
-
-
-def _row(
-    recordings: list[Recording], sick: dict[str, str | None], counters: Sequence[str] | None
-) -> dict[str, object]:
-    hits: list[bool] = []
-    false_alarms: list[bool] = []
-    tokens: list[int] = []
-    for recording in recordings:
-        reports = [one if counters is None else _only(one, counters) for one in recording.reports]
-        page = _page(reports, recording)
-        first = page.findings[0].kind if page.findings else None
-        wanted = sick[recording.animal]
-        (false_alarms if wanted is None else hits).append(first == wanted)
-        tokens.append(
-            summary.tokens(page.text())
-            if counters is None
-            else _tokens_of(recording.reports, counters)
+        columns[name] = _column(seen, counters)
+    columns["--set full"] = _everything()
+    lines = [
+        "# What a page costs and finds",
+        "",
+        f"{len(names)} recordings of the zoo ({seen[0].device}, driver {seen[0].driver}, ncu",
+        f"{seen[0].ncu_version}); tokens are characters over four, medians. Written by",
+        "`benchmarks/profile_page.py`, which says how to read it.",
+        "",
+        "| collected | counters | tokens | a whole candidate | first finding right, by these rules | healthy | lines |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, column in columns.items():
+        lines.append(
+            f"| {name} | {column.counters} | {column.tokens:,.0f} | {_took(seconds.get(name))} | "
+            f"{column.hits} | {column.clean} | {column.lines} |"
         )
-    return {
-        "hits": f"{sum(hits)} of {len(hits)} sick",
-        "clean": f"{sum(false_alarms)} of {len(false_alarms)} healthy",
-        "tokens": statistics.median(tokens),
-    }
+    return "\n".join(lines) + "\n"
+
+
+def _took(measured: dict[str, Any] | None) -> str:
+    runs = [float(run["seconds"]) for run in measured["runs"]] if measured else []
+    return _spread(runs) if runs else "not measured yet"
+
+
+def _animal(name: str) -> Animal:
+    return {animal.name: animal for animal in animals()}[recording(name).animal]
+
+
+def _column(recordings: list[Recording], counters: Sequence[str] | None) -> Column:
+    hits: list[bool] = []
+    clean: list[bool] = []
+    tokens: list[int] = []
+    sick = {animal.name: animal.sickness for animal in animals()}
+    for one in recordings:
+        reports = [
+            report if counters is None else _only(report, counters) for report in one.reports
+        ]
+        page = _page(reports, one)
+        first = page.findings[0].kind if page.findings else None
+        wanted = sick[one.animal]
+        (clean if wanted is None else hits).append(first == wanted)
+        text = page.text() if counters is None else _as_json(one.reports, counters)
+        tokens.append(summary.tokens(text))
+    return Column(
+        counters=str(len(counters or metrics.needed_counters())),
+        tokens=statistics.median(tokens),
+        hits=f"{sum(hits)} of {len(hits)}",
+        clean=f"{sum(clean)} of {len(clean)}",
+        lines="yes" if counters is None else "no",
+    )
+
+
+def _everything() -> Column:
+    """Count what `--set full` says of one LayerNorm: every metric's name and value."""
+    import ncu_report  # noqa: PLC0415  (only this column needs the raw report)
+
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "full.ncu-rep"
+        path.write_bytes(lzma.decompress(FULL.read_bytes()))
+        action = ncu_report.load_report(str(path))[0][0]
+        values = {name: str(action.metric_by_name(name).value()) for name in action.metric_names()}
+    tokens = summary.tokens(json.dumps(values, indent=2))
+    return Column(
+        counters=str(len(values)), tokens=tokens, hits="not judged", clean="not judged", lines="no"
+    )
 
 
 def _only(report: KernelReport, counters: Sequence[str]) -> KernelReport:
@@ -183,13 +254,13 @@ def _only(report: KernelReport, counters: Sequence[str]) -> KernelReport:
     )
 
 
-def _tokens_of(reports: Sequence[KernelReport], counters: Sequence[str]) -> int:
-    """Estimate the tokens of the indented JSON (name: value) in which lists reach a model."""
+def _as_json(reports: Sequence[KernelReport], counters: Sequence[str]) -> str:
+    """Return the indented JSON (name: value) in which lists reach a model."""
     body = {
         report.name: {name: round(report.counters.get(name, 0.0), 3) for name in counters}
         for report in reports
     }
-    return summary.tokens(json.dumps(body, indent=2))
+    return json.dumps(body, indent=2)
 
 
 if __name__ == "__main__":
