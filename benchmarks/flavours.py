@@ -5,6 +5,7 @@ Building is left to `refine_agent.builder`. As a script it runs in a child: cand
 
 import contextlib
 import importlib.util
+import re
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -47,7 +48,16 @@ def captured_requests(candidate: Path) -> list[BuildRequest]:
 
     def note(request: BuildRequest) -> Artifact:
         requests.append(request)
-        return Artifact(module=request.name, path="", digest="", flavour="light", why_stock=None, seconds=0, cached=False, log="")
+        return Artifact(
+            module=request.name,
+            path="",
+            digest="",
+            flavour="light",
+            why_stock=None,
+            seconds=0,
+            cached=False,
+            log="",
+        )
 
     with installed(note, lambda _: _Nothing("nothing")), _OnCpu(), contextlib.suppress(Exception):  # noqa: BLE001 - it computes with nothing
         module = loaded_candidate(candidate)
@@ -55,7 +65,9 @@ def captured_requests(candidate: Path) -> list[BuildRequest]:
     return requests
 
 
-def observations(candidate: Path, *, build_with: Build, load: Load = import_extension) -> list[Seen]:
+def observations(
+    candidate: Path, *, build_with: Build, load: Load = import_extension
+) -> list[Seen]:
     """Run the candidate's model and, with variants of their arguments, the functions that it bound."""
     calls: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {}
     with installed(build_with, lambda artifact: _recording(load(artifact), calls)):
@@ -64,7 +76,12 @@ def observations(candidate: Path, *, build_with: Build, load: Load = import_exte
     for name, (function, arguments) in calls.items():
         for variant, changed in _variants(arguments):
             seen.append(_seen(f"{name} {variant}", lambda f=function, a=changed: f(*a)))
-        seen.append(_seen(f"{name} with a keyword", lambda f=function, a=arguments: f(*a[:-1], arg=a[-1] if a else 0)))
+        seen.append(
+            _seen(
+                f"{name} with a keyword",
+                lambda f=function, a=arguments: f(*a[:-1], arg=a[-1] if a else 0),
+            )
+        )
     return seen
 
 
@@ -98,13 +115,25 @@ def _forward(candidate: Path) -> Any:
 def _variants(arguments: tuple[Any, ...]) -> Iterator[tuple[str, tuple[Any, ...]]]:
     """Ways to call a function that keep it inside its tensors, whatever it forgets to check."""
     yield "as the model calls it", arguments
-    yield "with strided tensors", tuple(_strided(a) if isinstance(a, torch.Tensor) else a for a in arguments)
-    yield "with doubles", tuple(a.double() if isinstance(a, torch.Tensor) and a.is_floating_point() else a for a in arguments)
+    yield (
+        "with strided tensors",
+        tuple(_strided(a) if isinstance(a, torch.Tensor) else a for a in arguments),
+    )
+    yield (
+        "with doubles",
+        tuple(
+            a.double() if isinstance(a, torch.Tensor) and a.is_floating_point() else a
+            for a in arguments
+        ),
+    )
     yield "with too few arguments", arguments[:-1]
     yield "with too many arguments", (*arguments, 1)
     for index, argument in enumerate(arguments):
         for name, other in _others(argument):
-            yield f"with {name} for argument {index}", (*arguments[:index], other, *arguments[index + 1 :])
+            yield (
+                f"with {name} for argument {index}",
+                (*arguments[:index], other, *arguments[index + 1 :]),
+            )
 
 
 def _others(argument: Any) -> Iterator[tuple[str, Any]]:
@@ -142,7 +171,7 @@ def _seen(call: str, run: Callable[[], Any]) -> Seen:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
     except Exception as error:  # noqa: BLE001 - whatever it raises is what we came to see
-        return Seen(call, f"{type(error).__name__}: {_without_addresses(str(error))[:_MAX_TEXT]}", [])
+        return Seen(call, f"{type(error).__name__}: {_comparable(str(error))[:_MAX_TEXT]}", [])
     tensors: list[torch.Tensor] = []
     return Seen(call, _described(value, tensors), tensors)
 
@@ -154,12 +183,12 @@ def _described(value: Any, tensors: list[torch.Tensor]) -> str:
     if isinstance(value, list | tuple):
         inner = ", ".join(_described(item, tensors) for item in value)
         return f"{type(value).__name__}({inner})"
-    return f"{type(value).__name__} {value!r}"
+    return _comparable(f"{type(value).__name__} {value!r}")
 
 
-def _without_addresses(text: str) -> str:
-    """The first line and what follows it, without what differs from run to run."""
-    return text.partition("\nInvoked with:")[0]
+def _comparable(text: str) -> str:
+    """The message without what differs from run to run: addresses and the time of day."""
+    return re.sub(r"\[F\d{4} [\d:.]+", "[F", text.partition("\nInvoked with:")[0])
 
 
 def _close(mine: torch.Tensor, theirs: torch.Tensor) -> bool:
@@ -184,7 +213,9 @@ def _recording(module: Any, calls: dict[str, Any]) -> Any:
 def _noting(name: str, function: Callable[..., Any], calls: dict[str, Any]) -> Callable[..., Any]:
     def call(*arguments: Any, **named: Any) -> Any:
         if not named:
-            kept = tuple(a.detach().clone() if isinstance(a, torch.Tensor) else a for a in arguments)
+            kept = tuple(
+                a.detach().clone() if isinstance(a, torch.Tensor) else a for a in arguments
+            )
             calls.setdefault(name, (function, kept))
         return function(*arguments, **named)
 
@@ -214,7 +245,14 @@ def main(candidate: str, flavour: str, device: str, cache: str, out: str) -> Non
     """Observe one candidate under one flavour and save what was seen."""
 
     def build_with(request: BuildRequest) -> Any:
-        return build(request, run=run_plainly, cache=Path(cache), device=device, flavour=flavour, deadline_s=400)  # type: ignore[arg-type]
+        return build(
+            request,
+            run=run_plainly,
+            cache=Path(cache),
+            device=device,
+            flavour=flavour,
+            deadline_s=400,
+        )  # type: ignore[arg-type]
 
     torch.save(observations(Path(candidate), build_with=build_with), out)
 

@@ -179,6 +179,10 @@ def _table(seconds: dict[str, dict[str, Any]]) -> str:
     for name, counters in LISTS.items():
         columns[name] = _column(seen, counters)
     columns["--set full"] = _everything()
+    head = (
+        "| collected | counters | tokens | a whole candidate | first finding right, by these rules "
+        "| healthy: none | lines |"
+    )
     lines = [
         "# What a page costs and finds",
         "",
@@ -186,7 +190,7 @@ def _table(seconds: dict[str, dict[str, Any]]) -> str:
         f"{seen[0].ncu_version}); tokens are characters over four, medians. Written by",
         "`benchmarks/profile_page.py`, which says how to read it.",
         "",
-        "| collected | counters | tokens | a whole candidate | first finding right, by these rules | healthy | lines |",
+        head,
         "|---|---|---|---|---|---|---|",
     ]
     for name, column in columns.items():

@@ -21,6 +21,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
@@ -107,6 +108,7 @@ def _ncu_version() -> str:
     return subprocess.run(["ncu", "--version"], capture_output=True, text=True, check=False).stdout
 
 
+@cache
 def _device() -> str:
     query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
     try:
