@@ -16,7 +16,6 @@ from importlib.util import find_spec
 from threading import Lock
 from typing import TYPE_CHECKING, Literal
 
-from refine_agent.charts.svg import number
 from refine_agent.legible import legible, phrase
 from refine_agent.prompts import render_template
 from refine_agent.prompts.quoting import fenced
@@ -308,7 +307,8 @@ class Tools:
             brief = render_template("system", look(transcript))
         except NotMeasuredError:
             return (
-                f"{self._status('setup-1')}\n\nThe reference module:\n\n"
+                f"Machine and baselines are not measured yet: {self._status('setup-1').text}\n\n"
+                "The reference module:\n\n"
                 f"```python\n{legible(transcript.problem.source)}\n```\n"
             )
         return brief + HOW
@@ -406,7 +406,7 @@ def _patience(job: Job, state: State) -> str:
     if state == "waiting":
         return f"{job.name} waits for the jobs before it; poll job_status in a few seconds"
     doing = f" ({job.phase})" if job.phase else ""
-    return f"{job.name} is running{doing}, {number(job.seconds)} s so far; poll job_status"
+    return f"{job.name} is running{doing}, {job.seconds:.1f} s so far; poll job_status"
 
 
 def _line(attempt: Attempt) -> AttemptLine:
