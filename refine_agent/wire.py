@@ -61,6 +61,7 @@ class Map(Wire, frozen=True, kw_only=True, tag="map"):
     total_bytes: int
     slots: int
     layout: Layout
+    lax: bool = False  # copy results of other shapes and dtypes too, as laxer harnesses do
 
 
 class Load(Wire, frozen=True, kw_only=True, tag="load"):
@@ -79,13 +80,15 @@ class Load(Wire, frozen=True, kw_only=True, tag="load"):
 
 
 class Call(Wire, frozen=True, kw_only=True, tag="call"):
-    """Call the module on these slots, one after the other, and leave the outputs there."""
+    """Call the module on these slots, one after the other, and leave the outputs there.
+
+    Nothing in it tells a call that is checked from one that is timed. ``hold`` keeps every result
+    until the last call is over, so that one overwritten by the next call shows.
+    """
 
     slots: tuple[int, ...]
-    timed: bool = False
-    flush_bytes: int = 0
     nvtx: str | None = None
-    synchronise_each: bool = False
+    hold: bool = False
 
 
 class Trace(Wire, frozen=True, kw_only=True, tag="trace"):
@@ -196,8 +199,9 @@ class Channel:
 
     decoder: msgspec.msgpack.Decoder[Any] = _decoder
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, *, takes_fds: bool = True) -> None:
         self._sock = sock
+        self._takes_fds = takes_fds
         self._sock.setblocking(True)  # noqa: FBT003 - the standard library's signature
         self._pending: list[int] = []
         self._buffer = bytearray()
@@ -242,7 +246,7 @@ class Channel:
                 piece, fds, _, _ = socket.recv_fds(self._sock, 1 << 20, _MAX_FDS)
             except OSError as why:
                 raise Broken(f"the channel broke ({why.strerror})") from None
-            self._pending += fds
+            self._keep(fds)
             if not piece:
                 raise Broken("the other side closed the channel")
             self._buffer += piece
@@ -250,8 +254,19 @@ class Channel:
         del self._buffer[:count]
         return taken
 
+    def _keep(self, fds: list[int]) -> None:
+        """Keep what came along, where anything may: a worker's descriptors are closed unseen."""
+        if self._takes_fds:
+            self._pending += fds
+            return
+        for fd in fds:
+            os.close(fd)
+
     def _readable(self, seconds: float) -> bool:
-        return bool(select.select([self._sock], [], [], max(0.0, seconds))[0])
+        # Not select: it cannot watch descriptors above 1023.
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN)
+        return bool(poll.poll(max(0.0, seconds) * 1e3))
 
     def take_fd(self) -> int:
         """Return the oldest descriptor that came along; raise ``Broken`` if there is none."""

@@ -32,7 +32,9 @@ from refine_agent.bench.processes import (
 from refine_agent.bench.profiles import Profiler
 from refine_agent.builder.records import Artifact, BuilderFault, BuildRequest, Rejected
 from refine_agent.judge import orders
-from refine_agent.loop import BenchFault
+from refine_agent.judge.layers import ALL_LAYERS
+from refine_agent.judge.seats import DEADLINES, Deadlines
+from refine_agent.loop import BenchFault, ProblemRefused
 from refine_agent.records import Passed, Phase, Setup, Share
 
 if TYPE_CHECKING:
@@ -51,12 +53,20 @@ class LocalBench:
     """Builds, judges and profiles candidates for one problem on this machine."""
 
     def __init__(
-        self, problem: Problem, options: Options, run_folder: Path, *, cache: Path | None = None
+        self,
+        problem: Problem,
+        options: Options,
+        run_folder: Path,
+        *,
+        cache: Path | None = None,
+        deadlines: Deadlines = DEADLINES,
     ) -> None:
         self._problem = problem
         self._options = options
         self._run_folder = run_folder
         self._cache = cache or machine.cache_folder()
+        self._deadlines = deadlines
+        self.layers = ALL_LAYERS  # a test leaves one out, to show what it is for
         self._home = private_home()
         self._tickets = itertools.count(1)
         self._answers: dict[int, wire.Wire] = {}
@@ -166,7 +176,9 @@ class LocalBench:
     def _seat(self, role: Any) -> str | None:  # noqa: ANN401 - a literal of orders.Seat
         inductor = self._inductor_cache()
         worker = self._spawn(trusted=True, writable=[inductor], TORCHINDUCTOR_CACHE_DIR=inductor)
-        order = orders.Seat(ticket=next(self._tickets), role=role, source=self._problem.source)
+        order = orders.Seat(
+            ticket=next(self._tickets), role=role, source=self._problem.source, pid=worker.pid
+        )
         try:
             self._ask(order, worker.orders)
         except BenchFault as why:
@@ -193,7 +205,9 @@ class LocalBench:
         worker = self._spawn()
         builds = self._builds.setdefault(candidate.digest, _Builds())
         serving = self._serve_builds(worker, builds, "light")
-        order = orders.Capture(ticket=next(self._tickets), source=candidate.source)
+        order = orders.Capture(
+            ticket=next(self._tickets), source=candidate.source, deadlines=self._deadlines
+        )
         try:
             verdict = self._ask(order, worker.orders).verdict
         finally:
@@ -221,7 +235,15 @@ class LocalBench:
         builds = _Builds() if sealed else self._builds.setdefault(candidate.digest, _Builds())
         worker = self._spawn()
         serving = self._serve_builds(worker, builds, "stock" if sealed else "light")
-        order = orders.Try(ticket=next(self._tickets), source=candidate.source, sealed=sealed)
+        order = orders.Try(
+            ticket=next(self._tickets),
+            source=candidate.source,
+            pid=worker.pid,
+            uid=worker.own_uid,
+            sealed=sealed,
+            layers=self.layers,
+            deadlines=self._deadlines,
+        )
         queued = time.monotonic()
         try:
             with machine.device_lock(self._device_name):
@@ -462,9 +484,9 @@ def _built(bench: LocalBench, asked: wire.BuildAsked, builds: _Builds, flavour: 
     return wire.BuildAnswered(ok=isinstance(answer, Artifact), answer=msgspec.json.encode(answer))
 
 
-def _fault(answer: orders.Failed) -> BenchFault:
+def _fault(answer: orders.Failed) -> BenchFault | ProblemRefused:
     if answer.kind == "problem":
-        return BenchFault(answer.message)
+        return ProblemRefused(answer.message)
     if answer.kind == "worker":
         return BenchFault(f"a witness ended early: {answer.message[:600]}")
     return BenchFault(f"the judge failed ({answer.message[:600]}); resume the run")

@@ -52,6 +52,10 @@ ALLOWED_ENVIRONMENT = (
     "CXX",
     "TORCH_CUDA_ARCH_LIST",
 )
+# A thread that waits for another sleeps. By default libgomp's spin for ten milliseconds: where both
+# happen to share a core, because something else runs on the other, every parallel region takes that
+# long, and what is compared is where the scheduler put whose threads.
+PATIENCE = {"OMP_WAIT_POLICY": "PASSIVE"}
 START_DEADLINE_S = 120.0
 OUTPUT_TAIL_BYTES = 16 << 10
 # A child's output goes to a file that may not grow past this; the rest is lost, not buffered.
@@ -106,7 +110,7 @@ class Nursery:
         self._endings: set[int] = set()
         ours, theirs = Channel.pair()
         self._process = _start_module(
-            "refine_agent.worker", theirs, home / "nursery.out", environment()
+            "refine_agent.worker", theirs, home / "nursery.out", environment(**PATIENCE)
         )
         self._channel = NurseryChannel(ours)
         self._spawning = threading.Lock()

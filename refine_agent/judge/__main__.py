@@ -77,17 +77,16 @@ class _Bench:
         if house is None:
             raise RuntimeError("no problem was opened before the first candidate")
         assert handle is not None  # noqa: S101 - every other order brings one
-        worker = wire.Channel(socket.socket(fileno=handle))
+        worker = wire.Channel(socket.socket(fileno=handle), takes_fds=False)
         match order:
             case Seat():
-                house.seat(worker, order.role, order.source)
+                house.seat(worker, order.role, order.source, order.pid)
                 return Seated(ticket=order.ticket)
             case Capture():
-                verdict = house.capture(worker, order.source)
+                verdict = house.capture(worker, order.source, order.deadlines)
                 return Cleared(ticket=order.ticket, verdict=verdict)
             case Try():
-                tried = house.try_candidate(worker, order.source, sealed=order.sealed)
-                return Verdict(ticket=order.ticket, verdict=tried)
+                return Verdict(ticket=order.ticket, verdict=house.try_candidate(worker, order))
             case Trace():
                 seen = house.trace(worker, order.source)
                 return TracedOnce(ticket=order.ticket, seen=seen)

@@ -35,6 +35,12 @@ STRESSES = (
     Case(name="rows that vary little", transform="rows"),
     Case(name="a thousandth", transform="x0.001"),
 )
+# Where a reference is linear in inputs like these, float32 is exact in any order of summation,
+# and what rounds its operands to TF32, float16 or bfloat16 is not.
+INTEGERS = Case(name="exact integers", transform="integers")
+# The inputs of an earlier call with one element changed; see ``nearly``.
+NEARLY = Case(name="one element changed", transform="as drawn")
+LARGEST_INTEGER, SMALL_INTEGER, TERMS = 8191, 15, 64
 # Above this the reference itself has lost the answer, and nothing can be held against a candidate.
 UNSOUND = 2e-2
 # Two units in the last place of float32, relative.
@@ -45,9 +51,53 @@ TF32_ERROR = 2e-4
 
 def transform(case: Case, tensors: Sequence[torch.Tensor], *, seed: int) -> list[torch.Tensor]:
     """Return the tensors as the case has them; whatever is not floating point stays as drawn."""
-    generator = torch.Generator(device=tensors[0].device if tensors else "cpu").manual_seed(seed)
+    generator = _generator(tensors, seed)
+    if case is INTEGERS:
+        return _integers(tensors, generator)
     change = _TRANSFORMS[case.transform]
     return [change(t, generator) if t.is_floating_point() and t.numel() else t for t in tensors]
+
+
+def nearly(tensors: Sequence[torch.Tensor], *, seed: int) -> list[torch.Tensor]:
+    """Return copies that differ in one element of one tensor, and there by a lot."""
+    generator = torch.Generator().manual_seed(seed)
+    copies = [tensor.clone() for tensor in tensors]
+    floating = [copy for copy in copies if copy.is_floating_point() and copy.numel()]
+    if not floating:
+        return copies
+    chosen = floating[int(torch.randint(len(floating), (), generator=generator))]
+    at = int(torch.randint(chosen.numel(), (), generator=generator))
+    flat = chosen.view(-1)
+    typical = torch.linalg.vector_norm(flat.double()) / flat.numel() ** 0.5
+    flat[at] = flat[at] + 3 * typical.to(flat.dtype) + 1
+    return copies
+
+
+def _generator(tensors: Sequence[torch.Tensor], seed: int) -> torch.Generator:
+    return torch.Generator(device=tensors[0].device if tensors else "cpu").manual_seed(seed)
+
+
+def _integers(tensors: Sequence[torch.Tensor], generator: torch.Generator) -> list[torch.Tensor]:
+    """Draw fourteen-bit integers for one operand; small, sparse ones for every other.
+
+    Products then have at most 18 bits, and about 64 of them, of either sign, stay below 2^24.
+    """
+    drawn: list[torch.Tensor] = []
+    wide = True
+    for tensor in tensors:
+        if not tensor.is_floating_point() or not tensor.numel():
+            drawn.append(tensor)
+            continue
+        most = LARGEST_INTEGER if wide else SMALL_INTEGER
+        values = torch.randint(
+            -most, most + 1, tensor.shape, generator=generator, device=tensor.device
+        )
+        if not wide:
+            kept = torch.rand(tensor.shape, generator=generator, device=tensor.device)
+            values = torch.where(kept < TERMS / max(tensor.shape, default=1), values, 0)
+        drawn.append(values.to(tensor.dtype))
+        wide = False
+    return drawn
 
 
 def _outliers(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -68,7 +118,7 @@ def _lognormal(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor
 
 def nudged(tensors: Sequence[torch.Tensor], *, seed: int) -> list[torch.Tensor]:
     """Return float64 tensors that differ from these as another float32 summation order might."""
-    generator = torch.Generator(device=tensors[0].device if tensors else "cpu").manual_seed(seed)
+    generator = _generator(tensors, seed)
 
     def nudge(tensor: torch.Tensor) -> torch.Tensor:
         if not tensor.is_floating_point() or not tensor.numel():
@@ -111,7 +161,8 @@ def impostors(
 ) -> Iterator[Impostor]:
     """Yield wrong answers to one case: what cheats and bugs would return instead of ``exact``.
 
-    ``allowed`` is the norm-wise limit; it tells which input precision the policy lets through.
+    ``allowed`` is the norm-wise limit on nominal inputs; it tells which input precision the policy
+    lets through.
     ``known`` names those that need not be made again.
     """
     floating = [t for t in exact if t.is_floating_point() and t.numel()]
@@ -140,11 +191,15 @@ def _wrong_answers(
     allowed: float,
 ) -> Iterator[_WrongAnswer]:
     yield _WrongAnswer("zeros", lambda: [torch.zeros_like(t) for t in exact])
-    yield _WrongAnswer("the mean everywhere", lambda: [_mean(t) for t in exact])
+    # The mean of one element is the element: no impostor, and neither is its only tile.
+    several = all(t.numel() > 1 for t in exact)
+    if several:
+        yield _WrongAnswer("the mean everywhere", lambda: [_mean(t) for t in exact])
     yield _WrongAnswer("a copy of an input", lambda: _input_copy(tensors, exact))
     if not all(torch.equal(a, b) for a, b in zip(stale, exact, strict=True)):
         yield _WrongAnswer("the answer to another call", lambda: stale)
-    yield _WrongAnswer("the last tile not written", lambda: [_unwritten(t) for t in exact])
+    if several:
+        yield _WrongAnswer("the last tile not written", lambda: [_unwritten(t) for t in exact])
     lower = _one_step_below(tensors, allowed)
     if lower is not None:
         name = f"inputs rounded to {str(lower).removeprefix('torch.')}"

@@ -11,7 +11,9 @@ from typing import Literal
 import msgspec
 
 # Message fields name classes that msgspec resolves at run time.
-from refine_agent.judge.settled import Known, Settled  # noqa: TC001
+from refine_agent.judge.layers import ALL_LAYERS, Layers
+from refine_agent.judge.seats import DEADLINES, Deadlines
+from refine_agent.judge.settled import Known, Settled
 from refine_agent.records import AnyVerdict, Baseline  # noqa: TC001
 from refine_agent.wire import Channel, Traced, Wire
 
@@ -38,6 +40,7 @@ class Seat(Wire, frozen=True, kw_only=True, tag="seat"):
     ticket: int
     role: Literal["eager", "compiled", "autotuned", "null"]
     source: str
+    pid: int
 
 
 class Seated(Wire, frozen=True, kw_only=True, tag="seated"):
@@ -51,6 +54,7 @@ class Capture(Wire, frozen=True, kw_only=True, tag="capture"):
 
     ticket: int
     source: str
+    deadlines: Deadlines = DEADLINES
 
 
 class Cleared(Wire, frozen=True, kw_only=True, tag="cleared"):
@@ -61,11 +65,15 @@ class Cleared(Wire, frozen=True, kw_only=True, tag="cleared"):
 
 
 class Try(Wire, frozen=True, kw_only=True, tag="try"):
-    """Try a candidate."""
+    """Try a candidate; ``uid`` is a user that only its worker has, or ``None``."""
 
     ticket: int
     source: str
+    pid: int
+    uid: int | None = None
     sealed: bool = False
+    layers: Layers = ALL_LAYERS
+    deadlines: Deadlines = DEADLINES
 
 
 class Verdict(Wire, frozen=True, kw_only=True, tag="verdict"):
@@ -109,5 +117,16 @@ class JudgeChannel(Channel):
     """A channel that speaks of problems, candidates and verdicts."""
 
     decoder = msgspec.msgpack.Decoder(
-        Open | Opened | Seat | Seated | Capture | Cleared | Try | Verdict | Trace | TracedOnce | CallOnce | Failed
+        Open
+        | Opened
+        | Seat
+        | Seated
+        | Capture
+        | Cleared
+        | Try
+        | Verdict
+        | Trace
+        | TracedOnce
+        | CallOnce
+        | Failed
     )

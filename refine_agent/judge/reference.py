@@ -10,7 +10,8 @@ import copy
 import io
 import random
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,15 @@ class Reference:
         values = {name: value.detach().cpu() for name, value in self.model.state_dict().items()}
         torch.save({"args": self.args, "kwargs": self.kwargs, "state": values}, buffer)
         return buffer.getvalue()
+
+    @contextmanager
+    def untouched(self) -> Iterator[None]:
+        """Whatever one trial makes of the parameters, the next finds them as they were."""
+        model = self.model
+        try:
+            yield
+        finally:
+            self.model = model
 
     def reseed_as_constructed(self) -> None:
         """Take the parameters a constructor draws under this seed, for candidates with other names."""

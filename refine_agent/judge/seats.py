@@ -1,11 +1,13 @@
-"""One worker as the judge sees it: an arena, a channel, and deadlines.
+"""One worker as the judge sees it: an arena, a channel, a leash, and deadlines.
 
 It owns every exchange with a worker and turns what goes wrong in one into a verdict; what is
-exchanged is decided by ``trial``. A worker's words are claims, and only bytes in the arena count.
+exchanged is decided by ``examiner``. A worker's words are claims, only bytes in the arena count.
 """
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import time
 from typing import TYPE_CHECKING, Any
@@ -14,17 +16,30 @@ import msgspec
 
 from refine_agent import arena as arenas
 from refine_agent import wire
+from refine_agent.judge.leash import Unstoppable
 from refine_agent.records import Crashed, Mismatch, TimedOut
 
 if TYPE_CHECKING:
     import torch
 
     from refine_agent.arena import Arena
+    from refine_agent.judge.leash import Leash
     from refine_agent.records import AnyVerdict
     from refine_agent.wire import Channel, Layout
 
-LOAD_DEADLINE_S = 600.0  # the compiler runs within it, under a deadline of its own
-CALL_DEADLINE_S = 60.0
+# What a worker says is quoted in verdicts and prompts: more than this says nothing more.
+MAX_ERROR_CHARS, MAX_TRACE_CHARS, MAX_ROWS_BYTES = 2000, 6000, 2 << 20
+START_DEADLINE_S, MAP_DEADLINE_S, TRACE_DEADLINE_S = 60.0, 120.0, 120.0
+
+
+class Deadlines(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a candidate may take before it counts as hanging."""
+
+    load_s: float = 600.0  # the compiler runs within it, under a deadline of its own
+    calls_s: float = 60.0
+
+
+DEADLINES = Deadlines()
 
 
 class Ended(Exception):  # noqa: N818 - it carries a finding, not an error
@@ -40,40 +55,51 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
 
     wall_us: float
     claims_us: tuple[float, ...]
+    prints: tuple[int, ...] = ()  # of the outputs at the moment of the answer, where asked for
 
 
 class Seat:
     """A worker in the dock (or a witness: eager, compiled, null)."""
 
     def __init__(
-        self, channel: Channel, role: str, *, calls_deadline_s: float = CALL_DEADLINE_S
+        self,
+        channel: Channel,
+        role: str,
+        *,
+        deadlines: Deadlines = DEADLINES,
+        leash: Leash | None = None,
+        takes_prints: bool = False,
     ) -> None:
         self.role = role
         self.fence: str | None = None
-        self._channel = channel
-        self._deadline_s = calls_deadline_s
         self.arena: Arena | None = None
         self.layout: Layout | None = None
+        self._channel = channel
+        self._deadlines = deadlines
+        self._leash = leash
+        self._takes_prints = takes_prints
 
     def greet(self) -> None:
         """Hear which fence the worker closed around itself."""
-        answer = self._hear("start", 60.0)
+        answer = self._hear("start", START_DEADLINE_S)
         if isinstance(answer, wire.Ready):
             self.fence = answer.note
 
-    def map(self, arena: Arena, layout: Layout, slots: int) -> None:
+    def map(self, arena: Arena, layout: Layout, slots: int, *, lax: bool = False) -> None:
         """Hand the worker the arena."""
         self.arena, self.layout = arena, layout
         handle = arena.descriptor()
-        self._channel.send(
-            wire.Map(
-                device=arena.device, total_bytes=arena.total_bytes, slots=slots, layout=layout
-            ),
-            fds=(handle,),
+        order = wire.Map(
+            device=arena.device,
+            total_bytes=arena.total_bytes,
+            slots=slots,
+            layout=layout,
+            lax=lax,
         )
+        self._tell(order, "map", fds=(handle,))
         if arena.device != "cpu":
             os.close(handle)
-        self._expect(wire.Ready, "map", 120.0)
+        self._expect(wire.Ready, "map", MAP_DEADLINE_S)
 
     def load(
         self, source: str, state: bytes, *, device: str, seed: int, precision: str
@@ -86,58 +112,64 @@ class Seat:
         role: Any = self.role  # a literal of wire.Load
         order = wire.Load(source=source, role=role, device=device, seed=seed, precision=precision)
         try:
-            self._channel.send(order, fds=(handle,))
-        except wire.Broken as why:
-            raise Ended(Crashed(during="load", reason=str(why))) from None
+            self._tell(order, "load", fds=(handle,))
         finally:
             os.close(handle)
-        answer = self._expect(wire.Loaded, "load", LOAD_DEADLINE_S)
+        answer = self._expect(wire.Loaded, "load", self._deadlines.load_s)
         assert isinstance(answer, wire.Loaded)  # noqa: S101 - _expect saw to it
         return answer
 
-    def call(self, slots: tuple[int, ...], *, during: str, nvtx: str | None = None) -> wire.Done:
-        """Have the worker call its module on some slots, untimed."""
-        return self._done(wire.Call(slots=slots, nvtx=nvtx), during)
-
-    def time(
-        self, slots: tuple[int, ...], *, flush_bytes: int, probe: torch.Tensor | None
+    def call(
+        self, slots: tuple[int, ...], *, during: str, nvtx: str | None = None, hold: bool = False
     ) -> Block:
         """Have the worker call its module on some slots, on the judge's clock.
 
-        The clock starts before the bell and stops when the judge holds a copy of the last slot's
-        outputs, so that work put off until after the answer is on the clock as well.
+        The clock starts before the bell and stops at the answer; then every process of the worker
+        is stopped, so that nothing is computed ahead, finished late or written after it.
         """
+        order = wire.Call(slots=slots, nvtx=nvtx, hold=hold)
         began = time.perf_counter_ns()
-        done = self._done(wire.Call(slots=slots, timed=True, flush_bytes=flush_bytes), "timing")
-        if probe is not None:
-            self._hold(slots[-1], probe)
-        wall = (time.perf_counter_ns() - began) / 1e3
-        if len(done.device_us) != len(slots) or not all(t > 0 for t in done.device_us):
-            raise Ended(Crashed(during="timing", reason="the worker's report is not of its calls"))
-        return Block(wall_us=wall, claims_us=done.device_us)
+        self._tell(order, during)
+        self._go()
+        answer = self._expect(wire.Done, during, self._deadlines.calls_s)
+        wall_us = (time.perf_counter_ns() - began) / 1e3
+        prints = self.prints(slots)
+        self.stop()
+        assert isinstance(answer, wire.Done)  # noqa: S101 - _expect saw to it
+        if not answer.fits:
+            raise Ended(self._misshapen(answer))
+        claims = answer.device_us
+        if len(claims) != len(slots) or not all(t > 0 and math.isfinite(t) for t in claims):
+            raise Ended(Crashed(during=during, reason="the worker's report is not of its calls"))
+        return Block(wall_us=wall_us, claims_us=claims, prints=prints)
 
-    def time_each(self, slots: tuple[int, ...]) -> tuple[float, ...]:
-        """Have the worker time single calls, launch latency and synchronisation included."""
-        return self._done(
-            wire.Call(slots=slots, timed=True, synchronise_each=True), "timing"
-        ).device_us
+    def prints(self, slots: tuple[int, ...]) -> tuple[int, ...]:
+        """Sum every output's bytes: on a GPU, work in flight outlasts the stop of its process."""
+        if not self._takes_prints:
+            return ()
+        sums = [_sum_of_bytes(out) for slot in slots for out in self.outputs(slot) if out.numel()]
+        # Every sum is under way before the first is waited for.
+        return tuple(int(value) for value in sums)
 
     def trace(self, slot: int) -> wire.Traced:
         """Have the worker run torch.profiler around a call; return what it claims to have seen."""
-        self._channel.send(wire.Trace(slot=slot))
-        answer = self._expect(wire.Traced, "profile", 120.0)
+        self._tell(wire.Trace(slot=slot), "profile")
+        self._go()
+        answer = self._expect(wire.Traced, "profile", TRACE_DEADLINE_S)
         assert isinstance(answer, wire.Traced)  # noqa: S101 - _expect saw to it
+        seconds = (answer.cpu_seconds, answer.wall_seconds)
+        if len(answer.rows) > MAX_ROWS_BYTES or not all(0 <= s < math.inf for s in seconds):
+            raise Ended(Crashed(during="profile", reason="the worker's trace is no honest one"))
         return answer
 
-    def _hold(self, slot: int, probe: torch.Tensor) -> None:
-        assert self.arena is not None  # noqa: S101 - mapped before it is timed
-        assert self.layout is not None  # noqa: S101 - likewise
-        first = self.layout.outputs[0].offset + slot * self.layout.slot_bytes
-        probe.copy_(self.arena.bytes(first, probe.numel()))
-        if probe.is_cuda:
-            import torch  # noqa: PLC0415 - only on a device
-
-            torch.cuda.synchronize()
+    def stop(self) -> None:
+        """Stop the worker until its next turn."""
+        if self._leash is None:
+            return
+        try:
+            self._leash.stop()
+        except Unstoppable as why:
+            raise Ended(Crashed(during="stop", reason=str(why))) from None
 
     def outputs(self, slot: int) -> list[torch.Tensor]:
         """Return the outputs that lie in a slot, as the worker left them."""
@@ -153,24 +185,17 @@ class Seat:
 
     def close(self) -> None:
         """Let the worker go; the bench sees to its end."""
-        try:
+        if self._leash is not None:
+            self._leash.close()
+        with contextlib.suppress(wire.Broken):
             self._channel.send(wire.Bye())
-        except wire.Broken:
-            pass
         self._channel.close()
 
     # --- exchanges ------------------------------------------------------------------------------
 
-    def _done(self, order: wire.Call, during: str) -> wire.Done:
-        try:
-            self._channel.send(order)
-        except wire.Broken as why:
-            raise Ended(Crashed(during=during, reason=str(why))) from None
-        answer = self._expect(wire.Done, during, self._deadline_s)
-        assert isinstance(answer, wire.Done)  # noqa: S101 - _expect saw to it
-        if not answer.fits:
-            raise Ended(self._misshapen(answer))
-        return answer
+    def _go(self) -> None:
+        if self._leash is not None:
+            self._leash.go()
 
     def _misshapen(self, answer: wire.Done) -> Mismatch:
         assert self.layout is not None  # noqa: S101 - mapped before it is called
@@ -178,10 +203,17 @@ class Seat:
         got = ", ".join(shape[:80] for shape in answer.shapes[:8]) or "nothing"
         return Mismatch(case="shapes", reason=f"returned {got}; the reference returns {wanted}")
 
+    def _tell(self, order: wire.Wire, during: str, *, fds: tuple[int, ...] = ()) -> None:
+        try:
+            self._channel.send(order, fds=fds)
+        except wire.Broken as why:
+            raise Ended(Crashed(during=during, reason=str(why))) from None
+
     def _expect(self, kind: type[wire.Wire], during: str, seconds: float) -> wire.Wire:
         answer = self._hear(during, seconds)
         if isinstance(answer, wire.Raised):
-            raise Ended(Crashed(during=during, reason=answer.error, log=answer.trace))
+            error, trace = answer.error[:MAX_ERROR_CHARS], answer.trace[-MAX_TRACE_CHARS:]
+            raise Ended(Crashed(during=during, reason=error, log=trace))
         if not isinstance(answer, kind):
             raise Ended(Crashed(during=during, reason="the worker broke the protocol"))
         return answer
@@ -194,3 +226,12 @@ class Seat:
         except wire.Broken as why:
             raise Ended(Crashed(during=during, reason=str(why))) from None
         return answer
+
+
+def _sum_of_bytes(tensor: torch.Tensor) -> torch.Tensor:
+    """Sum a tensor's bytes eight at a time, wrapping around; nothing is waited for."""
+    import torch  # noqa: PLC0415 - the bench reads this module's records without torch
+
+    flat = tensor.view(-1).view(torch.uint8)
+    whole = flat.numel() // 8 * 8
+    return flat[:whole].view(torch.int64).sum() + flat[whole:].long().sum()

@@ -24,6 +24,11 @@ def timing(samples_us: Sequence[float]) -> Timing:
     return Timing(median_us=float(np.median(values)), low_us=low, high_us=high, samples=len(values))
 
 
+def median(values: Sequence[float]) -> float:
+    """Return the median."""
+    return float(np.median(np.asarray(values, dtype=np.float64)))
+
+
 def _interval(values: np.ndarray) -> tuple[float, float]:
     if len(values) == 1:
         return float(values[0]), float(values[0])

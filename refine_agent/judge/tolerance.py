@@ -33,6 +33,9 @@ NORM_FLOOR = {
 SLACK, SENSITIVITY_SLACK = 4.0, 64.0
 # Rows have fewer elements to average over than the whole, single elements none.
 ROW_SLACK, ELEMENT_SLACK = 8.0, 16.0
+# Exact integers through a linear operator: what float32 rounds in any order is none of it, and a
+# split into three TF32 products or a Winograd transform stays below.
+EXACT_NORM = 2e-6
 # A row is the last dimension, if there are enough elements in it for a norm to mean something.
 MIN_ROW = 8
 # Keeps a division by the norm of zeros defined without being felt anywhere else.
@@ -90,6 +93,11 @@ def limits(
         row=ROW_SLACK * max(norm, own.row),
         element=ELEMENT_SLACK * max(norm, own.element),
     )
+
+
+def limits_of_integers() -> Limits:
+    """Return the limits where the reference itself is exact."""
+    return Limits(norm=EXACT_NORM, row=ROW_SLACK * EXACT_NORM, element=ELEMENT_SLACK * EXACT_NORM)
 
 
 def distance(got: torch.Tensor, exact: torch.Tensor) -> float:
@@ -256,3 +264,28 @@ def _shade(error: float) -> str:
 def first_wrong(findings: Sequence[Finding]) -> int | None:
     """Return the index of the first output that is wrong, or ``None``."""
     return next((i for i, finding in enumerate(findings) if finding.reason is not None), None)
+
+
+# --- a quick look ---------------------------------------------------------------------------------
+
+# Elements are held against the root mean square here, which few of an honest answer's exceed much.
+_QUICK_ELEMENT_SLACK = 8.0
+
+
+def near(got: torch.Tensor, native: torch.Tensor) -> bool:
+    """Look at every element quickly: near enough to the reference at its own precision?
+
+    Tighter than the limits, so that what it passes is right and what it does not is looked at.
+    """
+    if got.numel() == 0:
+        return True
+    if not got.is_floating_point():
+        return torch.equal(got, native)
+    floor = NORM_FLOOR.get(str(native.dtype).removeprefix("torch."), 0.0)
+    wide = torch.float64 if got.dtype == torch.float64 else torch.float32
+    off, wanted = (got - native).to(wide), native.to(wide)
+    size = torch.linalg.vector_norm(wanted)
+    typical = size / native.numel() ** 0.5
+    return bool(torch.linalg.vector_norm(off) <= floor * size) and bool(
+        off.abs().max() <= _QUICK_ELEMENT_SLACK * floor * typical
+    )

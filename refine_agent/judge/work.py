@@ -55,7 +55,13 @@ def count(reference: Reference, arguments: Sequence[Any]) -> Work:
         bytes_read=read,
         bytes_written=written,
         unfused_bytes=counter.moved,
-        flops=_flops(reference, tensors, flops.get_total_flops(), counter.elements),
+        flops=_flops(
+            reference,
+            tensors,
+            flops.get_total_flops(),
+            counter.elements,
+            convolves=counter.convolves,
+        ),
         caveats=tuple(counter.caveats(read + written)),
     )
 
@@ -69,14 +75,21 @@ def _faked(reference: Reference, mode: FakeTensorMode) -> torch.nn.Module:
 
 
 def _flops(
-    reference: Reference, tensors: list[torch.Tensor], products: int, elements: int
+    reference: Reference,
+    tensors: list[torch.Tensor],
+    products: int,
+    elements: int,
+    *,
+    convolves: bool,
 ) -> tuple[Flops, ...]:
     kinds = [t.dtype for t in (*tensors, *reference.model.parameters()) if t.is_floating_point()]
     # The narrowest floating type is what the matrix units may be given.
     dtype = min(kinds, key=lambda kind: kind.itemsize, default=torch.float32)
     precision: Any = _PRECISION.get(dtype, "fp32")
-    if precision == "fp32" and reference.precision == "tf32":
-        precision = "tf32"
+    if precision == "fp32" and (
+        reference.precision == "tf32" or (convolves and reference.precision == "default")
+    ):
+        precision = "tf32"  # PyTorch's default: TF32 in convolutions, not in matrix products
     found = []
     if products:
         found.append(Flops(precision=precision, count=products, matrix=True))
@@ -128,6 +141,11 @@ class _Counter(TorchDispatchMode):
             self.moved += sum(map(_extent, taken)) + sum(map(_extent, given))
             self.elements += max(t.numel() for t in (*taken, *given))
         return result
+
+    @property
+    def convolves(self) -> bool:
+        """Whether a convolution was among the operators."""
+        return any("conv" in name for name in self._names)
 
     def caveats(self, needed: int) -> list[str]:
         found = []

@@ -1,0 +1,392 @@
+"""The examination of one candidate: fresh inputs, every output verified, the judge's own clock.
+
+It owns what a candidate is asked, in which order, and what ends its trial at once; what the samples
+amount to is weighed in ``weighing``, and the problem with its witnesses is the ``House``'s.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import torch
+
+from refine_agent.judge import cases, lax, statistics, tolerance
+from refine_agent.judge.seats import Ended
+from refine_agent.records import Checks, Disqualified, Mismatch, Suspicion
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from refine_agent.judge.cases import Case
+    from refine_agent.judge.layers import Layers
+    from refine_agent.judge.seats import Seat
+    from refine_agent.judge.tolerance import Finding, Limits
+    from refine_agent.judge.trial import House
+
+# On a CPU a call on many megabytes takes long, and so does its answer in float64: three of the
+# stresses, drawn anew in every trial, and all of them when a result is sealed.
+MANY_BYTES, FEW_STRESSES = 32 << 20, 3
+# In a timed block one call in four is on inputs of another kind, and one in six on the inputs that
+# lie in its slot already, with one element changed: no call can be told from another.
+STRESSED, CHANGED = 0.25, 1 / 6
+# Rounds of single calls, to see whether calls cost less together than alone.
+ROUNDS_ALONE = 10
+# The judge's own fill of twice the L2 takes this many times its usual at most, plus microseconds
+# for the driver to switch contexts, when nobody else is on the device.
+BUSY_FACTOR, BUSY_SLACK_US = 4.0, 400.0
+
+
+class Pace(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a device is sampled for."""
+
+    blocks: int
+    most_blocks: int
+    seconds: float
+    within: float  # stop when the interval's half-width is this part of the median
+
+
+PACES = {
+    "cuda": Pace(blocks=6, most_blocks=24, seconds=1.2, within=0.004),
+    "cpu": Pace(blocks=5, most_blocks=9, seconds=2.5, within=0.03),
+}
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """One call's inputs, and the reference's own answer to them."""
+
+    case: Case
+    tensors: list[Any]  # of torch.Tensor, which msgspec does not know
+    expected: list[Any]
+
+
+class Key(msgspec.Struct, frozen=True, kw_only=True):
+    """The exact answer to a question, and how near a candidate must come."""
+
+    exact: list[Any]
+    limits: list[Any]
+
+
+class Samples:
+    """Blocks of one role: the judge's wall per block and the claims per call."""
+
+    def __init__(self) -> None:
+        self.walls_us: list[float] = []
+        self.claims_us: list[tuple[float, ...]] = []
+
+    def add(self, wall_us: float, claims_us: tuple[float, ...]) -> None:
+        """Take down one block."""
+        self.walls_us.append(wall_us)
+        self.claims_us.append(claims_us)
+
+    @property
+    def flat_us(self) -> list[float]:
+        """Every claim, block after block."""
+        return [claim for block in self.claims_us for claim in block]
+
+
+class Examiner:
+    """Asks a candidate (or, without one, only the witnesses)."""
+
+    def __init__(self, house: House, seat: Seat | None, layers: Layers) -> None:
+        self._house = house
+        self._reference = house.reference
+        self._seat = seat
+        self._layers = layers
+        self._asked_before: set[int] = set()  # slots whose inputs are those of an earlier call
+        self._only_question: Question | None = None
+        self._worst = NO_FINDING
+
+    # --- correctness ----------------------------------------------------------------------------
+
+    def check(self, *, every: bool) -> Checks:
+        """Check outputs under fresh inputs of several kinds, in an order nobody can foresee."""
+        plan = self._plan(every=every)
+        size = self._house.per_block
+        for first in range(0, len(plan), size):
+            planned = plan[first : first + size]
+            filler = [cases.NOMINAL] * (size - len(planned))
+            self._check_block([self._question(case) for case in (*planned, *filler)])
+        return Checks(
+            cases=len(set(plan)),
+            calls=-(-len(plan) // size) * size,
+            worst_case=self._worst.case,
+            worst_error=self._worst.error,
+            allowed_error=self._worst.allowed,
+        )
+
+    def _plan(self, *, every: bool) -> list[Case]:
+        stresses = self._house.stresses if self._layers.cases else []
+        random.SystemRandom().shuffle(stresses)
+        if not every and self._house.layout.slot_bytes > MANY_BYTES:
+            stresses = stresses[:FEW_STRESSES]
+        plan = [cases.NOMINAL, cases.NOMINAL, *stresses]
+        if self._layers.integers and self._house.exact_in_integers:
+            plan.append(cases.INTEGERS)
+        random.SystemRandom().shuffle(plan)
+        return plan
+
+    def _question(self, case: Case) -> Question:
+        if self._layers.fresh:
+            return self._house.question(case)
+        self._only_question = self._only_question or self._house.question(cases.NOMINAL)
+        return self._only_question
+
+    def _check_block(self, questions: list[Question]) -> None:
+        """Ask questions together, as they are asked when time is taken; verify every answer."""
+        seat = self._candidate()
+        slots = tuple(self._draw_slots(len(questions)))
+        self._prepare(seat, slots, questions)
+        block = seat.call(slots, during="check")
+        self._verify_all(seat, slots, questions, block.prints, exactly=True)
+
+    def held(self) -> list[Suspicion]:
+        """See whether a result survives the next call, as a caller who keeps it needs.
+
+        The first question is an earlier one with one element changed, at the same address.
+        """
+        if self._house.slots < 2 or not self._layers.held:  # noqa: PLR2004 - one to keep, one after it
+            return []
+        seat = self._candidate()
+        slots = tuple(self._draw_slots(2))
+        questions = [self._timed_question(slot) for slot in slots]
+        self._prepare(seat, slots, questions)
+        seat.call(slots, during="check", hold=True)
+        if self._all_near(seat, slots, questions):
+            return []
+        self._prepare(seat, slots, questions)
+        block = seat.call(slots, during="check")
+        self._verify_all(seat, slots, questions, block.prints, exactly=True)
+        return [
+            Suspicion(
+                kind="reused output",
+                evidence="a result is overwritten by the next call: whoever keeps one and calls "
+                "again holds the wrong values",
+            )
+        ]
+
+    def _all_near(self, seat: Seat, slots: Sequence[int], questions: list[Question]) -> bool:
+        return all(
+            self._right(seat, slot, question, exactly=False) is None
+            for slot, question in zip(slots, questions, strict=True)
+        )
+
+    # --- timing ---------------------------------------------------------------------------------
+
+    def sample(self, pace: Pace) -> dict[str, Samples]:
+        """Take interleaved blocks until the interval is narrow; verify every timed output."""
+        seats = self._seats()
+        found = {role: Samples() for role in seats}
+        watched = "candidate" if self._seat is not None else "eager"
+        began = time.monotonic()
+        for number in range(pace.most_blocks):
+            self._timed_block(seats, found, self._house.per_block)
+            enough = number + 1 >= pace.blocks
+            late = time.monotonic() - began > pace.seconds
+            narrow = statistics.narrow_enough(found[watched].flat_us, within=pace.within)
+            if enough and (late or narrow):
+                break
+        return found
+
+    def sample_more(self, found: dict[str, Samples]) -> None:
+        """Take one block more, where the blocks taken do not settle what they should."""
+        self._timed_block(self._seats(), found, self._house.per_block)
+
+    def alone(self) -> dict[str, Samples]:
+        """Take single calls: the next call's inputs do not exist before the answer to this one."""
+        seats = self._seats()
+        found = {role: Samples() for role in seats}
+        if self._house.per_block == 1 or not self._layers.alone:
+            return {}
+        for _ in range(ROUNDS_ALONE):
+            self._timed_block(seats, found, 1)
+        return found
+
+    def _timed_block(self, seats: dict[str, Seat], found: dict[str, Samples], calls: int) -> None:
+        # Interleaved, because clocks drift: timing all of A and then all of B measures the weather.
+        slots = tuple(self._draw_slots(calls))
+        questions = [self._timed_question(slot) for slot in slots]
+        order = list(seats)
+        random.SystemRandom().shuffle(order)
+        for role in order:
+            seat = seats[role]
+            self._prepare(seat, slots, questions)
+            block = seat.call(slots, during="timing")
+            found[role].add(block.wall_us, block.claims_us)
+            if role == "candidate" and self._layers.every:
+                self._verify_all(seat, slots, questions, block.prints, exactly=False)
+
+    def _timed_question(self, slot: int) -> Question:
+        """Draw a question like those of the check: mostly nominal, some of another kind."""
+        chance = random.SystemRandom().random()
+        if not self._layers.fresh:
+            return self._question(cases.NOMINAL)
+        if chance < CHANGED and self._layers.nearly and slot in self._asked_before:
+            return self._house.changed(self._candidate().inputs(slot))
+        if chance > 1 - STRESSED and self._layers.cases and self._house.stresses:
+            return self._question(random.SystemRandom().choice(self._house.stresses))
+        return self._question(cases.NOMINAL)
+
+    def _seats(self) -> dict[str, Seat]:
+        guest = {"candidate": self._seat} if self._seat is not None else {}
+        return {**self._house.witnesses, **guest}
+
+    def _candidate(self) -> Seat:
+        assert self._seat is not None  # noqa: S101 - only a baseline is sampled without one
+        return self._seat
+
+    # --- handing over and taking back -----------------------------------------------------------
+
+    def _draw_slots(self, count: int) -> list[int]:
+        return random.SystemRandom().sample(range(self._house.slots), count)
+
+    def _prepare(self, seat: Seat, slots: Sequence[int], questions: list[Question]) -> None:
+        """Put the questions before a worker that is stopped, on a device that is idle and cold."""
+        if seat is self._seat:
+            self._must_be_idle()
+            if not self._reference.mutable:
+                self._asked_before.update(slots)
+        for slot, question in zip(slots, questions, strict=True):
+            for target, tensor in zip(seat.inputs(slot), question.tensors, strict=True):
+                target.copy_(tensor)
+            if self._layers.poison:
+                self._poison(seat, slot)
+        self._house.settle()
+        self._house.cool()
+
+    def _poison(self, seat: Seat, slot: int) -> None:
+        """Fill the outputs with NaN patterns: what is not written does not pass by luck."""
+        for target in seat.outputs(slot):
+            if target.numel():
+                target.view(-1).view(torch.uint8).fill_(0xFF)
+
+    def _must_be_idle(self) -> None:
+        """A device that is busy while its candidate is stopped works on something else."""
+        if self._house.kind == "cpu" or not self._layers.idle:
+            return
+        for _ in range(3):
+            usual, now = self._house.usual_cooling_us, self._house.cool()
+            if now <= BUSY_FACTOR * usual + BUSY_SLACK_US:
+                return
+        raise Ended(
+            Disqualified(
+                rule="work goes on after the answer",
+                evidence=f"with the candidate stopped, the judge's own fill took {now:,.0f} µs "
+                f"three times over, on the idle device {usual:,.0f} µs",
+            )
+        )
+
+    # --- verifying ------------------------------------------------------------------------------
+
+    def _verify_all(
+        self,
+        seat: Seat,
+        slots: tuple[int, ...],
+        questions: list[Question],
+        prints: tuple[int, ...],
+        *,
+        exactly: bool,
+    ) -> None:
+        for slot, question in zip(slots, questions, strict=True):
+            self._inputs_intact(seat, slot, question)
+            finding = self._right(seat, slot, question, exactly=exactly)
+            if finding is not None:
+                raise Ended(self._mismatch(question.case, finding))
+        if prints != seat.prints(slots):
+            raise Ended(
+                Disqualified(
+                    rule="outputs changed after the answer",
+                    evidence="what lay in the outputs when the candidate answered is not what lay "
+                    "there when they had been compared",
+                )
+            )
+
+    def _right(self, seat: Seat, slot: int, question: Question, *, exactly: bool) -> _Wrong | None:
+        """Return what is wrong with an answer; a quick look first, where that will do."""
+        got = seat.outputs(slot)
+        if not exactly and all(map(tolerance.near, got, question.expected)):
+            return None
+        key = self._house.key(question)
+        if key is None:
+            return None  # the reference itself is lost on these inputs
+        for number, (g, e, limit) in enumerate(zip(got, key.exact, key.limits, strict=True)):
+            finding = lax.compare(g, e, limit, self._layers)
+            if finding.reason is not None:
+                return _Wrong(output=number, finding=finding)
+            self._worst = self._worst.worse(question.case, finding)
+        return None
+
+    def _mismatch(self, case: Case, wrong: _Wrong) -> Mismatch:
+        which = f"output {wrong.output}: " if len(self._house.layout.outputs) > 1 else ""
+        finding: Finding = wrong.finding
+        return Mismatch(
+            case=case.name,
+            reason=f"{which}{finding.reason} ({case.name} inputs)",
+            error=finding.error,
+            allowed=finding.allowed,
+            where=finding.where,
+            map=finding.map,
+        )
+
+    def _inputs_intact(self, seat: Seat, slot: int, question: Question) -> None:
+        if not self._layers.intact:
+            return
+        for number, (left, given) in enumerate(
+            zip(seat.inputs(slot), question.tensors, strict=True)
+        ):
+            if number not in self._reference.mutable and not _same_bytes(left, given):
+                raise Ended(
+                    Disqualified(
+                        rule="inputs are read-only",
+                        evidence=f"input {number} was changed by the call, and the problem does "
+                        "not declare it in MUTABLE_INPUTS",
+                    )
+                )
+
+
+class _Wrong(msgspec.Struct, frozen=True, kw_only=True):
+    """Which output is wrong, and how."""
+
+    output: int
+    finding: Any  # a tolerance.Finding
+
+
+class _Worst(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer that came nearest to its limit."""
+
+    case: str
+    error: float
+    allowed: float
+
+    def worse(self, case: Case, finding: Finding) -> _Worst:
+        """Return whichever of this and a finding is nearer to its limit."""
+        if not finding.allowed:
+            return self
+        if self.allowed and finding.error / finding.allowed <= self.error / self.allowed:
+            return self
+        return _Worst(case=case.name, error=finding.error, allowed=finding.allowed)
+
+
+NO_FINDING = _Worst(case="nominal", error=0.0, allowed=0.0)
+
+
+def seed() -> int:
+    """Draw a seed nobody can foresee."""
+    return secrets.randbits(48)
+
+
+def _same_bytes(left: torch.Tensor, given: torch.Tensor) -> bool:
+    if not left.numel():
+        return True
+    return torch.equal(left.view(-1).view(torch.uint8), given.reshape(-1).view(torch.uint8))
+
+
+def all_right(got: Sequence[Any], exact: Sequence[Any], limits: Sequence[Limits]) -> bool:
+    """Whether every output is within its limits."""
+    return all(
+        tolerance.compare(g, e, limit, detail=False).reason is None
+        for g, e, limit in zip(got, exact, limits, strict=True)
+    )

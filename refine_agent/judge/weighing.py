@@ -1,0 +1,287 @@
+"""What the samples of a trial amount to: clocks that agree, a speedup, and what makes it doubtful.
+
+It owns the step from samples to a verdict; taking them is ``examiner``'s, their medians are
+``statistics``'s.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
+
+from refine_agent.judge import statistics
+
+# Evidence names it in a field, which msgspec resolves at run time.
+from refine_agent.judge.examiner import Samples  # noqa: TC001
+from refine_agent.profiling import roofline
+from refine_agent.records import Checks, Disqualified, Passed, Suspicion, Timing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from refine_agent.judge.layers import Layers
+    from refine_agent.judge.settled import Settled
+    from refine_agent.profiling.roofline import Floor
+    from refine_agent.records import AnyVerdict
+
+# An expert's rule of thumb (KernelBench's EVAL.md says the same): over twice as fast as a tuned
+# compiler is more often a bug in one's favour than a breakthrough.
+INCREDIBLE = 2.0
+# The kernels that measured the ceiling are a library's, not the best there are: a read at 95 % of
+# the datasheet was seen where torch.sum reached 87 %.
+BELOW_FLOOR = 0.92
+# Beyond what the trusted witnesses' own clocks differ by in the same blocks, a claim may lie this
+# far below the judge's clock before it is no measurement any more. A smaller difference is settled
+# by reporting the slower of the two.
+CLOCKS_AGREE = {"cuda": 0.10, "cpu": 0.25}
+SMALL = {"cuda": 0.02, "cpu": 0.05}
+# More blocks than this show nothing new about two clocks that disagree.
+PATIENT_BLOCKS = 40
+# One call alone may cost this many times what it costs among others: launching it is not hidden.
+ALONE_FACTOR, ALONE_SLACK_US = 2.0, {"cuda": 40.0, "cpu": 150.0}
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a trial brought to light."""
+
+    blocks: dict[str, Samples]
+    alone: dict[str, Samples]
+    checks: Checks
+    oddities: tuple[Suspicion, ...]
+    sealed: bool
+
+
+class _Clocks(msgspec.Struct, frozen=True, kw_only=True):
+    """A role's time by its own claim and by the judge's clock, block by block."""
+
+    claim: Timing
+    clock: Timing
+    floor_us: float  # by the judge's clock in the least disturbed block
+    claims_us: list[tuple[float, ...]]
+    clock_us: list[tuple[float, ...]]
+
+    @property
+    def gap_us(self) -> float:
+        """How far even the least disturbed block lies above the claim.
+
+        Whatever else runs on the machine makes a block longer, nothing makes it shorter than the
+        work that was done in it.
+        """
+        return max(0.0, self.floor_us - self.claim.high_us)
+
+
+def unsettled(blocks: dict[str, Samples], layers: Layers, *, kind: str) -> bool:
+    """Whether the clocks disagree and more blocks may still show that they do not.
+
+    A disturbed block is longer than the work done in it, so on a busy machine it takes more of
+    them to see one that is not; a forged claim stays below every one of them.
+    """
+    if not layers.clock or len(blocks["null"].walls_us) >= PATIENT_BLOCKS:
+        return False
+    return _held_against(_all_clocks(blocks), kind).slower
+
+
+def weigh(evidence: Evidence, settled: Settled, layers: Layers, *, kind: str) -> AnyVerdict:
+    """Return the verdict on a candidate whose every output was right."""
+    clocks = _all_clocks(evidence.blocks)
+    mine = clocks["candidate"]
+    held = _held_against(clocks, kind)
+    if layers.clock and held.disputed:
+        return _dispute(mine)
+    slower = layers.clock and held.slower
+    times = {role: each.clock_us if slower else each.claims_us for role, each in clocks.items()}
+    timing = mine.clock if slower else mine.claim
+    if layers.bound and (impossible := _impossible(timing, settled)) is not None:
+        return impossible
+    passed = _passed(evidence, clocks, times, timing)
+    doubts = [*evidence.oddities, *_suspicions(passed, settled, layers, kind=kind)]
+    if slower:
+        doubts.append(_slower_counts(mine))
+    if (batched := _batched(evidence, mine, held.usual_us, kind)) is not None:
+        doubts.append(batched)
+    return replace(passed, suspicions=tuple(doubts))
+
+
+def _passed(
+    evidence: Evidence,
+    clocks: dict[str, _Clocks],
+    times: dict[str, list[tuple[float, ...]]],
+    timing: Timing,
+) -> Passed:
+    mine, eager = clocks["candidate"], clocks["eager"]
+    compiled, autotuned = clocks.get("compiled"), clocks.get("autotuned")
+    ratios = {
+        role: statistics.ratio(times[role], times["candidate"])
+        for role in ("eager", "compiled", "autotuned")
+        if role in times
+    }
+    against = [ratios[role] for role in ("eager", "compiled") if role in ratios]
+    return Passed(
+        timing=timing,
+        judge_clock=mine.clock,
+        eager=eager.claim,
+        compiled=compiled.claim if compiled is not None else None,
+        autotuned=autotuned.claim if autotuned is not None else None,
+        speedup=min(against, key=lambda ratio: ratio.value),
+        vs_eager=ratios["eager"],
+        vs_compiled=ratios.get("compiled"),
+        vs_autotuned=ratios.get("autotuned"),
+        checks=evidence.checks,
+        call=_alone(evidence, "candidate"),
+        sealed=evidence.sealed,
+    )
+
+
+# --- two clocks -----------------------------------------------------------------------------------
+
+
+def _clocks(samples: Samples, null: Samples) -> _Clocks:
+    own = _own(samples, null)
+    return _Clocks(
+        claim=statistics.timing(samples.flat_us),
+        clock=statistics.timing(own),
+        floor_us=_floor(samples, null),
+        claims_us=samples.claims_us,
+        clock_us=[(value,) for value in own],
+    )
+
+
+def _own(samples: Samples, null: Samples) -> list[float]:
+    """The judge's own clock per call, less what a candidate that does nothing costs."""
+    idle = statistics.median(null.walls_us)
+    return [
+        max(0.0, wall - idle) / len(claims)
+        for wall, claims in zip(samples.walls_us, samples.claims_us, strict=True)
+    ]
+
+
+def _floor(samples: Samples, null: Samples) -> float:
+    """The judge's own clock per call in the least disturbed block of each."""
+    calls = len(samples.claims_us[0])
+    return max(0.0, min(samples.walls_us) - min(null.walls_us)) / calls
+
+
+class _Agreement(msgspec.Struct, frozen=True, kw_only=True):
+    """How a candidate's claim stands to the judge's clock."""
+
+    usual_us: float  # what the trusted witnesses' clocks differ by
+    slower: bool  # the judge's clock counts
+    disputed: bool  # the claim is no measurement
+
+
+def _all_clocks(blocks: dict[str, Samples]) -> dict[str, _Clocks]:
+    null = blocks["null"]
+    return {role: _clocks(each, null) for role, each in blocks.items() if role != "null"}
+
+
+def _held_against(clocks: dict[str, _Clocks], kind: str) -> _Agreement:
+    mine = clocks["candidate"]
+    usual = max(each.gap_us for role, each in clocks.items() if role != "candidate")
+    over = mine.gap_us - usual
+    return _Agreement(
+        usual_us=usual,
+        slower=over > SMALL[kind] * mine.claim.median_us,
+        disputed=over > CLOCKS_AGREE[kind] * mine.claim.high_us,
+    )
+
+
+def _dispute(mine: _Clocks) -> Disqualified:
+    """A claim well below what the judge saw pass is no measurement."""
+    return Disqualified(
+        rule="the clocks disagree",
+        evidence=f"the candidate's process reports {mine.claim.median_us:.1f} µs per call, the "
+        f"judge's clock {mine.clock.median_us:.1f} µs, at the very least {mine.floor_us:.1f} µs, "
+        f"over {mine.claim.samples} calls",
+    )
+
+
+def _slower_counts(mine: _Clocks) -> Suspicion:
+    return Suspicion(
+        kind="judge's clock",
+        evidence=f"the candidate's process reports {mine.claim.median_us:.1f} µs per call, the "
+        f"judge's clock {mine.clock.median_us:.1f} µs; the slower one counts",
+    )
+
+
+def _alone(evidence: Evidence, role: str) -> Timing | None:
+    """One call at a time on the judge's clock, launch and synchronisation included."""
+    if role not in evidence.alone:
+        return None
+    return statistics.timing(_own(evidence.alone[role], evidence.alone["null"]))
+
+
+def _batched(evidence: Evidence, mine: _Clocks, usual_us: float, kind: str) -> Suspicion | None:
+    """Calls that cost much less together than alone may have been done together."""
+    alone = _alone(evidence, "candidate")
+    if alone is None:
+        return None
+    floors = {
+        role: _floor(samples, evidence.alone["null"])
+        - _floor(evidence.blocks[role], evidence.blocks["null"])
+        for role, samples in evidence.alone.items()
+        if role != "null"
+    }
+    mine_alone = floors.pop("candidate") + mine.floor_us
+    usual = max([usual_us, *floors.values()])
+    together = max(mine.clock.median_us, mine.claim.median_us)
+    if mine_alone <= ALONE_FACTOR * together + usual + ALONE_SLACK_US[kind]:
+        return None
+    return Suspicion(
+        kind="cheaper together",
+        evidence=f"a call takes {mine_alone:.1f} µs alone and {together:.1f} µs among "
+        f"{len(mine.claims_us[0])}, on the judge's clock; the baselines differ by {usual:.1f} µs",
+    )
+
+
+# --- what cannot be, and what is doubtful ---------------------------------------------------------
+
+
+def _impossible(timing: Timing, settled: Settled) -> Disqualified | None:
+    bound = settled.bound_us
+    if bound is None or timing.median_us >= bound or settled.work.caveats:
+        return None
+    return Disqualified(
+        rule="faster than the device allows",
+        evidence=f"{timing.median_us:.1f} µs per call; moving {settled.work.bytes_needed:,} "
+        f"bytes and doing the operations takes at least {bound:.1f} µs on "
+        f"{settled.ceilings.device}",
+    )
+
+
+def _suspicions(
+    passed: Passed, settled: Settled, layers: Layers, *, kind: str
+) -> Iterator[Suspicion]:
+    median, fitness = passed.timing.median_us, settled.fitness
+    floor = roofline.measured_ceiling(settled.work, settled.ceilings)
+    if fitness.weak and layers.fitness:
+        yield Suspicion(
+            kind="weak problem",
+            evidence=f"an impostor passes here ({', '.join(fitness.accepted)}), so no "
+            "speedup on this problem means anything",
+        )
+    # Operations are no floor for suspicion: split products on tensor cores honestly beat the plain
+    # pipes, and the datasheet's bound has been checked.
+    by_bytes = floor is not None and floor.by == "bytes" and kind == "cuda"
+    if floor is not None and by_bytes and median < floor.us * BELOW_FLOOR:
+        yield Suspicion(
+            kind="below the measured floor", evidence=f"{median:.1f} µs; the floor is {floor.text}"
+        )
+    if passed.vs_compiled is not None and passed.vs_compiled.value > INCREDIBLE:
+        yield Suspicion(
+            kind="incredible",
+            evidence=f"{passed.vs_compiled.value:.2f}x torch.compile; over {INCREDIBLE:g}x is "
+            "more often a bug than a breakthrough "
+            f"(judge's clock {passed.judge_clock.median_us:.1f} µs, {passed.checks.calls} checked "
+            f"calls, {passed.timing.samples} timed and checked"
+            f"{_room(passed, floor)})",
+        )
+
+
+def _room(passed: Passed, floor: Floor | None) -> str:
+    """Say how far torch.compile is from the floor itself: what there is to win honestly."""
+    if floor is None or passed.compiled is None or floor.by != "bytes":
+        return ""
+    times = passed.compiled.median_us / floor.us
+    return f"; torch.compile itself takes {times:.1f} times the measured floor"
