@@ -5,7 +5,7 @@ It formats what `metrics` and `call` computed and decides nothing.
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from refine_agent.profiling import blame, findings, metrics, plain
+from refine_agent.profiling import blame, metrics, plain, work_rules
 from refine_agent.profiling import call as calls
 from refine_agent.profiling.call import Call
 from refine_agent.profiling.evidence import KernelReport, Rule
@@ -143,7 +143,7 @@ def _occupancy(report: KernelReport) -> Iterator[str]:
     achieved, fits = reading(report, "occupancy_pct"), reading(report, "occupancy_limit_pct")
     if achieved is None or fits is None:
         return
-    limits = " and ".join(findings.limiting(report)).replace("shared_mem", "shared memory")
+    limits = " and ".join(work_rules.limiting(report)).replace("shared_mem", "shared memory")
     words = f"OCCUPANCY  {achieved:.0f} of {fits:.0f} % that fit"
     words += f", limited by {limits}" if limits and fits < 100 else ""  # noqa: PLR2004
     words += f"; {reading(report, 'registers') or 0:.0f} registers/thread"
@@ -151,7 +151,7 @@ def _occupancy(report: KernelReport) -> Iterator[str]:
     waves, balance = reading(report, "waves"), reading(report, "sm_balance_pct")
     words += f"; {waves:.2f} waves" if waves is not None else ""
     words += f", SMs active {balance:.0f} % of the longest" if balance is not None else ""
-    lifted = findings.lift(report) if fits < 100 else None  # noqa: PLR2004
+    lifted = work_rules.lift(report) if fits < 100 else None  # noqa: PLR2004
     yield f"{words}; {lifted.split(':')[0]}" if lifted else words
 
 

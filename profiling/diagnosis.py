@@ -7,10 +7,10 @@ Gaps, kernels that should be one, the CPU's part, and what the lower rungs can s
 import msgspec
 
 from refine_agent.profiling import call as calls
-from refine_agent.profiling import findings, static
+from refine_agent.profiling import findings, static, work_rules
 from refine_agent.profiling.call import Call
+from refine_agent.profiling.case import REACHABLE_DRAM, Case
 from refine_agent.profiling.evidence import Compiled, KernelReport, Opcodes
-from refine_agent.profiling.findings import REACHABLE_DRAM, Case
 from refine_agent.profiling.plain import percent
 from refine_agent.profiling.records import Finding
 
@@ -76,7 +76,7 @@ def _case(call: Call, report: KernelReport, share: float) -> Case:
     above_floor = max(0.0, 1 - floor.us / took) if floor and alone and took else 1.0
     above_launch = max(0.0, 1 - LAUNCH_US / report.time_us) if report.time_us else 1.0
     ceilings = call.ceilings
-    reachable = findings.REACHABLE_DRAM
+    reachable = REACHABLE_DRAM
     if ceilings and ceilings.copy_gbps and ceilings.dram_peak_gbps:
         reachable = min(1.0, ceilings.copy_gbps / ceilings.dram_peak_gbps)
     return Case(
@@ -229,7 +229,7 @@ def _compiled_occupancy(call: Call) -> Finding | None:
         fits = _fits(one, threads or 0)
         if (
             fits is not None
-            and fits.pct <= findings.LOW_OCCUPANCY_PCT
+            and fits.pct <= work_rules.LOW_OCCUPANCY_PCT
             and fits.limited_by[0] in {"registers", "shared memory"}
         ):
             kind = (

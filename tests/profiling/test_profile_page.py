@@ -308,5 +308,12 @@ def test_a_kernel_can_win_back_no_more_than_its_share_of_the_call() -> None:
     assert all(one.severity <= 150 / 1650 for one in inside)
 
 
+def test_a_kernel_as_short_as_a_launch_is_not_blamed_for_what_it_does() -> None:
+    tiny = msgspec.structs.replace(
+        layer_norm(), counters=layer_norm().counters | {"gpu__time_duration.sum": 2200.0}
+    )
+    assert all(one.kernel is None for one in page_of(tiny, timing_us=2.3, work=None).findings)
+
+
 def test_a_timing_of_zero_divides_nothing() -> None:
     assert page_of(timing_us=0.0).rung == "timing"

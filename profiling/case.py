@@ -1,0 +1,117 @@
+"""One kernel under examination: its report, what is known around it, and sums the rules share.
+
+What is wrong with it is said by `memory_rules` and `work_rules`; `findings` ranks what they say.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from refine_agent.profiling import blame
+from refine_agent.profiling.evidence import Instruction, KernelReport
+from refine_agent.profiling.metrics import reading, stall_shares
+from refine_agent.profiling.records import Work
+
+# A library copy reaches 4.27 of 4.81 TB/s on an H200: nothing is to be won above that share of the
+# DRAM's peak. Used where no ceiling was measured on the device itself.
+REACHABLE_DRAM = 0.89
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """One kernel with what is known around it.
+
+    `room` is the fraction of its time above the measured floor, 1.0 where no floor is known.
+    `work` is that of the whole call, given only where this kernel does nearly all of it.
+    """
+
+    report: KernelReport
+    room: float = 1.0
+    work: Work | None = None
+    reachable_dram: float = REACHABLE_DRAM
+
+    def pct(self, key: str) -> float:
+        """Return a reading of the table, 0 where it was not measured."""
+        return reading(self.report, key) or 0.0
+
+    def counter(self, name: str) -> float:
+        """Return a raw counter, 0 where it was not measured."""
+        return self.report.counters.get(name, 0.0)
+
+    @property
+    def waits(self) -> dict[str, float]:
+        """Return stall reasons as shares of the time in which a warp was held up."""
+        shares = {
+            why: part
+            for why, part in stall_shares(self.report).items()
+            if why not in {"selected", "not_selected"}
+        }
+        total = sum(shares.values())
+        return {why: part / total for why, part in shares.items()} if total else shares
+
+    @property
+    def memory_near(self) -> float:
+        """Return how near the memory system is to what it can reach, 0 to 1."""
+        dram = self.pct("dram_pct") / 100 / self.reachable_dram
+        return min(1.0, max(dram, self.pct("l2_pct") / 100))
+
+    @property
+    def near(self) -> float:
+        """Return how near the nearest ceiling of any kind is, 0 to 1."""
+        return min(1.0, max(self.memory_near, self.pct("sm_pct") / 100, self.pct("l1_pct") / 100))
+
+    @property
+    def idle(self) -> float:
+        """Return the share of cycles in which a scheduler had nothing to issue."""
+        issued = reading(self.report, "issue_pct")
+        return 1.0 - (self.pct("sm_pct") if issued is None else issued) / 100
+
+    @property
+    def latency_room(self) -> float:
+        """Return what hiding latency alone could win: idle issue slots under an idle ceiling."""
+        return max(0.0, min(self.idle, 1.0 - self.near))
+
+    @property
+    def hideable(self) -> float:
+        """Return the share of waiting that more warps could cover."""
+        waits = self.waits
+        return sum(waits.get(why, 0) for why in ("long_scoreboard", "short_scoreboard", "wait"))
+
+    @property
+    def shared_busy(self) -> float:
+        """Return how near shared memory is to its peak, or how much of the waiting is for it."""
+        passes = "l1tex__data_pipe_lsu_wavefronts.avg.pct_of_peak_sustained_elapsed"
+        waits = self.waits
+        return max(
+            self.counter(passes) / 100,
+            waits.get("short_scoreboard", 0) + waits.get("mio_throttle", 0),
+        )
+
+    def held(self, guilty: Iterable[Instruction]) -> float:
+        """Return the share of waiting that these instructions cause."""
+        return blame.share(self.report, guilty)
+
+    def accesses(self, *opcodes: str) -> list[Instruction]:
+        """Return the accesses to global memory whose opcodes start so."""
+        return [
+            one
+            for one in self.report.instructions
+            if one.sectors and one.opcode.startswith(opcodes)
+        ]
+
+
+def excess_wavefronts(one: Instruction) -> float:
+    """Return the passes through shared memory beyond what the bytes need."""
+    return one.wavefronts - one.wavefronts_ideal
+
+
+def excess_sectors(one: Instruction) -> float:
+    """Return the 32-byte sectors beyond what the bytes need."""
+    return one.sectors - one.sectors_ideal
+
+
+def count(value: float) -> str:
+    """Return a count as pages print it: 65.0M."""
+    for scale, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= scale:
+            return f"{value / scale:.1f}{letter}"
+    return f"{value:.0f}"

@@ -1,0 +1,267 @@
+"""What costs time on the way to memory: conflicts, sectors, traffic, spills, latency, atomics.
+
+Each rule is one function from a `Case` to a finding or None; `findings` ranks them.
+"""
+
+from collections.abc import Callable
+
+from refine_agent.profiling import blame
+from refine_agent.profiling.case import Case, count, excess_sectors, excess_wavefronts
+from refine_agent.profiling.evidence import Instruction
+from refine_agent.profiling.plain import percent
+from refine_agent.profiling.records import Finding
+
+
+def bank_conflicts(case: Case) -> Finding | None:
+    """Shared-memory accesses of a warp that hit the same bank and are served one after another."""
+    # Atomics that meet in one word are served in turn whatever the banks: `atomics` counts those.
+    accesses = [one for one in case.report.instructions if not one.opcode.startswith("ATOM")]
+    passes = sum(one.wavefronts for one in case.report.instructions)
+    excess = sum(excess_wavefronts(one) for one in accesses)
+    if not passes or excess / passes < 0.1:  # noqa: PLR2004  (padding one row of 32 costs 3 %)
+        return None
+    worst = max(accesses, key=excess_wavefronts, default=None)
+    ways = f"{worst.nway}-way" if worst is not None and worst.nway > 1 else "some"
+    return Finding(
+        kind="bank_conflicts",
+        severity=excess / passes * case.shared_busy,
+        text=f"{ways} shared-memory bank conflicts: {count(excess)} of {count(passes)} "
+        f"wavefronts ({percent(excess / passes)}) are excess",
+        where=blame.line_of_most(accesses, excess_wavefronts),
+        advice="pad the row by one element, or swizzle the index (column ^ row), so that the 32 "
+        "lanes hit 32 banks",
+    )
+
+
+def uncoalesced_load(case: Case) -> Finding | None:
+    """Global loads whose lanes lie far apart, so that most of each sector is thrown away."""
+    return _wasted_sectors(
+        case,
+        opcodes=("LD",),
+        kind="uncoalesced_load",
+        verb="load",
+        advice="let neighbouring lanes read neighbouring addresses; where the layout forbids it, "
+        "load tiles by rows and transpose them in shared memory",
+    )
+
+
+def strided_store(case: Case) -> Finding | None:
+    """Global stores whose lanes lie far apart, so that sectors are written in pieces."""
+    return _wasted_sectors(
+        case,
+        opcodes=("ST",),
+        kind="strided_store",
+        verb="store",
+        advice="stage the tile in shared memory and store it by rows, neighbouring lanes to "
+        "neighbouring addresses",
+    )
+
+
+# A fifth of all sectors: below that, misaligned edges and broadcast loads explain it.
+_LEAST_EXCESS = 0.2
+
+
+def _wasted_sectors(
+    case: Case, *, opcodes: tuple[str, ...], kind: str, verb: str, advice: str
+) -> Finding | None:
+    accesses = case.accesses(*opcodes)
+    everything = sum(one.sectors for one in case.report.instructions)
+    asked = sum(one.sectors for one in accesses)
+    excess = sum(excess_sectors(one) for one in accesses)
+    if not everything or excess / everything < _LEAST_EXCESS:
+        return None
+    held = case.held([one for one in accesses if excess_sectors(one) > 0])
+    reached = _waste_beyond_l1(case, opcodes)
+    used = 32 * (asked - excess) / asked
+    return Finding(
+        kind=kind,
+        severity=max(
+            excess / everything * held,
+            reached / max(1.0, _sectors_beyond_l1(case)) * case.memory_near,
+        ),
+        text=f"each {verb} uses {used:.0f} of the 32 bytes of the sectors it touches: "
+        f"{count(excess)} of {count(asked)} sectors are waste",
+        where=blame.line_of_most(accesses, excess_sectors),
+        advice=advice,
+    )
+
+
+def _sectors_beyond_l1(case: Case) -> float:
+    """Return the sectors that global accesses ask of the L2: those that do not hit the L1."""
+    asked = sum(one.sectors for one in case.report.instructions)
+    return asked * (1 - case.pct("l1_hit_pct") / 100)
+
+
+def _waste_beyond_l1(case: Case, opcodes: tuple[str, ...]) -> float:
+    """Return the wasted sectors that reach the L2.
+
+    What neighbouring accesses use later hits the L1 and wastes only its passes: where no more is
+    asked of the L2 than the bytes need, nothing is wasted there. Stores always go through.
+    """
+    accesses = case.accesses(*opcodes)
+    waste = sum(excess_sectors(one) for one in accesses)
+    if "ST" in opcodes:
+        return waste
+    ideal = sum(one.sectors_ideal for one in case.report.instructions)
+    stores = sum(excess_sectors(one) for one in case.accesses("ST"))
+    return min(waste, max(0.0, _sectors_beyond_l1(case) - ideal - stores))
+
+
+def extra_traffic(case: Case) -> Finding | None:
+    """More bytes over the DRAM interface than the operation needs."""
+    moved = case.pct("dram_mb") * 1e6
+    if case.work is None or not moved:
+        return None
+    ratio = moved / case.work.bytes_needed
+    local = min(moved, _local_bytes_beyond_l1(case))
+    waste = 32 * (_waste_beyond_l1(case, ("LD",)) + _waste_beyond_l1(case, ("ST",)))
+    unexplained = (moved - local - waste) / case.work.bytes_needed
+    if unexplained < 1.15:  # noqa: PLR2004  (write-back and ECC move about a tenth more)
+        return None
+    where = _second_pass(case)
+    again = "; the data are read a second time there" if where else ""
+    again += f"; up to {local / 1e6:.0f} MB of it are local memory's" if local else ""
+    return Finding(
+        kind="extra_traffic",
+        severity=(1 - 1 / unexplained) * min(1.0, case.pct("dram_pct") / 100 / case.reachable_dram),
+        text=f"{moved / 1e6:.0f} MB cross the DRAM interface, {case.work.bytes_needed / 1e6:.0f} "
+        f"are needed ({ratio:.2f}x){again}",
+        where=where,
+        advice="keep what was read in registers or shared memory for the second use, or fold the "
+        "passes into one (running mean and variance, online softmax)",
+    )
+
+
+def _local_bytes_beyond_l1(case: Case) -> float:
+    """Return the bytes of local loads and stores that can have left the L1."""
+    lanes, words = 32, {"64": 8, "128": 16}
+    moved = sum(
+        one.executed * lanes * words.get(one.opcode.rsplit(".", 1)[-1], 4)
+        for one in case.report.instructions
+        if one.opcode.startswith(("LDL", "STL"))
+    )
+    return moved * (1 - case.pct("l1_hit_pct") / 100)
+
+
+def _second_pass(case: Case) -> str | None:
+    """Return the last line that loads a large part of the input, if together they load it twice."""
+    work = case.work
+    if work is None:
+        return None
+    needed = work.bytes_read if work.bytes_read is not None else work.bytes_needed / 2
+    by_line: dict[str, tuple[int, float]] = {}
+    for one in case.report.instructions:
+        if one.sectors and one.opcode.startswith("LDG"):
+            first, total = by_line.get(blame.where(one), (one.offset, 0.0))
+            by_line[blame.where(one)] = (first, total + 32 * one.sectors_ideal)
+    # A quarter of the input: less is a parameter, not a pass.
+    passes = {line: found for line, found in by_line.items() if found[1] > needed / 4}
+    if len(passes) < 2 or sum(found[1] for found in passes.values()) < 1.3 * needed:  # noqa: PLR2004
+        return None
+    return max(passes, key=lambda line: passes[line][0])
+
+
+def spills(case: Case) -> Finding | None:
+    """Registers that did not fit and go to local memory, or arrays that cannot be registers."""
+    local = case.pct("local_instructions")
+    if not local:
+        return None
+    spilled = case.pct("spill_instructions")
+    others = sum(
+        case.counter(f"smsp__sass_inst_executed_op_{space}_{way}.sum")
+        for space in ("global", "shared")
+        for way in ("ld", "st")
+    )
+    accesses = [one for one in case.report.instructions if one.opcode.startswith(("LDL", "STL"))]
+    held = case.held(accesses)
+    registers = f"at {case.pct('registers'):.0f} registers per thread"
+    cause = "spilled registers" if spilled else "arrays in local memory"
+    return Finding(
+        kind="spills" if spilled else "local_arrays",
+        severity=max(held, local / (local + others) * case.near),
+        text=f"{cause}: {count(local)} local loads and stores {registers}, "
+        f"{percent(local / (local + others))} of all memory instructions",
+        where=blame.line_charged_most(case.report, accesses)
+        or blame.line_of_most(accesses, lambda one: one.executed),
+        advice="hold fewer values per thread or raise the register limit (__launch_bounds__, "
+        "-maxrregcount)"
+        if spilled
+        else "index the array with constants (unroll the loop) so that it becomes registers",
+    )
+
+
+_WIDE = (
+    "load float4 (16 bytes per lane) and start several independent loads before the first use "
+    "(unroll, prefetch with cp.async)"
+)
+_EARLY = "start several independent loads before the first use (unroll, prefetch with cp.async)"
+_CHAINED = (
+    "break the chain: load the indices of many elements first, follow several chains per thread, "
+    "or keep the table in shared memory"
+)
+
+
+def slow_loads(case: Case) -> Finding | None:
+    """Warps that wait for loads while no memory ceiling is near."""
+    waiting = case.waits.get("long_scoreboard", 0)
+    if waiting < 0.4 or case.latency_room < 0.2:  # noqa: PLR2004
+        return None
+    loads = case.accesses("LD")
+    of_chains = _waited_for(case, loads, lambda one: one.chained)
+    narrow = _waited_for(case, loads, _is_narrow)
+    chained, scalar = of_chains > 0.5, narrow > 0.7  # noqa: PLR2004
+    why = f"; {percent(narrow)} of it for loads of 32 bits or less" if scalar else ""
+    why = "; the address of each comes out of the load before" if chained else why
+    return Finding(
+        kind="scalar_loads" if scalar and not chained else "latency",
+        severity=waiting * case.latency_room,
+        text=f"{percent(waiting)} of waiting is for loads, at {percent(case.near)} of the nearest "
+        f"ceiling; {case.pct('eligible_warps'):.2f} warps ready per scheduler{why}",
+        where=blame.line_charged_most(case.report, loads),
+        advice=_CHAINED if chained else _WIDE if scalar else _EARLY,
+    )
+
+
+def _waited_for(
+    case: Case, loads: list[Instruction], alike: Callable[[Instruction], bool]
+) -> float:
+    """Return how much of the waiting for loads is for those."""
+    whole = case.held(loads)
+    return case.held(filter(alike, loads)) / whole if whole else 0.0
+
+
+def _is_narrow(load: Instruction) -> bool:
+    return ".64" not in load.opcode and ".128" not in load.opcode
+
+
+def atomics(case: Case) -> Finding | None:
+    """Many lanes that update few addresses, one after the other."""
+    updates = [
+        one
+        for one in case.report.instructions
+        if one.opcode.startswith(("ATOM", "RED")) and not one.opcode.startswith("REDUX")
+    ]
+    if not updates:
+        return None
+    held = case.held(updates)
+    # Fire-and-forget updates (RED) are waited for only when a warp exits.
+    draining = case.waits.get("drain", 0) + case.waits.get("lg_throttle", 0)
+    busy = case.counter("lts__d_atomic_input_cycles_active.avg.pct_of_peak_sustained_elapsed") / 100
+    executed = sum(one.executed for one in updates)
+    return Finding(
+        kind="atomics",
+        severity=max(held, draining, busy, _shared_turns(case, updates))
+        * (1 - case.memory_near * 0.5),
+        text=f"{count(executed)} atomic warp instructions; {percent(max(held, draining))} of "
+        "waiting is at them or for them to leave",
+        where=blame.line_of_most(updates, lambda one: one.executed),
+        advice="reduce within the warp (shuffles) and the block (shared memory) first, then one "
+        "atomic per block, or write partial results and add them in a second step",
+    )
+
+
+def _shared_turns(case: Case, updates: list[Instruction]) -> float:
+    """Return how much of the kernel shared-memory atomics spend on serving lanes in turn."""
+    passes = sum(one.wavefronts for one in case.report.instructions)
+    turns = sum(excess_wavefronts(one) for one in updates)
+    return turns / passes * case.shared_busy if passes else 0.0

@@ -1,0 +1,317 @@
+"""What costs time in how the work is spread and computed: occupancy, tails, branches, pipes.
+
+Each rule is one function from a `Case` to a finding or None; `findings` ranks them.
+"""
+
+import math
+
+from refine_agent.profiling import blame
+from refine_agent.profiling.case import Case
+from refine_agent.profiling.evidence import KernelReport
+from refine_agent.profiling.metrics import tensor_instructions
+from refine_agent.profiling.plain import percent
+from refine_agent.profiling.records import Finding
+
+# Half the warps of an SM usually hide memory latency; above it, occupancy is no explanation
+# (Volkov, "Better performance at lower occupancy", GTC 2010).
+LOW_OCCUPANCY_PCT = 50.0
+_LIMITERS = {
+    "registers": "occupancy_registers",
+    "shared_mem": "occupancy_shared",
+    "blocks": "occupancy_blocks",
+    "warps": "occupancy_blocks",
+    "barriers": "occupancy_blocks",
+}
+
+
+def occupancy(case: Case) -> Finding | None:
+    """Too few warps fit an SM to hide latency, and what stops more of them."""
+    fits = case.pct("occupancy_limit_pct")
+    if not fits or fits > LOW_OCCUPANCY_PCT or case.pct("waves") < 1:
+        return None
+    limits = limiting(case.report)
+    kind = _LIMITERS.get(limits[0], "occupancy_blocks") if limits else "occupancy_blocks"
+    return Finding(
+        kind=kind,
+        severity=(1 - fits / 100) * case.hideable * case.latency_room,
+        text=f"only {fits:.0f} % of an SM's warps fit, limited by {_words(limits)}"
+        f" ({case.pct('registers'):.0f} registers/thread, {case.pct('shared_kb'):.1f} KB/block), "
+        f"while warps wait for latency",
+        advice=lift(case.report) or "use larger blocks, or more independent work per thread",
+    )
+
+
+def limiting(report: KernelReport) -> tuple[str, ...]:
+    """Return what limits blocks per SM most: registers, shared_mem, warps, blocks or barriers."""
+    counts = {
+        what: report.counters.get(f"launch__occupancy_limit_{what}", math.inf) for what in _LIMITERS
+    }
+    least = min(counts.values())
+    return tuple(what for what, count in counts.items() if count == least and count < math.inf)
+
+
+def lift(report: KernelReport) -> str | None:
+    """Say what would let more warps fit, by the report's own occupancy curves; None if nothing."""
+    limits = limiting(report)
+    if "registers" in limits:
+        return _fewer_registers(report)
+    if "shared_mem" in limits:
+        return _less_shared(report)
+    return None
+
+
+def _fewer_registers(report: KernelReport) -> str | None:
+    now = report.counters.get("launch__registers_per_thread")
+    steps = report.warps_by_registers
+    if now is None or not steps:
+        return None
+    present = next((warps for most, warps in sorted(steps.items()) if most >= now), None)
+    better = [most for most, warps in steps.items() if present and warps > present]
+    if not better or present is None:
+        return None
+    # One step up may win little: name the least cut that gives a quarter more warps.
+    enough = [most for most in better if steps[most] >= 1.25 * present]
+    target = max(enough or better)
+    return (
+        f"{steps[target]} instead of {present} warps per SM fit at <= {target} registers per "
+        f"thread (now {now:.0f}): shrink live state or bound it with __launch_bounds__"
+    )
+
+
+def _less_shared(report: KernelReport) -> str | None:
+    per_sm = report.counters.get("device__attribute_max_shared_memory_per_multiprocessor")
+    blocks = report.counters.get("launch__occupancy_limit_shared_mem")
+    now = report.counters.get("launch__shared_mem_per_block")
+    if not per_sm or not blocks or not now:
+        return None
+    return (
+        f"{blocks:.0f} block(s) of {now / 1e3:.0f} KB shared memory fit an SM; {blocks + 1:.0f} "
+        f"fit at <= {per_sm / (blocks + 1) / 1e3 - 1:.0f} KB: use smaller tiles or keep part in "
+        "registers"
+    )
+
+
+def _words(limits: tuple[str, ...]) -> str:
+    return (
+        " and ".join(what.replace("shared_mem", "shared memory") for what in limits)
+        or "nothing known"
+    )
+
+
+def tail(case: Case) -> Finding | None:
+    """A last, mostly empty wave of blocks in which most SMs wait for a few."""
+    waves = case.pct("waves")
+    if waves <= 1 or waves > 6:  # noqa: PLR2004  (a sixth of the time at most beyond that)
+        return None
+    lost = 1 - waves / math.ceil(waves)
+    idle_sms = 1 - case.pct("sm_balance_pct") / 100
+    fits = case.pct("occupancy_limit_pct")
+    unfilled = 1 - case.pct("occupancy_pct") / fits if fits else 0.0
+    return Finding(
+        kind="tail",
+        severity=min(lost, max(idle_sms, unfilled), 1 - case.near),
+        text=f"{waves:.2f} waves of blocks: the last one fills {percent(waves % 1)} of the device; "
+        + (
+            f"SMs are active {percent(1 - idle_sms)} of the longest one's time"
+            if idle_sms > unfilled
+            else f"{case.pct('occupancy_pct'):.0f} of the {fits:.0f} % of warps that fit are there"
+        ),
+        advice="choose block size or rows per block so that the grid is a whole number of waves, "
+        "or launch one wave and loop over the work (grid stride)",
+    )
+
+
+# A quarter of the warps that fit (16 of 64) with 16 bytes per lane keep 8 KB per SM on their way, a
+# third of what hides some 700 ns at an H200's bandwidth (Little's law): there more warps must come
+# first. Up to half of them, wider loads do as well.
+FEW_WAVES = 0.25
+ENOUGH_WAVES = 0.5
+
+
+def few_blocks(case: Case) -> Finding | None:
+    """A grid too small for the device."""
+    blocks, sms = case.counter("launch__grid_size"), case.counter("launch__sm_count")
+    waves = case.pct("waves")
+    if not blocks or not sms or (blocks >= sms and waves >= ENOUGH_WAVES):
+        return None
+    if blocks < sms:
+        severity = min(1 - blocks / sms, 1 - case.near)
+    else:
+        severity = (1 - waves) * case.hideable * case.latency_room
+    return Finding(
+        kind="few_blocks",
+        severity=severity,
+        text=f"{blocks:.0f} blocks for {sms:.0f} SMs ({waves:.2f} of a wave)",
+        advice="split the work into more blocks: fewer rows per block, several blocks per row with "
+        "a second reduction step, or split-K",
+    )
+
+
+def imbalance(case: Case) -> Finding | None:
+    """Some SMs work much longer than others although all have blocks."""
+    balance = case.pct("sm_balance_pct")
+    blocks, sms = case.counter("launch__grid_size"), case.counter("launch__sm_count")
+    if not balance or balance > 80 or not sms or blocks < sms:  # noqa: PLR2004
+        return None
+    # Blocks of equal work leave this much idle by themselves: in the last wave, or in a single one
+    # because blocks do not divide by the SMs.
+    waves = case.pct("waves")
+    rounds = waves if waves > 1 else blocks / sms
+    lost = 1 - rounds / math.ceil(rounds) if rounds <= 6 else 0.0  # noqa: PLR2004
+    if lost >= 1 - balance / 100:
+        return None
+    return Finding(
+        kind="imbalance",
+        severity=min(1 - balance / 100, 1 - case.near),
+        text=f"SMs are active {balance:.0f} % of the longest one's time: blocks differ in work",
+        advice="cut the work into equal pieces, start the long ones first, or let blocks fetch "
+        "work from a counter",
+    )
+
+
+def divergence(case: Case) -> Finding | None:
+    """Warps whose lanes take different branches, one after the other."""
+    lanes = case.pct("lanes_pct")
+    if not lanes or lanes > 75:  # noqa: PLR2004  (bounds checks and tails of rows cost that much)
+        return None
+    every = case.report.instructions
+    where = blame.line_of_most(every, lambda one: one.divergent)
+    return Finding(
+        kind="divergence",
+        severity=(1 - lanes / 100) * (1 - case.memory_near),
+        text=f"{lanes / 100 * 32:.0f} of 32 lanes work in the average instruction",
+        # Short branches become predicates, and no branch is counted: the lines that lose the lanes.
+        where=where or blame.line_of_most(every, lambda one: 32 * one.executed - one.threads),
+        advice="make the condition uniform over a warp (branch on warp or block index, sort or "
+        "compact the work), or compute both sides and select",
+    )
+
+
+def dependency_chain(case: Case) -> Finding | None:
+    """Warps that wait for their own previous arithmetic."""
+    waits = case.waits
+    waiting = waits.get("wait", 0) + waits.get("short_scoreboard", 0) / 2
+    if waiting < 0.4 or case.latency_room < 0.3:  # noqa: PLR2004
+        return None
+    return Finding(
+        kind="dependency_chain",
+        severity=waiting * case.latency_room,
+        text=f"{percent(waiting)} of waiting is for the warp's own previous result",
+        where=blame.line_of_most(case.report.instructions, lambda one: one.stalls.get("wait", 0)),
+        advice="give each thread independent work: several accumulators, unrolled loops",
+    )
+
+
+def barriers(case: Case) -> Finding | None:
+    """Warps that wait for the rest of their block."""
+    waiting = case.waits.get("barrier", 0)
+    if waiting < 0.2:  # noqa: PLR2004  (a block reduction or two are worth less)
+        return None
+    return Finding(
+        kind="barriers",
+        severity=waiting * case.idle * (1 - case.memory_near),
+        text=f"{percent(waiting)} of waiting is at __syncthreads",
+        where=blame.line_charged_most(
+            case.report,
+            [one for one in case.report.instructions if one.opcode.startswith("BAR")],
+        ),
+        advice="reduce within warps by shuffles first, synchronise once per tile and not per step, "
+        "use smaller blocks, or give every warp the same work between barriers",
+    )
+
+
+_FP64 = (
+    "DADD",
+    "DMUL",
+    "DFMA",
+    "DSETP",
+    "DMNMX",
+    "F2F.F64",
+    "F2F.F32.F64",
+    "MUFU.RCP64",
+    "MUFU.RSQ64",
+)
+
+
+def wrong_pipe(case: Case) -> Finding | None:
+    """Double-precision arithmetic in an operation that does not ask for it."""
+    asked = case.work is not None and any(flops.precision == "fp64" for flops in case.work.flops)
+    if asked:
+        return None
+    executed = sum(n for opcode, n in case.report.opcodes.items() if opcode.startswith(_FP64))
+    whole = sum(case.report.opcodes.values())
+    doubles = [one for one in case.report.instructions if one.opcode.startswith(_FP64)]
+    if not executed or executed / whole < 0.02:  # noqa: PLR2004  (one division per row is harmless)
+        return None
+    held = case.held(doubles)
+    return Finding(
+        kind="wrong_pipe",
+        severity=max(held, case.pct("fp64_pct") / 100) * (1 - case.memory_near * 0.5),
+        text=f"{percent(executed / whole)} of instructions are double precision or conversions "
+        f"to it (FP64 pipe {case.pct('fp64_pct'):.0f} % busy)",
+        where=blame.line_of_most(doubles, lambda one: one.executed),
+        advice="write float constants (0.5f) and float functions (sqrtf, expf, fmaxf)",
+    )
+
+
+_TENSOR_PRECISIONS = {"tf32", "fp16", "bf16", "fp8", "int8"}
+
+
+def no_tensor_cores(case: Case) -> Finding | None:
+    """A matrix product on the plain pipes where tensor cores are allowed."""
+    if case.work is None or tensor_instructions(case.report) is None:
+        return None
+    allowed = [
+        flops for flops in case.work.flops if flops.matrix and flops.precision in _TENSOR_PRECISIONS
+    ]
+    if not allowed or tensor_instructions(case.report):
+        return None
+    return Finding(
+        kind="no_tensor_cores",
+        severity=0.9 * case.room if case.room < 1 else 0.5,
+        text=f"no matrix instruction was executed, although the operation is "
+        f"{allowed[0].precision} matrix work (FP32 pipe {case.pct('fma_pct'):.0f} % busy)",
+        advice="use tensor cores: mma.sync or wmma, on sm_90 wgmma with TMA",
+    )
+
+
+_PIPES = {
+    "special_functions": ("MUFU", "F2F", "F2I", "I2F", "FRND"),
+    "integer_work": ("LOP3", "IADD3", "SHF", "ISETP", "LEA", "PRMT", "IMNMX", "SEL"),
+}
+
+
+def busy_pipe(case: Case) -> Finding | None:
+    """Special functions or integer arithmetic that crowd out the useful work."""
+    pipes = {
+        "special_functions": (case.pct("xu_pct"), "special-function and conversion pipe"),
+        "integer_work": (case.pct("alu_pct"), "integer and logic pipe"),
+    }
+    kind, (pct, name) = max(pipes.items(), key=lambda item: item[1][0])
+    if pct < 60 or case.memory_near > 0.8:  # noqa: PLR2004
+        return None
+    return Finding(
+        kind=kind,
+        severity=pct / 100 * 0.5,
+        text=f"the {name} is {pct:.0f} % busy, memory {percent(case.memory_near)}",
+        where=blame.line_of_most(
+            [one for one in case.report.instructions if one.opcode.startswith(_PIPES[kind])],
+            lambda one: one.executed,
+        ),
+        advice="use fast intrinsics (__expf, __frcp_rn), fewer conversions"
+        if kind == "special_functions"
+        else "hoist index arithmetic out of the loop; avoid / and % by run-time values",
+    )
+
+
+def instruction_fetch(case: Case) -> Finding | None:
+    """Code too long for the instruction cache, or a kernel too short to fill it."""
+    waiting = case.waits.get("no_instruction", 0)
+    if waiting < 0.25:  # noqa: PLR2004
+        return None
+    return Finding(
+        kind="instruction_fetch",
+        severity=waiting * case.latency_room,
+        text=f"{percent(waiting)} of waiting is for instructions to be fetched",
+        advice="unroll less, or give the kernel more work than its start costs",
+    )
