@@ -1,16 +1,18 @@
-"""Run a notebook where it lies and keep its outputs: ``python tests/notebooks/execute.py FILE``.
+"""Run a notebook where it lies, and keep its outputs in it.
 
-The tests use it on a copy, and people who changed a notebook on the notebook itself.
+The tests use it on a copy. ``python tests/notebooks/execute.py`` records both notebooks anew, with
+the runs that the second one reads; do it on a machine that does nothing else.
 """
 
 from __future__ import annotations
 
-import sys
+import shutil
 from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 TIMEOUT_SECONDS = 900
 
 
@@ -30,6 +32,15 @@ def execute(path: Path) -> None:
     nbformat.write(notebook, path)
 
 
+def record() -> None:
+    """Run the pairing afresh, keep its runs for the other notebook to read, and run that one."""
+    execute(EXAMPLES / "pairing.ipynb")
+    kept = EXAMPLES / "pairing" / "recorded"
+    shutil.rmtree(kept, ignore_errors=True)
+    shutil.copytree(EXAMPLES / "runs", kept, ignore=shutil.ignore_patterns(".lock", "*.html"))
+    shutil.rmtree(EXAMPLES / "runs")
+    execute(EXAMPLES / "reading_a_transcript.ipynb")
+
+
 if __name__ == "__main__":
-    for name in sys.argv[1:]:
-        execute(Path(name))
+    record()
