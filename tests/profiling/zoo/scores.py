@@ -9,15 +9,18 @@ import sys
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 import msgspec
 
 from refine_agent.profiling import summary, trace
+from refine_agent.profiling.evidence import KernelReport, TracedKernel
 from refine_agent.profiling.records import Finding, Page
 from tests.profiling.zoo.animals import VARIANTS, Animal, Recording, animals, recorded, recording
 
+Named = TypeVar("Named", KernelReport, TracedKernel)
 README = Path(__file__).with_name("README.md")
 _MARKS = ("<!-- scores -->\n", "<!-- /scores -->")
 
@@ -44,10 +47,15 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
 def page(name: str, *, alone: bool = False, kernel: str | None = None) -> Page:
     """Return a recording's page; `alone` from the report only, `kernel` under another name."""
     seen = recording(name)
-    rows = seen.rows if seen.rows and not alone else None
+    timeline = trace.read(seen.rows) if seen.rows and not alone else None
     reports = seen.reports
     if kernel is not None:
-        reports = tuple(msgspec.structs.replace(one, name=kernel) for one in reports)
+        known = sorted({one.name for one in reports})
+        names = {name: f"{kernel}_{number}" for number, name in enumerate(known)}
+        reports = tuple(_renamed(one, names) for one in reports)
+        timeline = timeline and msgspec.structs.replace(
+            timeline, kernels=tuple(_renamed(one, names) for one in timeline.kernels)
+        )
     return summary.page(
         candidate_digest=name,
         device=seen.device,
@@ -56,8 +64,12 @@ def page(name: str, *, alone: bool = False, kernel: str | None = None) -> Page:
         ceilings=None if alone else seen.ceilings,
         timing_us=None if alone else seen.measured.time_us,
         reports=reports,
-        trace=trace.read(rows) if rows else None,
+        trace=timeline,
     )
+
+
+def _renamed(one: Named, names: dict[str, str]) -> Named:
+    return msgspec.structs.replace(one, name=names[one.name])
 
 
 @cache
