@@ -1,7 +1,7 @@
 """Take the README's pictures of a report: ``python docs/pictures/shoot.py [RUN ...]``.
 
-Without RUN it takes the recorded session with the most attempts that ships, and where none ships
-the synthetic run of the tests. Needs a Chromium; what the pictures show is the report's business.
+Without RUN it takes the recorded session that ships: a GPU's before a CPU's, the longest of them.
+Only measured runs are pictured. Needs a Chromium; what the pictures show is the report's business.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ sys.path.insert(0, str(ROOT))
 from docs.pictures.browser import Browser, browser  # noqa: E402 - the path is set above
 from refine_agent.report import render  # noqa: E402 - see above
 from refine_agent.transcript import Transcript, runs_in  # noqa: E402 - see above
-from tests import synthetic  # noqa: E402 - see above
 
 DESKTOP, PHONE = 1100, 390
 
@@ -26,17 +25,16 @@ def main() -> None:
     """Render the report and save each picture beside this file."""
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "report.html"
-        page.write_text(render(_runs(sys.argv[1:], Path(folder))), encoding="utf-8")
+        page.write_text(render(_runs(sys.argv[1:])), encoding="utf-8")
         _shoot(page)
 
 
-def _runs(named: list[str], scratch: Path) -> list[Transcript]:
+def _runs(named: list[str]) -> list[Transcript]:
     if named:
         return [Transcript.read(Path(name)) for name in named]
-    recorded = [Transcript.read(path) for path in runs_in(ROOT / "transcripts" / "recorded")]
-    if recorded:
-        return [max(recorded, key=lambda run: (_on_gpu(run), len(run.attempts)))]
-    return [synthetic.layernorm(scratch / "layernorm")]
+    folders = (ROOT / "transcripts" / "recorded", ROOT / "examples" / "pairing" / "recorded")
+    recorded = [Transcript.read(path) for folder in folders for path in runs_in(folder)]
+    return [max(recorded, key=lambda run: (_on_gpu(run), len(run.attempts)))]
 
 
 def _on_gpu(run: Transcript) -> bool:
@@ -49,7 +47,7 @@ def _shoot(page: Path) -> None:
             scheme = "-dark" if dark else ""
             tab.look(page, width=DESKTOP, dark=dark, script=False)
             _save(tab, f"report{scheme}.png", height=1240)
-        _save(tab, "attempt-dark.png", element=".attempt.best, .attempt", height=1000)
+        _save(tab, "attempt-dark.png", element=".attempt.best", height=1000)
         tab.look(page, width=PHONE, script=False)
         _save(tab, "phone.png", height=1500)
         if tab.problems:

@@ -263,22 +263,45 @@ def _points(
     best: Attempt | None,
     anchors: str | None,
 ) -> Markup:
-    ys = [y(point.rate) for point in points]
-    labels = spread(ys, gap=13, low=y.end, high=y.start)
+    """Draw the baselines with their names to the left, the attempts with their numbers right."""
+    baselines = [point for point in points if point.attempt is None]
+    attempts = [point for point in points if point.attempt is not None]
     parts = []
-    for point, at_y, label in zip(points, ys, labels, strict=True):
-        at_x = x(point.intensity)
-        if point.attempt is None:
-            parts.append(_square(at_x, at_y, point))
-            parts.append(rule(at_x - 6, at_y, at_x - 12, label, opacity=0.5))
-            parts.append(text(at_x - 15, label + 4, point.label, anchor="end", size=11))
-            continue
-        mark = sign(at_x, at_y, point.attempt, best)
-        leader = rule(at_x + 6, at_y, at_x + 13, label, opacity=0.5)
-        ink = "best" if best is not None and point.attempt.number == best.number else "ink"
-        named = text(at_x + 16, label + 4, point.label, size=11, ink=ink, weight="600")
-        parts.append(link(point.attempt, join(leader, mark, named), anchors))
+    for point, label in zip(baselines, _apart(baselines, y), strict=True):
+        at_x, at_y = x(point.intensity), y(point.rate)
+        named = text(at_x - 15, label + 4, point.label, anchor="end", size=11)
+        parts += [_square(at_x, at_y, point), _leader(at_x, at_y, -1, label), named]
+    for point, label in zip(attempts, _apart(attempts, y), strict=True):
+        parts.append(
+            _attempt(x(point.intensity), y(point.rate), label, point, best=best, anchors=anchors)
+        )
     return join(*parts)
+
+
+def _apart(points: list[Point], y: Scale) -> list[float]:
+    return spread([y(point.rate) for point in points], gap=13, low=y.end, high=y.start)
+
+
+def _leader(x: float, y: float, side: int, label: float) -> Markup:
+    return rule(x + side * 6, y, x + side * 13, label, opacity=0.5)
+
+
+def _attempt(  # noqa: PLR0913 - a place, a label and what stands there
+    x: float,
+    y: float,
+    label: float,
+    point: Point,
+    *,
+    best: Attempt | None,
+    anchors: str | None,
+) -> Markup:
+    attempt = point.attempt
+    assert attempt is not None  # noqa: S101 - baselines were drawn before
+    is_best = best is not None and attempt.number == best.number
+    ink = "best" if is_best else "ink"
+    named = text(x + 16, label + 4, point.label, size=11, ink=ink, weight="600")
+    mark = sign(x, y, attempt, best)
+    return link(attempt, join(_leader(x, y, 1, label), mark, named), anchors)
 
 
 def _square(x: float, y: float, point: Point) -> Markup:
