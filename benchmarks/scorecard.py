@@ -1,0 +1,219 @@
+"""Rebuild every recorded winner with torch's own headers, judge it afresh, print the scorecard.
+
+    python -m benchmarks.scorecard [NAME…] [--out benchmarks/results] [--device cuda]
+
+One command on a CUDA machine. For each session in transcripts/recorded whose device is a GPU it
+takes the winning kernel, measures eager, torch.compile (default and max-autotune) and the kernel
+side by side in one run, and writes a table, its numbers as JSON and a picture. What fails its
+judgement is printed as such and never left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from refine_agent.bench import LocalBench
+from refine_agent.loop import BenchFault, Quiet
+from refine_agent.records import Options, Passed, Ratio, Setup, Timing, headline
+from refine_agent.transcript import Transcript, runs_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from refine_agent.records import AnyVerdict
+
+ROOT = Path(__file__).parents[1]
+RECORDED = ROOT / "transcripts" / "recorded"
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One problem: what was measured, or why nothing is claimed."""
+
+    name: str
+    verdict: str
+    environment: str
+    setup: Setup | None = None
+    passed: Passed | None = None
+
+
+def main() -> None:
+    """Measure, print, save."""
+    options = _options()
+    rows = [_judge(folder, options.device) for folder in _chosen(options.names)]
+    table = "\n".join(_table(rows))
+    print(table)
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "scorecard.md").write_text(table + "\n", encoding="utf-8")
+    (options.out / "scorecard.json").write_bytes(msgspec.json.encode(rows))
+    (options.out / "scorecard.svg").write_text(_picture(rows), encoding="utf-8")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("names", nargs="*", help="recorded sessions; all that ran on a GPU if none")
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
+    return parser.parse_args()
+
+
+def _chosen(names: list[str]) -> Iterator[Path]:
+    for folder in runs_in(RECORDED):
+        if names and folder.name not in names:
+            continue
+        setup = Transcript.read(folder).setup
+        if names or (setup is not None and setup.environment.device_kind == "cuda"):
+            yield folder
+
+
+def _judge(folder: Path, device: str) -> Row:
+    run = Transcript.read(folder)
+    best = run.best
+    if best is None or best.candidate is None:
+        return Row(name=folder.name, verdict="no kernel passed in this session", environment="")
+    options = Options(device=device, autotune_baseline=True, profile="off")
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        LocalBench(run.problem, options, Path(scratch)) as bench,
+    ):
+        try:
+            setup = bench.measure(run.problem, Quiet())
+            verdict = bench.seal(best.candidate, Quiet())
+        except BenchFault as fault:
+            return Row(name=folder.name, verdict=f"not measured: {fault}", environment="")
+    return Row(
+        name=folder.name,
+        verdict=headline(verdict),
+        environment=_where(setup),
+        setup=setup,
+        passed=_passed(verdict),
+    )
+
+
+def _passed(verdict: AnyVerdict) -> Passed | None:
+    return verdict if isinstance(verdict, Passed) else None
+
+
+def _where(setup: Setup) -> str:
+    here = setup.environment
+    return f"{here.device}, driver {here.driver}, torch {here.torch}, {here.compiler}"
+
+
+# --- the table ------------------------------------------------------------------------------------
+
+
+def _table(rows: list[Row]) -> Iterator[str]:
+    places = sorted({row.environment for row in rows if row.environment})
+    yield "# Scorecard"
+    yield ""
+    yield f"Measured {datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d} on {'; '.join(places) or 'nothing'}."
+    yield ""
+    yield (
+        "Medians in µs with 95 % intervals, all in one run per problem, cold cache; every winner "
+        "rebuilt with torch's own headers and judged in a fresh process under fresh seeds. The "
+        "floor is the time at measured ceilings, the share that of measured copy bandwidth."
+    )
+    yield ""
+    yield "| session | eager | torch.compile | max-autotune | ours | floor | over eager | over compile | over max-autotune | of copy bandwidth |"
+    yield "|---|---|---|---|---|---|---|---|---|---|"
+    for row in rows:
+        yield _line(row)
+    yield ""
+    for row in rows:
+        doubts = row.passed.suspicions if row.passed is not None else ()
+        for doubt in doubts:
+            yield f"- {row.name}, doubtful: {doubt.kind}: {doubt.evidence}"
+
+
+def _line(row: Row) -> str:
+    if row.passed is None or row.setup is None:
+        return f"| {row.name} | {row.verdict} | | | | | | | | |"
+    found, setup = row.passed, row.setup
+    cells = [
+        row.name,
+        _time(found.eager),
+        _time(found.compiled),
+        _time(found.autotuned),
+        _time(found.timing),
+        f"{setup.floor_us:,.1f}" if setup.floor_us is not None else "–",
+        _ratio(found.vs_eager),
+        _ratio(found.vs_compiled),
+        _ratio(found.vs_autotuned),
+        _share(found, setup),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _time(timing: Timing | None) -> str:
+    if timing is None:
+        return "–"
+    return f"{timing.median_us:,.1f} [{timing.low_us:,.1f}, {timing.high_us:,.1f}] ({timing.samples})"
+
+
+def _ratio(ratio: Ratio | None) -> str:
+    return "–" if ratio is None else f"{ratio.value:.2f}x [{ratio.low:.2f}, {ratio.high:.2f}]"
+
+
+def _share(found: Passed, setup: Setup) -> str:
+    """Bytes needed per second over the measured copy's, where bytes are what binds."""
+    copy = setup.peaks.copy_gbps if setup.peaks is not None else None
+    if copy is None:
+        return "–"
+    rate = setup.work.bytes_needed / found.timing.median_us / 1e3
+    return f"{rate / copy:.0%}"
+
+
+# --- the picture ----------------------------------------------------------------------------------
+
+_HEIGHT, _LEFT, _WIDTH, _RIGHT = 34, 190, 560, 90
+_COLOURS = (("eager", "#9aa4b2"), ("torch.compile", "#5b8def"), ("max-autotune", "#7c5bef"), ("ours", "#1f9d63"))
+
+
+def _picture(rows: list[Row]) -> str:
+    """Draw each time against torch.compile's, as bars; the floor as a tick."""
+    shown = [row for row in rows if row.passed is not None and row.setup is not None]
+    height = 40 + len(shown) * (_HEIGHT + 20)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_LEFT + _WIDTH + _RIGHT} {height}" '
+        'font-family="system-ui, sans-serif" font-size="12" role="img">',
+        "<title>Time per call of eager, torch.compile, max-autotune and the refined kernel</title>",
+        f'<rect width="{_LEFT + _WIDTH + _RIGHT}" height="{height}" fill="#ffffff"/>',
+    ]
+    for number, (name, colour) in enumerate(_COLOURS):
+        x = _LEFT + number * 130
+        parts.append(f'<rect x="{x}" y="10" width="12" height="12" fill="{colour}"/>')
+        parts.append(f'<text x="{x + 18}" y="20" fill="#1d2430">{name}</text>')
+    for number, row in enumerate(shown):
+        parts += _bars(row, 40 + number * (_HEIGHT + 20))
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _bars(row: Row, top: int) -> Iterator[str]:
+    assert row.passed is not None  # noqa: S101 - the caller chose only these
+    assert row.setup is not None  # noqa: S101 - likewise
+    found = row.passed
+    times = (found.eager, found.compiled, found.autotuned, found.timing)
+    # Eager can be 60 times slower; bars end at twice torch.compile and say so.
+    unit = 2 * (found.compiled or found.eager).median_us
+    yield f'<text x="{_LEFT - 10}" y="{top + 22}" text-anchor="end" fill="#1d2430">{row.name}</text>'
+    for number, (timing, (_, colour)) in enumerate(zip(times, _COLOURS, strict=True)):
+        if timing is None:
+            continue
+        y, width = top + number * 9, min(1.0, timing.median_us / unit) * _WIDTH
+        more = " …" if timing.median_us > unit else ""
+        yield f'<rect x="{_LEFT}" y="{y}" width="{width:.1f}" height="7" fill="{colour}"/>'
+        label = f"{timing.median_us:,.0f} µs{more}"
+        yield f'<text x="{_LEFT + width + 5:.1f}" y="{y + 7}" font-size="9" fill="#46505f">{label}</text>'
+    floor = row.setup.floor_us
+    if floor is not None and floor < unit:
+        x = _LEFT + floor / unit * _WIDTH
+        yield f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top - 2}" y2="{top + 36}" stroke="#c0392b" stroke-dasharray="3 2"/>'
+
+
+if __name__ == "__main__":
+    main()
