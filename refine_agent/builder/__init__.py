@@ -1,4 +1,4 @@
-"""Owns building: captured sources and allow-listed flags in, a shared object in the shared cache out.
+"""Owns building: captured sources and allowed flags in, a shared object in the shared cache out.
 
 Spawning is left to the `Run` that the caller brings, loading to `refine_agent.worker`; nothing here
 imports torch.
@@ -11,9 +11,10 @@ from pathlib import Path
 
 import msgspec
 
-from refine_agent.builder.flags import Flags, Refused, allowed_flags
+from refine_agent.builder.flags import Refused, allowed_flags
 from refine_agent.builder.gaps import gap_before_building, gap_in
-from refine_agent.builder.light_build import Compiled, compile_lightly
+from refine_agent.builder.job import Compiled, Job
+from refine_agent.builder.light_build import compile_lightly
 from refine_agent.builder.records import (
     Artifact,
     BuilderFault,
@@ -29,9 +30,19 @@ from refine_agent.builder.store import Store, disk_full
 from refine_agent.builder.toolchain import Toolchain, prepare
 
 __all__ = [
-    "Artifact", "BuildRequest", "BuilderFault", "Device", "Finished", "Flavour", "Rejected", "Run", "Store",
-    "Toolchain", "build", "prepare",
-]  # fmt: skip
+    "Artifact",
+    "BuildRequest",
+    "BuilderFault",
+    "Device",
+    "Finished",
+    "Flavour",
+    "Rejected",
+    "Run",
+    "Store",
+    "Toolchain",
+    "build",
+    "prepare",
+]
 
 
 def build(  # noqa: PLR0913 - one keyword for each thing that decides a build
@@ -55,115 +66,84 @@ def build(  # noqa: PLR0913 - one keyword for each thing that decides a build
     """
     started = time.monotonic()
     toolchain = prepare(run=run, cache=cache, device=device, python=python)
-    if (sentence := _refusal(request)) is not None:
-        return Rejected(log=sentence, seconds=time.monotonic() - started, flavour=flavour)
     flags = allowed_flags(request, roots=_roots(toolchain, include_roots))
-    if isinstance(flags, Refused):
-        return Rejected(log=flags.sentence, seconds=time.monotonic() - started, flavour=flavour)
-    making = _Making(
-        request=request,
-        flags=flags,
-        toolchain=toolchain,
-        run=run,
-        store=Store(cache),
-        deadline_s=deadline_s,
-    )
-    if flavour == "stock":
-        return making.stock("sealed rebuild", started)
-    return making.light(started)
+    sentence = _refusal(request) or (flags.sentence if isinstance(flags, Refused) else None)
+    if sentence is not None or isinstance(flags, Refused):
+        seconds = time.monotonic() - started
+        return Rejected(log=sentence or "", seconds=seconds, flavour=flavour)
+    job = Job(request=request, flags=flags, toolchain=toolchain, run=run, deadline_s=deadline_s)
+    making = _Making(job=job, store=Store(cache), started=started)
+    return making.stock("sealed rebuild") if flavour == "stock" else making.light()
 
 
 class _Making(msgspec.Struct, frozen=True, kw_only=True):
-    """One request on its way through the cache and the compilers."""
+    """One job on its way through the cache and the compilers."""
 
-    request: BuildRequest
-    flags: Flags
-    toolchain: Toolchain
-    run: Run
+    job: Job
     store: Store
-    deadline_s: float
+    started: float
 
-    def light(self, started: float) -> Artifact | Rejected:
+    def light(self) -> Artifact | Rejected:
         """The light flavour, or torch's own where the stand-in has a gap."""
         digest = self._digest("light")
-        if (found := self._found(digest, started)) is not None:
+        if (found := self._found(digest)) is not None:
             return found
-        gap = gap_before_building(self.request, self.toolchain)
+        gap = gap_before_building(self.job.request, self.job.toolchain)
         if gap is None:
             with self.store.making(digest) as folder:
-                if (found := self._found(digest, started)) is not None:
+                if (found := self._found(digest)) is not None:  # while the lock was waited for
                     return found
-                compiled = compile_lightly(
-                    self.request,
-                    self.flags,
-                    self.toolchain,
-                    run=self.run,
-                    folder=folder,
-                    deadline_s=self.deadline_s,
-                )
+                compiled = self._checked(compile_lightly(self.job, folder))
                 if compiled.built:
-                    return self._published(
-                        compiled, digest, folder, "light", why_stock=None, started=started
-                    )
-            gap = self._judged(compiled)
-            if gap is None:
-                return self._rejected(compiled, "light", started)
-        built = self.stock(gap, started)
+                    return self._published(compiled, digest, folder, why_stock=None)
+            if (gap := self._gap(compiled)) is None:
+                return self._rejected(compiled, "light")
+        built = self.stock(gap)
         if isinstance(built, Artifact):
             self._point_to(built, digest)
         return built
 
-    def stock(self, why: str, started: float) -> Artifact | Rejected:
-        """torch's own build."""
+    def stock(self, why: str) -> Artifact | Rejected:
+        """The flavour that torch itself builds."""
         digest = self._digest("stock")
-        if (found := self._found(digest, started)) is not None:
+        if (found := self._found(digest)) is not None:
             return msgspec.structs.replace(found, why_stock=why)
         with self.store.making(digest) as folder:
-            if (found := self._found(digest, started)) is not None:
+            if (found := self._found(digest)) is not None:
                 return msgspec.structs.replace(found, why_stock=why)
-            compiled = compile_with_torch(
-                self.request,
-                self.flags,
-                self.toolchain,
-                run=self.run,
-                folder=folder,
-                deadline_s=self.deadline_s,
-            )
-            self._full_disk(compiled)
+            compiled = self._checked(compile_with_torch(self.job, folder))
             if not compiled.built:
-                return self._rejected(compiled, "stock", started)
-            return self._published(
-                compiled, digest, folder, "stock", why_stock=why, started=started
-            )
+                return self._rejected(compiled, "stock")
+            return self._published(compiled, digest, folder, why_stock=why)
 
     def _digest(self, flavour: Flavour) -> str:
-        content = msgspec.json.encode((self.request, self.toolchain.key, flavour))
+        content = msgspec.json.encode((self.job.request, self.job.toolchain.key, flavour))
         return hashlib.sha256(content).hexdigest()[:40]
 
-    def _found(self, digest: str, started: float) -> Artifact | None:
+    def _found(self, digest: str) -> Artifact | None:
         entry = self.store.find(digest)
         if entry is None:
             return None
         artifact = msgspec.json.decode((entry / "artifact.json").read_bytes(), type=Artifact)
         if not Path(artifact.path).exists():  # it pointed to an entry that was evicted
             return None
-        return msgspec.structs.replace(artifact, cached=True, seconds=time.monotonic() - started)
+        seconds = time.monotonic() - self.started
+        return msgspec.structs.replace(artifact, cached=True, seconds=seconds)
 
     def _published(
-        self,
-        compiled: Compiled,
-        digest: str,
-        folder: Path,
-        flavour: Flavour,
-        *,
-        why_stock: str | None,
-        started: float,
-    ) -> Artifact:  # noqa: PLR0913
+        self, compiled: Compiled, digest: str, folder: Path, *, why_stock: str | None
+    ) -> Artifact:
+        name = self.job.request.name
         artifact = Artifact(
-            module=self.request.name, path=str(self.store.entry(digest) / f"{self.request.name}.so"),
-            digest=digest, flavour=flavour, why_stock=why_stock, seconds=time.monotonic() - started,
-            cached=False, log=compiled.log,
-        )  # fmt: skip
+            module=name,
+            path=str(self.store.entry(digest) / f"{name}.so"),
+            digest=digest,
+            flavour="light" if why_stock is None else "stock",
+            why_stock=why_stock,
+            seconds=time.monotonic() - self.started,
+            cached=False,
+            log=compiled.log,
+        )
         (folder / "artifact.json").write_bytes(msgspec.json.encode(artifact))
         self.store.publish(digest, folder)
         self.store.evict()
@@ -175,26 +155,28 @@ class _Making(msgspec.Struct, frozen=True, kw_only=True):
             (folder / "artifact.json").write_bytes(msgspec.json.encode(artifact))
             self.store.publish(digest, folder)
 
-    def _judged(self, compiled: Compiled) -> str | None:
-        self._full_disk(compiled)
-        if compiled.timed_out or compiled.crashed:
-            return None
-        return gap_in(compiled.log, self.toolchain)
-
-    def _full_disk(self, compiled: Compiled) -> None:
+    def _checked(self, compiled: Compiled) -> Compiled:
         if not compiled.built and "No space left on device" in compiled.log:
             raise disk_full(self.store.root)
+        return compiled
 
-    def _rejected(self, compiled: Compiled, flavour: Flavour, started: float) -> Rejected:
+    def _gap(self, compiled: Compiled) -> str | None:
+        if compiled.timed_out or compiled.crashed:
+            return None
+        return gap_in(compiled.log, self.job.toolchain)
+
+    def _rejected(self, compiled: Compiled, flavour: Flavour) -> Rejected:
         log = compiled.log
         if compiled.timed_out:
-            log = f"{log}\nThe compiler was stopped after {self.deadline_s:.0f} s.".strip()
+            log += f"\nThe compiler was stopped after {self.job.deadline_s:.0f} s."
         elif compiled.crashed:
-            log = f"{log}\nThe compiler was killed, most likely for want of memory.".strip()
-        return Rejected(log=log, seconds=time.monotonic() - started, flavour=flavour)
+            log += "\nThe compiler was killed, most likely for want of memory."
+        seconds = time.monotonic() - self.started
+        return Rejected(log=log.strip(), seconds=seconds, flavour=flavour)
 
 
 def _refusal(request: BuildRequest) -> str | None:
+    """What no compiler needs to be asked about, as one sentence."""
     if not (request.name.isidentifier() and request.name.isascii()):
         return f"The extension's name {request.name!r} is not a C identifier; rename it."
     for name in request.headers:
@@ -204,10 +186,7 @@ def _refusal(request: BuildRequest) -> str | None:
 
 
 def _roots(toolchain: Toolchain, more: tuple[Path, ...]) -> list[Path]:
-    toolkit = toolchain.toolkit
-    roots = [
-        Path(toolchain.facts.package) / "include",
-        Path(toolchain.facts.package) / "lib",
-        *more,
-    ]
-    return [*roots, toolkit, Path("/usr/local/cuda")] if toolkit is not None else roots
+    """Folders that include and library flags may name."""
+    package = Path(toolchain.facts.package)
+    toolkit = [] if toolchain.toolkit is None else [toolchain.toolkit, Path("/usr/local/cuda")]
+    return [package / "include", package / "lib", *more, *toolkit]

@@ -1,6 +1,6 @@
 """Owns whose fault a failed light build is: a gap of the stand-in, or the candidate's own mistake.
 
-What follows from it (torch's own build, or the compiler's text to the author) is left to the caller.
+What follows from it is left to the caller: torch's own build, or the text to its author.
 """
 
 import re
@@ -10,7 +10,9 @@ from refine_agent.builder.sources import bindable, without_comments
 from refine_agent.builder.toolchain import Toolchain
 
 # What only torch's own build can do; found before anything is compiled.
-_OWN_BINDINGS = re.compile(r"\b(PYBIND11_\w+|TORCH_LIBRARY\w*|STABLE_TORCH_LIBRARY\w*|PyInit_\w+)\b")
+_OWN_BINDINGS = re.compile(
+    r"\b(PYBIND11_\w+|TORCH_LIBRARY\w*|STABLE_TORCH_LIBRARY\w*|PyInit_\w+)\b"
+)
 _PYTHON_API = re.compile(
     r"\bpybind11::|\bpy::\w|\bPy_\w+|\bPyObject\b|#\s*include\s*[<\"](?:pybind11/|Python\.h|torch/csrc/utils/pybind)"
 )
@@ -18,46 +20,61 @@ _INCLUDE = re.compile(
     r'^[ \t]*#[ \t]*include[ \t]*[<"]((?:torch|ATen|c10|caffe2)/[^>"\n]+)[>"]', re.MULTILINE
 )
 # Parts of torch that are C++ of their own, which no stand-in will ever hold.
-_BEYOND = re.compile(r"\b((?:torch|at)::(?:nn|optim|data|jit|serialize|vec|native|meta|autograd::\w+)\b)")
+_BEYOND = re.compile(
+    r"\b((?:torch|at)::(?:nn|optim|data|jit|serialize|vec|native|meta|autograd::\w+)\b)"
+)
 
 # Errors about a name that is not there; the group is the name, qualified or not.
 _ABSENT = (
-    re.compile(r"has no (?:actual )?member(?: class)?(?: named)? [‘'\"](?:class |struct )?([\w:~]+)[’'\"]"),
-    re.compile(r"[‘']([\w:]+)[’'] (?:is not a member of|was not declared|has not been declared|is not a (?:class|type|template|namespace))"),
-    re.compile(r"[‘']([\w:]+)[’'] in (?:namespace|class|struct) [‘'][^’']*[’'] does not name"),
+    re.compile(r"has no (?:actual )?member(?: class)?(?: named)? ['\"](?:\w+ )?([\w:~]+)['\"]"),
+    re.compile(r"'([\w:]+)' (?:is not a member of|was not declared|has not been declared)"),
+    re.compile(r"'([\w:]+)' is not a (?:class|type|template|namespace)"),
+    re.compile(r"'([\w:]+)' in (?:namespace|class|struct) '[^']*' does not name"),
     re.compile(r"identifier \"([\w:]+)\" is undefined"),
-    re.compile(r"name must be a namespace name|[‘']([\w:]+)[’'] is not a namespace-name"),
-)  # fmt: skip
+)
 # Errors about a name that is there, but not for these arguments.
 _UNMATCHED = (
-    re.compile(r"no matching function for call to [‘']((?:at|c10|torch|caffe2)::[\w:]+)"),
-    re.compile(r"no instance of (?:overloaded function|function template|constructor) \"((?:at|c10|torch|caffe2)::[\w:]+)"),
+    re.compile(r"no matching function for call to '((?:at|c10|torch|caffe2)::[\w:]+)"),
+    re.compile(r"no instance of [a-z ]+ \"((?:at|c10|torch|caffe2)::[\w:]+)"),
 )
 _TORCH = re.compile(r"\b(?:at|torch|c10|caffe2)\b|\bTensor\b")
 _MACRO = re.compile(r"(?:AT|TORCH|C10|THO)_[A-Z]")
-_OWN_PLACE = re.compile(r"^light/|^for_\w+_source/candidate/|the light bindings do not know|c10::ra::(?!Bound|Python)")
-_MISSING_FILE = re.compile(r"(?:fatal error|cannot open source file):? \"?(?P<file>(?:torch|ATen|c10|caffe2)/[\w./-]+)")
-_INCOMPLETE = re.compile(r"incomplete type [‘'\"](?:class |struct )?(?:const )?((?:at|torch|c10)::[\w:<>]+)")
+_OWN_PLACE = re.compile(
+    r"^light/|^for_\w+_source/candidate/|the light bindings do not know|c10::ra::(?!Bound|Python)"
+)
+_MISSING_FILE = re.compile(
+    r"(?:fatal error|cannot open source file):? \"?(?P<file>(?:torch|ATen|c10|caffe2)/[\w./-]+)"
+)
+_INCOMPLETE = re.compile(
+    r"incomplete type ['\"](?:class |struct )?(?:const )?((?:at|torch|c10)::[\w:<>]+)"
+)
 _ERROR = re.compile(r"\berror\b")
 
 
 def gap_before_building(request: BuildRequest, toolchain: Toolchain) -> str | None:
     """Why the light headers cannot even be tried, or None."""
     source = "\n".join((*request.cpp_sources, *request.cuda_sources, *request.headers.values()))
+    return (
+        toolchain.unfit or _gap_of_bindings(request, source) or _gap_of_includes(source, toolchain)
+    )
+
+
+def _gap_of_bindings(request: BuildRequest, source: str) -> str | None:
     bare = without_comments(source)
-    for pattern, sentence in ((_OWN_BINDINGS, "explicit {}"), (_BEYOND, "uses {}")):
-        if found := pattern.search(bare):
-            return sentence.format(found.group(1))
+    if found := _OWN_BINDINGS.search(bare):
+        return f"explicit {found.group(1)}"
+    if found := _BEYOND.search(bare):
+        return f"uses {found.group(1)}"
     if _PYTHON_API.search(source):
         return "uses Python's or pybind11's own API"
     if request.functions is not None and not bindable(request.functions):
         return "binds a name that is not a plain identifier"
-    if not request.is_python_module:
-        return "is not a Python module"
-    for include in _INCLUDE.findall(source):
-        if not (toolchain.include / include).exists():
-            return f"includes {include}"
-    return None
+    return None if request.is_python_module else "is not a Python module"
+
+
+def _gap_of_includes(source: str, toolchain: Toolchain) -> str | None:
+    unknown = (name for name in _INCLUDE.findall(source) if not (toolchain.include / name).exists())
+    return next((f"includes {name}" for name in unknown), None)
 
 
 def gap_in(log: str, toolchain: Toolchain) -> str | None:

@@ -1,170 +1,119 @@
 """Owns the light flavour: compile a candidate against the stand-in headers, link it to the shim.
 
-Deciding whether a failure is the stand-in's fault is left to `gaps`, the cache to the caller.
+Deciding whose fault a failure is is left to `gaps`, the cache to the caller.
 """
 
 import re
 import shutil
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import msgspec
-
 from refine_agent.builder.flags import Flags
-from refine_agent.builder.records import BuildRequest, Finished, Run
-from refine_agent.builder.sources import Unit, units_of, write_headers, write_unit
-from refine_agent.builder.toolchain import Toolchain, scrubbed_environment
+from refine_agent.builder.job import Compiled, Job, readable
+from refine_agent.builder.records import Finished
+from refine_agent.builder.sources import Unit, units_of, write_texts
+from refine_agent.builder.toolchain import scrubbed_environment
 
-_MAX_LOG_CHARS = 24_000
-_NVCC_PLACE = re.compile(
-    r"^((?:cuda|cpp)_source|bindings|[\w./-]+\.(?:cuh|h|hpp|cu|inl))\((\d+)\)(?=: )", re.MULTILINE
-)
-
-# Vectorisation remarks about anything but the candidate's own loops.
-_FOREIGN_REMARK = re.compile(
-    r"^(?!cpp_source:)[^\n]*: optimized: [^\n]*\n?|^[^\n]*: optimized: basic block[^\n]*\n?",
-    re.MULTILINE,
-)
+_ARCH_FLAG = re.compile(r"--?(?:gencode|generate-code|arch|gpu-architecture)(?:=|\Z)")
 
 
-class Compiled(msgspec.Struct, frozen=True, kw_only=True):
-    """How compiling and linking ended."""
-
-    built: bool
-    log: str
-    timed_out: bool
-    crashed: bool
-    """A compiler died of a signal: most often of memory."""
-
-
-def compile_lightly(
-    request: BuildRequest,
-    flags: Flags,
-    toolchain: Toolchain,
-    *,
-    run: Run,
-    folder: Path,
-    deadline_s: float,
-) -> Compiled:
+def compile_lightly(job: Job, folder: Path) -> Compiled:
     """Compile every unit, side by side, and link them to `folder/NAME.so`."""
-    units = units_of(request, toolchain.operators())
+    units = units_of(job.request, job.toolchain.operators())
     for unit in units:
-        write_unit(unit, folder)
-    write_headers(request.headers, folder / "headers")
+        write_texts(unit.texts, folder)
+    write_texts(job.request.headers, folder / "headers")
     (folder / "tmp").mkdir()
-    environment = scrubbed_environment(folder / "tmp")
 
-    def compile_unit(unit: Unit) -> Finished:
-        argv = _compile_command(unit, request, flags, toolchain, folder)
-        return run(argv, cwd=folder, env=environment, deadline_s=deadline_s)
+    def run(argv: list[str]) -> Finished:
+        environment = scrubbed_environment(folder / "tmp")
+        return job.run(argv, cwd=folder, env=environment, deadline_s=job.deadline_s)
 
-    # Threads only wait here; nvcc is a chain of single-threaded programs, so two units use two cores.
+    # Threads only wait. nvcc is a chain of single-threaded programs: two units, two cores.
     with ThreadPoolExecutor(max_workers=len(units)) as pool:
-        done = list(pool.map(compile_unit, units))
-    if all(each.exit_code == 0 for each in done):
-        argv = _link_command(units, request, flags, toolchain)
-        done.append(run(argv, cwd=folder, env=environment, deadline_s=deadline_s))
+        ended = list(pool.map(run, [_compile_command(unit, job) for unit in units]))
+    if all(each.exit_code == 0 for each in ended):
+        ended.append(run(_link_command(units, job)))
     _tidy(folder, units)
+    log = readable("\n".join(each.output for each in ended if each.output), folder)
     return Compiled(
-        built=all(each.exit_code == 0 for each in done),
-        log=readable("\n".join(each.output for each in done if each.output), folder),
-        timed_out=any(each.exit_code is None for each in done),
-        crashed=any(each.exit_code is not None and each.exit_code < 0 for each in done),
+        built=all(each.exit_code == 0 for each in ended),
+        log=_without_our_bindings(log),
+        timed_out=any(each.exit_code is None for each in ended),
+        crashed=any(each.exit_code is not None and each.exit_code < 0 for each in ended),
     )
 
 
-def readable(log: str, folder: Path) -> str:
-    """The log as an author should see it: no machine's paths, `cuda_source:12` for its own lines, bounded."""
-    text = log.replace(f"{folder}/headers/", "").replace(f"{folder}/", "")
-    text = re.sub(r"(?:/[\w.+-]+)+/include/light/", "light/", text)
-    text = _NVCC_PLACE.sub(r"\1:\2", text)
-    text = _FOREIGN_REMARK.sub("", text)
-    text = _without_our_bindings(text)
-    if len(text) <= _MAX_LOG_CHARS:
-        return text.strip()
-    half = _MAX_LOG_CHARS // 2  # the first errors matter most; the count is at the end
-    return f"{text[: half + half // 2]}\n[...]\n{text[-half // 2 :]}".strip()
-
-
-def _without_our_bindings(text: str) -> str:
-    """Of what follows from a function that cannot be bound, the first line says it all."""
-    lines, told = [], False
-    for line in text.splitlines():
-        if line.startswith("bindings:"):
-            if told or " error: " not in line:
-                continue
-            told = True
-            line = re.sub(r"; did you mean [‘'].*", "", line)  # noqa: PLW2901 - the suggestion is ours
-        lines.append(line)
-    return "\n".join(lines)
-
-
-def _compile_command(
-    unit: Unit, request: BuildRequest, flags: Flags, toolchain: Toolchain, folder: Path
-) -> list[str]:
+def _compile_command(unit: Unit, job: Job) -> list[str]:
+    request, toolchain = job.request, job.toolchain
     common = [f"-DTORCH_EXTENSION_NAME={request.name}", "-DTORCH_API_INCLUDE_EXTENSION_H"]
     common += ["-Iheaders"] if request.headers else []
-    common += [f"-I{path}" for path in flags.include_paths]
+    common += [f"-I{path}" for path in job.flags.include_paths]
     common += ["-isystem", unit.include, "-isystem", str(toolchain.include)]
+    output = ["-c", unit.file, "-o", f"{unit.file}.o"]
     if unit.file.endswith(".cu"):
-        return _device_command(unit, flags, toolchain, common)
+        return [*_device_command(job), *common, *_device_flags(job.flags, job), *output]
     if request.uses_cuda and toolchain.toolkit is not None:
         common += ["-isystem", f"{toolchain.toolkit}/include"]
-    standard = f"-std={toolchain.facts.standard}"
-    return [toolchain.cxx, *common, "-fPIC", standard, "-fvisibility=hidden", "-fdiagnostics-color=never",
-            "-fmax-errors=20", *flags.host, *_remarks(flags), "-c", unit.file, "-o", f"{unit.file}.o"]  # fmt: skip
+    host = ["-fPIC", f"-std={toolchain.facts.standard}", "-fvisibility=hidden"]
+    host += ["-fdiagnostics-color=never", "-fmax-errors=20", *job.flags.host]
+    return [toolchain.cxx, *common, *host, *_remarks(job.flags), *output]
 
 
 def _remarks(flags: Flags) -> list[str]:
-    """Which loops were vectorised: only said where the candidate asked for optimisation."""
+    """Which loops were vectorised, said only where the candidate asked for optimisation."""
     return ["-fopt-info-vec-optimized"] if {"-O2", "-O3", "-Ofast"} & set(flags.host) else []
 
 
-def _device_command(unit: Unit, flags: Flags, toolchain: Toolchain, common: list[str]) -> list[str]:
-    if toolchain.nvcc is None or toolchain.arch is None:
+def _device_command(job: Job) -> list[str]:
+    if job.toolchain.nvcc is None:
         raise ValueError("a CUDA source needs a toolchain prepared for device 'cuda'")
-    digits = toolchain.arch.replace(".", "")
-    arch = [] if _names_arch(flags) else [f"-gencode=arch=compute_{digits},code=sm_{digits}"]
-    standard = (
-        [] if any("-std=" in f for f in flags.device) else [f"-std={toolchain.facts.standard}"]
-    )
-    return [toolchain.nvcc, *common, *toolchain.facts.nvcc_flags, *arch, "--compiler-options", "-fPIC",
-            "-Xcompiler", "-fvisibility=hidden", "-lineinfo", "-Xptxas", "-v", *flags.device, *standard,
-            "-c", unit.file, "-o", f"{unit.file}.o"]  # fmt: skip
+    return [job.toolchain.nvcc, *job.toolchain.facts.nvcc_flags]
 
 
-def _names_arch(flags: Flags) -> bool:
-    return any(
-        f.lstrip("-").startswith(("gencode", "generate-code", "arch", "gpu-architecture"))
-        for f in flags.device
-    )
-
-
-def _link_command(
-    units: list[Unit], request: BuildRequest, flags: Flags, toolchain: Toolchain
-) -> list[str]:
-    argv = [
-        toolchain.cxx,
-        *(f"{unit.file}.o" for unit in units),
-        "-shared",
-        "-o",
-        f"{request.name}.so",
+def _device_flags(flags: Flags, job: Job) -> list[str]:
+    digits = (job.toolchain.arch or "").replace(".", "")
+    arch = [f"-gencode=arch=compute_{digits},code=sm_{digits}"]
+    standard = [f"-std={job.toolchain.facts.standard}"]
+    return [
+        *([] if any(_ARCH_FLAG.match(flag) for flag in flags.device) else arch),
+        *("--compiler-options", "-fPIC", "-Xcompiler", "-fvisibility=hidden"),
+        *("-lineinfo", "-Xptxas", "-v", *flags.device),
+        *([] if any("-std=" in flag for flag in flags.device) else standard),
     ]
+
+
+def _link_command(units: list[Unit], job: Job) -> list[str]:
+    toolchain = job.toolchain
+    argv = [toolchain.cxx, *(f"{unit.file}.o" for unit in units), "-shared"]
     # Nothing of the stand-in may ever answer for torch's own symbols, or the other way round.
-    argv += ["-Wl,-Bsymbolic", str(toolchain.shim), f"-Wl,-rpath,{toolchain.folder}", *flags.linker]
-    if request.uses_cuda and toolchain.toolkit is not None:
+    argv += ["-Wl,-Bsymbolic", str(toolchain.shim), f"-Wl,-rpath,{toolchain.folder}"]
+    argv += ["-o", f"{job.request.name}.so", *job.flags.linker]
+    if job.request.uses_cuda and toolchain.toolkit is not None:
         libraries = toolchain.toolkit / "lib64"
         # Without the toolkit's own runtime library, the one that torch has loaded answers.
-        argv += [f"-L{libraries}", *(["-lcudart"] if (libraries / "libcudart.so").exists() else [])]
+        runtime = ["-lcudart"] if (libraries / "libcudart.so").exists() else []
+        argv += [f"-L{libraries}", *runtime]
     return argv
+
+
+def _without_our_bindings(log: str) -> str:
+    """Of what follows from a function that cannot be bound, the first line says it all."""
+    lines: list[str] = []
+    told = False
+    for line in log.splitlines():
+        if not line.startswith("bindings:"):
+            lines.append(line)
+        elif not told and " error: " in line:
+            told = True
+            lines.append(re.sub(r"; did you mean '.*", "", line))  # the suggestion is ours
+    return "\n".join(lines)
 
 
 def _tidy(folder: Path, units: list[Unit]) -> None:
     """Keep the extension and the captured sources."""
     shutil.rmtree(folder / "tmp", ignore_errors=True)
-    forget: Callable[[Path], None] = lambda path: path.unlink(missing_ok=True)  # noqa: E731
     for unit in units:
         shutil.rmtree(folder / unit.include, ignore_errors=True)
-        forget(folder / unit.file)
-        forget(folder / f"{unit.file}.o")
+        (folder / unit.file).unlink(missing_ok=True)
+        (folder / f"{unit.file}.o").unlink(missing_ok=True)

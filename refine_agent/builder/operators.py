@@ -15,10 +15,10 @@ _UNMODELLED = re.compile(
     r"TensorOptions \w+(?:={})?, at::TensorOptions"
 )
 # Methods that `light/tensor.h` writes out itself.
-_HANDWRITTEN = frozenset(
-    "backward contiguous data grad is_complex is_conj is_floating_point is_inference is_leaf is_neg "
-    "is_signed item requires_grad_ retain_grad retains_grad set_data size stride output_nr "
-    "_version".split()
+_HANDWRITTEN = re.compile(
+    r"backward|contiguous|data|grad|is_complex|is_conj|is_floating_point|is_inference|is_leaf"
+    r"|is_neg|is_signed|item|output_nr|requires_grad_|retain_grad|retains_grad|set_data|size|stride"
+    r"|_version"
 )
 _SCHEMA = r"// aten::(?P<op>\w+)(?:\.(?P<overload>\w+))?(?P<schema>\(.*)\n"
 _FUNCTION = re.compile(
@@ -36,7 +36,8 @@ _DECLARED_METHOD = re.compile(
 _FACTORY = re.compile(
     r"inline at::Tensor (?P<name>\w+)\((?P<params>[^\n]*)\) \{\n"
     r"  at::AutoDispatchBelowADInplaceOrView guard;\n"
-    r"  return autograd::make_variable\((?P<call>[^\n]*), /\*requires_grad=\*/(?P<grad>[^\n]*)\);\n\}"
+    r"  return autograd::make_variable\((?P<call>[^\n]*), /\*requires_grad=\*/(?P<grad>[^\n]*)\);"
+    r"\n\}"
 )
 _WRITTEN_ARGUMENT = re.compile(r"Tensor\(\w+!\)(?:\[\])? (\w+)")
 _NAME = re.compile(r"[A-Za-z_]\w*")
@@ -121,7 +122,9 @@ def _methods(header: str) -> dict[str, str]:
     }
     methods: dict[str, str] = {}
     for found in _METHOD.finditer(header):
-        if found["name"] in _HANDWRITTEN or _UNMODELLED.search(found["params"] + found["returns"]):
+        if _HANDWRITTEN.fullmatch(found["name"]) or _UNMODELLED.search(
+            found["params"] + found["returns"]
+        ):
             continue
         params = defaults.get((found["name"], _without_defaults(found["params"])), found["params"])
         signature = f"{found['returns']} {found['name']}({params}) const"
@@ -131,12 +134,14 @@ def _methods(header: str) -> dict[str, str]:
 
 def _factories(header: str) -> Iterator[tuple[str, str]]:
     for found in _FACTORY.finditer(header):
-        if not _UNMODELLED.search(found["params"]):
-            yield (
-                found["name"],
-                f"inline at::Tensor {found['name']}({found['params']}) {{ auto ra_out = {found['call']}; "
-                f"if ({found['grad']}) ra_out.set_requires_grad(true); return ra_out; }}\n",
-            )
+        if _UNMODELLED.search(found["params"]):
+            continue
+        body = (
+            f"auto ra_out = {found['call']}; "
+            f"if ({found['grad']}) ra_out.set_requires_grad(true); return ra_out;"
+        )
+        signature = f"inline at::Tensor {found['name']}({found['params']})"
+        yield found["name"], f"{signature} {{ {body} }}\n"
 
 
 def _body(found: re.Match[str], *, owner: str) -> str:

@@ -1,6 +1,6 @@
 """Owns what a child tells about one installed torch; runs as a script, in that torch's Python.
 
-Deciding what to do with the answer is left to `toolchain`. It prints one JSON object on its last line.
+Its last line is a JSON object; deciding what to do with that is left to `toolchain`.
 """
 
 import contextlib
@@ -17,7 +17,9 @@ def describe_torch(*, wants_cuda: bool) -> dict[str, object]:
     from torch.utils import cpp_extension  # noqa: PLC0415
 
     source = inspect.getsource(cpp_extension)
-    standards = re.findall(r"'-fPIC', '-std=(c\+\+\d+)'", source) or re.findall(r"-std=(c\+\+\d+)", source)
+    standards = re.findall(r"'-fPIC', '-std=(c\+\+\d+)'", source) or re.findall(
+        r"-std=(c\+\+\d+)", source
+    )
     capability = None
     if wants_cuda:
         with contextlib.suppress(RuntimeError, AssertionError):  # no driver, no device

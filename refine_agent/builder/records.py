@@ -13,8 +13,8 @@ Device = Literal["cpu", "cuda"]
 Flavour = Literal["light", "stock"]
 
 
-class BuilderFault(Exception):
-    """The machine cannot build, whatever the candidate: no compiler, no space, no right to write."""
+class BuilderFault(Exception):  # noqa: N818 - a fault of the machine, not an error of the program
+    """The machine cannot build, whatever the candidate: no compiler, no room, no right to write."""
 
 
 class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -62,7 +62,7 @@ class Store(msgspec.Struct, frozen=True):
                 shutil.rmtree(folder, ignore_errors=True)
 
     def publish(self, digest: str, folder: Path) -> Path:
-        """Move a filled folder into place in one step; the caller holds its lock through `making`."""
+        """Move a filled folder into place in one step; the caller is inside `making`."""
         sizes = {
             str(path.relative_to(folder)): path.stat().st_size
             for path in sorted(folder.rglob("*"))

@@ -1,6 +1,6 @@
-"""Owns what is made once per torch and compiler: the probe, the shim, the wrappers, the known names.
+"""Owns what is made once per torch and compiler: the shim, torch's operators and names, as files.
 
-Building candidates with them is left to `light` and `stock` builds.
+Building candidates with them is left to `light_build` and `stock_build`.
 """
 
 import hashlib
@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,12 +16,14 @@ import msgspec
 
 from refine_agent.builder.headers import lay_out_headers
 from refine_agent.builder.operators import Operators, read_operators
-from refine_agent.builder.records import BuilderFault, Device, Finished, Run
+from refine_agent.builder.records import BuilderFault, Device, Run
 from refine_agent.builder.store import Store, disk_full
 
 _PACKAGE = Path(__file__).parent
 _LIGHT = _PACKAGE / "light"
 _NAME = re.compile(rb"[A-Za-z_]\w*")
+_FOLDERS: dict[str, Path] = {}  # of torch, by the Python that was asked: a folder does not move
+_FIRST_WITH_SUFFIX = 9  # Hopper: wgmma builds for sm_90a only, and so it went on from there
 
 
 class TorchFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,10 +54,12 @@ class Toolchain(msgspec.Struct, frozen=True, kw_only=True):
     arch: str | None
     """Of the device, with the architecture-specific suffix where there is one: "9.0a"."""
     facts: TorchFacts
+    unfit: str | None = None
+    """Why the light headers cannot serve this torch; every build is then torch's own."""
 
     @property
     def include(self) -> Path:
-        """The light headers, forwarders under torch's names included."""
+        """The light headers, under their own names and under torch's."""
         return self.folder / "include"
 
     @property
@@ -70,7 +73,7 @@ class Toolchain(msgspec.Struct, frozen=True, kw_only=True):
         return None if self.nvcc is None else Path(self.nvcc).parent.parent
 
     def operators(self) -> Operators:
-        """torch's operators, as text."""
+        """Every operator that torch declares, as C++ text."""
         return _operators(self.folder / "operators.json")
 
     def knows(self, name: str) -> bool:
@@ -88,49 +91,42 @@ def prepare(
     """
     store = Store(cache)
     cxx, nvcc = _compilers(device)
-    key = _identity(python=python, cxx=cxx, nvcc=nvcc, device=device)
+    tools = [python, cxx, *([] if nvcc is None else [nvcc])]
+    key = _identity(_torch_folder(python, run), tools=tools, device=device)
     if (folder := store.find(key)) is not None:
         return _opened(folder)
     with store.making(key) as making:
         if (folder := store.find(key)) is not None:  # another process was faster
             return _opened(folder)
         facts = _probe(run=run, cwd=making, device=device, python=python)
+        arch = _architecture(facts) if device == "cuda" else None
         toolchain = Toolchain(
-            key=key, folder=making, python=python, cxx=cxx, nvcc=nvcc,
-            arch=_architecture(facts) if device == "cuda" else None, facts=facts,
-        )  # fmt: skip
-        _fill(toolchain, run=run, cache=cache, deadline_s=deadline_s)
-        published = msgspec.structs.replace(toolchain, folder=store.entry(key))
-        (making / "toolchain.json").write_bytes(msgspec.json.encode(published, enc_hook=str))
+            key=key, folder=making, python=python, cxx=cxx, nvcc=nvcc, arch=arch, facts=facts
+        )
+        unfit = _fill(toolchain, run=run, cache=cache, deadline_s=deadline_s)
+        made = msgspec.structs.replace(toolchain, folder=store.entry(key), unfit=unfit)
+        (making / "toolchain.json").write_bytes(msgspec.json.encode(made, enc_hook=str))
         store.publish(key, making)
-    return published
+    return made
 
 
 def scrubbed_environment(tmp: Path) -> dict[str, str]:
-    """What a compiler needs of the environment, and nothing else: no keys, no CPATH, no wrappers."""
+    """What a compiler needs of the environment: no keys, no CPATH, no wrappers."""
     kept = ("PATH", "LD_LIBRARY_PATH", "CUDA_HOME", "CUDA_PATH", "CUDA_VISIBLE_DEVICES")
     environment = {name: os.environ[name] for name in kept if name in os.environ}
-    return environment | {"LC_ALL": "C.UTF-8", "HOME": str(tmp), "TMPDIR": str(tmp)}
+    return environment | {"LC_ALL": "C", "HOME": str(tmp), "TMPDIR": str(tmp)}
 
 
 def _opened(folder: Path) -> Toolchain:
-    def as_path(_: type, text: str) -> Path:
-        return Path(text)
-
-    return msgspec.json.decode(
-        (folder / "toolchain.json").read_bytes(), type=Toolchain, dec_hook=as_path
-    )
+    written = (folder / "toolchain.json").read_bytes()
+    return msgspec.json.decode(written, type=Toolchain, dec_hook=lambda _, text: Path(text))
 
 
 def _compilers(device: Device) -> tuple[str, str | None]:
     cxx = shutil.which(os.environ.get("CXX", "c++"))
     if cxx is None:
-        raise BuilderFault(
-            "there is no C++ compiler (c++) on PATH; install g++, or name one in CXX"
-        )
-    if device == "cpu":
-        return cxx, None
-    return cxx, str(_toolkit() / "bin/nvcc")
+        raise BuilderFault("there is no C++ compiler (c++) on PATH; install g++, or name it in CXX")
+    return cxx, None if device == "cpu" else str(_toolkit() / "bin/nvcc")
 
 
 def _toolkit() -> Path:
@@ -142,29 +138,29 @@ def _toolkit() -> Path:
         if (folder / "bin/nvcc").exists() and (folder / "include/cuda_runtime.h").exists():
             return folder.resolve()
     raise BuilderFault(
-        "there is no CUDA toolkit in CUDA_HOME, beside nvcc or in /usr/local/cuda; install it, or set CUDA_HOME"
+        "there is no CUDA toolkit in CUDA_HOME, beside nvcc or in /usr/local/cuda; install one, or "
+        "say where it is in CUDA_HOME"
     )
 
 
-def _identity(*, python: str, cxx: str, nvcc: str | None, device: Device) -> str:
-    """Changes when torch, a compiler, the device or the light headers do; costs a few stat calls."""
-    parts = [python, device, os.environ.get("TORCH_CUDA_ARCH_LIST", "")]
-    parts += [_fingerprint(Path(tool).resolve()) for tool in (cxx, nvcc) if tool is not None]
-    version = _torch_folder(python) / "version.py"
-    parts += [str(version), version.read_text(encoding="utf-8"), _fingerprint(version)]
-    parts += [
-        path.read_text(encoding="utf-8") for path in sorted(_LIGHT.iterdir()) if path.is_file()
-    ]
-    parts += [
-        (_PACKAGE / name).read_text(encoding="utf-8")
-        for name in ("toolchain.py", "headers.py", "operators.py", "probe.py")
-    ]
-    parts += (
-        sorted(path.read_text() for path in Path("/proc/driver/nvidia/gpus").glob("*/information"))
-        if nvcc
-        else []
-    )
+def _identity(torch: Path, *, tools: list[str], device: Device) -> str:
+    """Changes when torch, a compiler, the device or the light headers do; a few stat calls."""
+    version = torch / "version.py"
+    parts = [device, os.environ.get("TORCH_CUDA_ARCH_LIST", ""), *_devices(device)]
+    parts += [f"{tool} {_fingerprint(Path(tool).resolve())}" for tool in tools]
+    parts += [_fingerprint(version), version.read_text(encoding="utf-8")]
+    ours = [*sorted(_LIGHT.glob("*.*")), *sorted(_PACKAGE.glob("*.py"))]
+    parts += [path.read_text(encoding="utf-8") for path in ours]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def _devices(device: Device) -> list[str]:
+    """The models of the GPUs here, as the driver spells them."""
+    if device == "cpu":
+        return []
+    told = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
+    lines = (line for path in told for line in path.read_text(encoding="utf-8").splitlines())
+    return [line for line in lines if line.startswith("Model:")]
 
 
 def _fingerprint(path: Path) -> str:
@@ -172,39 +168,32 @@ def _fingerprint(path: Path) -> str:
     return f"{path}:{seen.st_size}:{seen.st_mtime_ns}"
 
 
-def _torch_folder(python: str) -> Path:
-    """Where that Python would import torch from, without importing it."""
-    if python != sys.executable:
-        return _foreign_torch_folder(python)
-    spec = importlib.util.find_spec("torch")
-    if spec is None or spec.origin is None:
-        raise BuilderFault(f"{python} has no torch; install torch there")
-    return Path(spec.origin).parent
-
-
-@lru_cache
-def _foreign_torch_folder(python: str) -> Path:
-    import subprocess  # noqa: PLC0415 - only when workers use another Python than ours
-
-    code = "import importlib.util as u; print(u.find_spec('torch').origin)"
-    asked = subprocess.run(
-        [python, "-I", "-c", code], capture_output=True, text=True, check=False, timeout=60
-    )  # noqa: S603
-    if asked.returncode != 0:
-        raise BuilderFault(f"{python} has no torch; install torch there")
-    return Path(asked.stdout.strip()).parent
+def _torch_folder(python: str, run: Run) -> Path:
+    """Where that Python would import torch from, found without importing it."""
+    if python in _FOLDERS:
+        return _FOLDERS[python]
+    if python == sys.executable:
+        spec = importlib.util.find_spec("torch")
+        origin = None if spec is None else spec.origin
+    else:
+        code = "import importlib.util as u; print(u.find_spec('torch').origin)"
+        here = Path(python).parent
+        environment = scrubbed_environment(here)
+        done = run([python, "-c", code], cwd=here, env=environment, deadline_s=60)
+        origin = done.output.strip() if done.exit_code == 0 else None
+    if origin is None:
+        raise BuilderFault(f"{python} has no torch; install torch for it")
+    return _FOLDERS.setdefault(python, Path(origin).parent)
 
 
 def _probe(*, run: Run, cwd: Path, device: Device, python: str) -> TorchFacts:
     script = cwd / "probe.py"
-    script.write_text((_PACKAGE / "probe.py").read_text(encoding="utf-8"), encoding="utf-8")
-    done = run(
-        [python, str(script), device], cwd=cwd, env=scrubbed_environment(cwd), deadline_s=120
-    )
+    shutil.copyfile(_PACKAGE / "probe.py", script)
+    argv = [python, str(script), device]
+    done = run(argv, cwd=cwd, env=scrubbed_environment(cwd), deadline_s=120)
     if done.exit_code != 0:
-        raise BuilderFault(
-            f"torch cannot be imported by {python}; repair its installation: {done.output[-500:].strip()}"
-        )
+        told = done.output.strip()[-500:]
+        raise BuilderFault(f"{python} cannot import torch; repair its installation: {told}")
     return msgspec.json.decode(done.output.strip().splitlines()[-1], type=TorchFacts)
 
 
@@ -214,77 +203,76 @@ def _architecture(facts: TorchFacts) -> str:
     arch = wanted[-1].removesuffix("+PTX") if wanted else facts.capability
     if arch is None:
         raise BuilderFault(
-            "torch sees no CUDA device to build for; set TORCH_CUDA_ARCH_LIST (for example 9.0a), or use --device cpu"
+            "torch sees no CUDA device to build for; name an architecture in "
+            "TORCH_CUDA_ARCH_LIST (9.0a is Hopper's), or choose --device cpu"
         )
-    major = int(arch.split(".")[0])
-    return f"{arch}a" if major >= 9 and arch[-1].isdigit() else arch  # noqa: PLR2004 - Hopper and later
+    has_suffix = int(arch.split(".")[0]) >= _FIRST_WITH_SUFFIX and arch[-1].isdigit()
+    return f"{arch}a" if has_suffix else arch
 
 
-def _fill(toolchain: Toolchain, *, run: Run, cache: Path, deadline_s: float) -> None:
+def _fill(toolchain: Toolchain, *, run: Run, cache: Path, deadline_s: float) -> str | None:
+    """Make what light builds need; says why where this torch is too different."""
     torch_include = Path(toolchain.facts.package) / "include"
     lay_out_headers(toolchain.include, torch_include=torch_include)
     try:
         operators = read_operators(torch_include)
-    except (OSError, ValueError) as error:
-        raise BuilderFault(
-            f"torch's headers cannot be read ({error}); use --stock-builds"
-        ) from error
+    except ValueError as error:
+        return str(error)
     (toolchain.folder / "operators.json").write_bytes(msgspec.json.encode(operators))
-    (toolchain.folder / "names.txt").write_text(
-        "\n".join(sorted(_names_of(torch_include))), encoding="utf-8"
-    )
-    done = _build_shim(toolchain, run=run, deadline_s=deadline_s)
-    if done.exit_code != 0:
-        if "No space left on device" in done.output:
-            raise disk_full(cache)
-        errors = "\n".join(line for line in done.output.splitlines() if "error" in line)[:1500]
-        raise BuilderFault(
-            f"the shim does not build against torch {toolchain.facts.torch}; use --stock-builds:\n{errors}"
-        )
+    names = "\n".join(sorted(_names_of(torch_include)))
+    (toolchain.folder / "names.txt").write_text(names, encoding="utf-8")
+    return _build_shim(toolchain, run=run, cache=cache, deadline_s=deadline_s)
 
 
-def _names_of(torch_include: Path) -> Iterator[str]:
+def _names_of(torch_include: Path) -> set[str]:
     seen: set[bytes] = set()
     for folder in ("torch", "ATen", "c10"):
         for path in (torch_include / folder).rglob("*"):
             if path.suffix in (".h", ".cuh", ".hpp"):
                 seen.update(_NAME.findall(path.read_bytes()))
-    return (name.decode() for name in seen)
+    return {name.decode() for name in seen}
 
 
-def _build_shim(toolchain: Toolchain, *, run: Run, deadline_s: float) -> Finished:
-    facts = toolchain.facts
-    with_cuda = facts.torch_cuda is not None and toolchain.toolkit is not None
+def _build_shim(toolchain: Toolchain, *, run: Run, cache: Path, deadline_s: float) -> str | None:
+    tmp = toolchain.folder / "tmp"
+    tmp.mkdir()
     for name in ("shim.cpp", "abi.h"):  # and no -I: light/cuda.h must not answer <cuda.h>
         shutil.copyfile(_LIGHT / name, toolchain.folder / name)
+    argv = _shim_command(toolchain)
+    done = run(argv, cwd=toolchain.folder, env=scrubbed_environment(tmp), deadline_s=deadline_s)
+    shutil.rmtree(tmp, ignore_errors=True)
+    if done.exit_code == 0:
+        return None
+    if "No space left on device" in done.output:
+        raise disk_full(cache)
+    if done.exit_code is None or done.exit_code < 0 or "Killed signal" in done.output:
+        raise BuilderFault(
+            f"the compiler was stopped while it built the shim for torch {toolchain.facts.torch}; "
+            "try again with more memory or fewer programs running"
+        )
+    errors = [line for line in done.output.splitlines() if "error" in line][:5]
+    told = "\n".join(errors)
+    return f"the shim does not build against torch {toolchain.facts.torch}: {told}"
+
+
+def _shim_command(toolchain: Toolchain) -> list[str]:
+    facts = toolchain.facts
+    includes = [*facts.include_paths, facts.python_include]
     libraries = ["c10", "torch_cpu", "torch", "torch_python"]
-    argv = [
+    cuda: list[str] = []
+    if facts.torch_cuda is not None and toolchain.toolkit is not None:
+        includes.append(f"{toolchain.toolkit}/include")
+        libraries += ["c10_cuda", "torch_cuda"]
+        cuda = ["-DRA_WITH_CUDA"]
+    return [
         toolchain.cxx,
-        f"-std={facts.standard}",
-        "-O1",
-        "-fPIC",
-        "-shared",
-        "-w",
-        "-fvisibility=hidden",
+        *(f"-std={facts.standard}", "-O1", "-fPIC", "-shared", "-w", "-fvisibility=hidden"),
+        f"-D_GLIBCXX_USE_CXX11_ABI={0 if facts.old_abi else 1}",
+        *cuda,
+        *(f"-isystem{path}" for path in includes),
+        *("shim.cpp", "-o", toolchain.shim.name, "-Wl,--no-as-needed", f"-L{facts.package}/lib"),
+        *(f"-Wl,-rpath,{facts.package}/lib", *(f"-l{name}" for name in libraries)),
     ]
-    argv += [f"-D_GLIBCXX_USE_CXX11_ABI={0 if facts.old_abi else 1}"]
-    argv += [f"-isystem{path}" for path in (*facts.include_paths, facts.python_include)]
-    # -iquote, not -I: our own cuda.h must not answer for the toolkit's <cuda.h>.
-    argv += ["-iquote", str(toolchain.include / "light")]
-    if with_cuda:
-        argv += [
-            "-DRA_WITH_CUDA",
-            f"-isystem{toolchain.toolkit}/include",
-            f"-L{toolchain.toolkit}/lib64",
-        ]
-        libraries += ["c10_cuda", "torch_cuda", "cudart"]
-    argv += ["shim.cpp", "-o", toolchain.shim.name, "-Wl,--no-as-needed", f"-L{facts.package}/lib"]
-    argv += [f"-Wl,-rpath,{facts.package}/lib", *(f"-l{name}" for name in libraries)]
-    (toolchain.folder / "tmp").mkdir(exist_ok=True)
-    environment = scrubbed_environment(toolchain.folder / "tmp")
-    done = run(argv, cwd=toolchain.folder, env=environment, deadline_s=deadline_s)
-    shutil.rmtree(toolchain.folder / "tmp", ignore_errors=True)
-    return done
 
 
 @lru_cache(maxsize=4)

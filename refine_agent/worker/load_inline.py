@@ -1,7 +1,7 @@
 """Owns the drop-in for `torch.utils.cpp_extension.load_inline` and `load` in a candidate's process.
 
-It captures what was asked and imports what comes back; compiling is left to whoever answers `build`,
-who is never this process: candidates do not write the shared cache.
+It captures what was asked and imports what comes back; compiling is left to whoever answers
+`build`, who is never this process: candidates do not write the shared cache.
 """
 
 import importlib.machinery
@@ -36,7 +36,7 @@ class _DropIn:
         self._build = build
         self._load = load
 
-    def load_inline(  # noqa: PLR0913 - torch's signature
+    def load_inline(  # noqa: PLR0913, PLR0917 - torch's signature
         self,
         name: str,
         cpp_sources: str | Sequence[str],
@@ -78,7 +78,7 @@ class _DropIn:
         )
         return self._loaded(request)
 
-    def load(  # noqa: PLR0913 - torch's signature
+    def load(  # noqa: PLR0913, PLR0917 - torch's signature
         self,
         name: str,
         sources: str | Sequence[str],
@@ -166,7 +166,7 @@ def _refuse_sycl(sources: object, flags: object, with_sycl: object) -> None:
 
 
 def _include_paths(given: Sequence[str] | str | None) -> tuple[set[Path], tuple[str, ...]]:
-    """Split into folders below the candidate's own, which are captured, and the rest, which are named."""
+    """Split into folders below the candidate's own, to be captured, and the rest, to be named."""
     here = Path.cwd()
     paths = [Path(text).resolve() for text in _texts(given) if str(text).strip()]
     own = {path for path in paths if path.is_relative_to(here)}
@@ -184,7 +184,8 @@ def _headers(folders: Iterable[Path]) -> dict[str, str]:
             room -= path.stat().st_size
             if room < 0:
                 raise RuntimeError(
-                    f"Error building extension: the headers in {folder} exceed {_MAX_HEADER_BYTES} bytes."
+                    f"Error building extension: the headers in {folder} exceed "
+                    f"{_MAX_HEADER_BYTES} bytes."
                 )
             headers.setdefault(str(path.relative_to(folder)), path.read_text(encoding="utf-8"))
     return headers

@@ -20,7 +20,6 @@ enum ra_tag : int32_t {
   RA_BOOLS,        // p: bool[n]
   RA_STRING,       // p: char[n]
   RA_TENSORS,      // p: TensorImpl*[n]
-  RA_SCALARS,      // p: ra_value[n]
   RA_DTYPE,        // i: ScalarType
   RA_DEVICE,       // i: DeviceType, n: index
   RA_LAYOUT,       // i
@@ -58,8 +57,8 @@ enum ra_error_kind : int32_t {
 // C++ types that Python arguments and results are converted to and from.
 enum ra_kind : int32_t {
   RA_PY_TENSOR, RA_PY_BOOL, RA_PY_I8, RA_PY_U8, RA_PY_I16, RA_PY_U16, RA_PY_I32, RA_PY_U32,
-  RA_PY_I64, RA_PY_U64, RA_PY_FLOAT, RA_PY_DOUBLE, RA_PY_CHAR, RA_PY_STRING, RA_PY_INTS,
-  RA_PY_SCALAR, RA_PY_DEVICE, RA_PY_DTYPE, RA_PY_LAYOUT, RA_PY_MEMORY_FORMAT, RA_PY_COMPLEX
+  RA_PY_I64, RA_PY_U64, RA_PY_FLOAT, RA_PY_DOUBLE, RA_PY_STRING, RA_PY_INTS, RA_PY_SCALAR,
+  RA_PY_DEVICE, RA_PY_DTYPE, RA_PY_LAYOUT, RA_PY_MEMORY_FORMAT
 };
 
 // One bound function. `call` converts, runs and converts back: 0 done, 1 the arguments do not fit,
@@ -78,7 +77,10 @@ void ra_last_error(ra_error_kind* kind, const char** message, int32_t* type);
 void ra_raise(ra_error_kind kind, const char* message);
 void ra_warn(int deprecation, const char* function, const char* file, uint32_t line, const char* message);
 
-void* ra_module(const char* name, ra_function* functions, int64_t count);
+// Logs as torch's fatal messages do, and gives the text that their exception carries.
+void ra_log_fatal(const char* file, uint32_t line, const char* message, char** text);
+
+void* ra_module(const char* name, const ra_function* const* functions, int64_t count);
 void* ra_enter(const ra_function* function, void* const* arguments, int64_t count, void* keywords);
 
 // Conversions. Strings and lists come back in memory to be given to ra_free.
@@ -129,7 +131,6 @@ int ra_grad(void* tensor, void** out);
 int ra_detach_data(void* tensor, const char* how, void** out); // "tensor_data", "variable_data", "data"
 int ra_show(void* tensor, char** text, int64_t* length);       // as operator<< prints it
 int ra_kind_name(void* tensor, char** text, int64_t* length);  // Tensor::toString
-int ra_type_name(int32_t dtype, char** text, int64_t* length); // caffe2::TypeMeta::name
 int ra_promote(int32_t a, int32_t b, int32_t* out);
 
 // Any operator, by its schema; results go to out[0..count).
@@ -145,6 +146,8 @@ int64_t ra_thread_num();
 void ra_set_thread_num(int64_t id);
 int ra_manual_seed(uint64_t seed);
 int64_t ra_grad_mode(int64_t set); // -1 asks, 0 and 1 set; gives what it was
+void* ra_guard(int kind); // 0 AutoDispatchBelowADInplaceOrView, 1 AutoDispatchBelowAutograd, 2 InferenceMode
+void ra_unguard(int kind, void* guard);
 int ra_backward(void* tensor, void* gradient, int retain_graph, int create_graph);
 
 // CUDA, present in shims built against a torch with CUDA.
@@ -164,5 +167,4 @@ int ra_cuda_allocate(size_t bytes, void** out);
 int ra_cuda_deallocate(void* memory);
 int ra_cuda_synchronize(int64_t device);
 int ra_cuda_record_stream(void* tensor, int device, int64_t id);
-int ra_cuda_philox(uint64_t increment, uint64_t* seed, uint64_t* offset);
 }

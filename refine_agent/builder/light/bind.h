@@ -321,6 +321,8 @@ A pass(P& loaded) {
 
 template <auto F>
 struct Bound;
+template <class R, class... A, R (*F)(A...) noexcept>
+struct Bound<F> : Bound<static_cast<R (*)(A...)>(F)> {};
 template <class R, class... A, R (*F)(A...)>
 struct Bound<F> {
   static constexpr int64_t arity = sizeof...(A);
@@ -357,20 +359,27 @@ struct Bound<F> {
 
 } // namespace c10::ra
 
-// RA_BIND(f, "doc") ... inside RA_MODULE(...), after every declaration.
-#define RA_ENTRY(f)                                                                                   \
-  static ra_function* ra_record_##f();                                                                \
-  static void* ra_entry_##f(void*, void* const* arguments, long count, void* keywords) {              \
-    return ra_enter(ra_record_##f(), arguments, count, keywords);                                     \
-  }                                                                                                   \
-  static ra_function* ra_record_##f() {                                                               \
-    using Bound = ::c10::ra::Bound<&f>;                                                               \
-    static ra_function record = {#f, ra_doc_##f, reinterpret_cast<void*>(&ra_entry_##f), Bound::arity, \
-                                 Bound::signature(), &Bound::call};                                   \
-    return &record;                                                                                   \
+// One RA_ENTRY(f) per function, after its declaration and its ra_doc_f; then
+// RA_MODULE(&ra_record_f, ..., ) with a comma after each, and the module's name in TORCH_EXTENSION_NAME.
+#define RA_ENTRY(f)                                                                       \
+  static const ra_function* ra_record_##f();                                              \
+  static void* ra_entry_##f(void*, void* const* arguments, long count, void* keywords) {  \
+    return ra_enter(ra_record_##f(), arguments, count, keywords);                         \
+  }                                                                                       \
+  static const ra_function* ra_record_##f() {                                             \
+    using Bound = ::c10::ra::Bound<&f>;                                                   \
+    static const ra_function record = {#f,                                                \
+                                       ra_doc_##f,                                        \
+                                       reinterpret_cast<void*>(&ra_entry_##f),            \
+                                       Bound::arity,                                      \
+                                       Bound::signature(),                                \
+                                       &Bound::call};                                     \
+    return &record;                                                                       \
   }
-#define RA_MODULE(name)                                                                               \
-  extern "C" __attribute__((visibility("default"))) void* C10_CONCATENATE(PyInit_, name)() {          \
-    ra_function records[] = {RA_RECORDS};                                                             \
-    return ra_module(C10_STRINGIZE(name), records, sizeof records / sizeof records[0]);               \
+#define RA_MODULE(...)                                                                    \
+  extern "C" __attribute__((visibility("default"))) void* C10_CONCATENATE(                \
+      PyInit_, TORCH_EXTENSION_NAME)() {                                                  \
+    const ra_function* records[] = {__VA_ARGS__ nullptr};                                 \
+    return ra_module(C10_STRINGIZE(TORCH_EXTENSION_NAME), records,                        \
+                     sizeof records / sizeof records[0] - 1);                             \
   }

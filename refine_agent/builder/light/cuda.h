@@ -15,6 +15,9 @@ inline void c10_cuda_check_implementation(int32_t error, const char* file, const
 inline DeviceIndex device_count() noexcept { return static_cast<DeviceIndex>(ra_cuda_device_count()); }
 inline DeviceIndex current_device() { int32_t out; ra::check(ra_cuda_current_device(&out)); return static_cast<DeviceIndex>(out); }
 inline void set_device(DeviceIndex device) { ra::check(ra_cuda_set_device(device)); }
+inline void stream_synchronize(cudaStream_t stream) {
+  c10_cuda_check_implementation(cudaStreamSynchronize(stream), __FILE__, __func__, __LINE__, true);
+}
 inline void device_synchronize() { ra::check(ra_cuda_synchronize(-1)); }
 
 class CUDAStream {

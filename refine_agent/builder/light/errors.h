@@ -342,12 +342,20 @@ inline std::string owned(std::string text) { return text; }
 // TORCH_CHECK_EQ(a, b) << "more": throws at the end of the statement.
 class CheckMessage {
  public:
-  explicit CheckMessage(std::string head) { text_ << head; }
+  CheckMessage(const char* file, uint32_t line) : file_(file), line_(line) {}
   template <class T>
   CheckMessage& operator<<(const T& value) { text_ << value; return *this; }
-  ~CheckMessage() noexcept(false) { fail(RA_ERROR, text_.string); }
+  ~CheckMessage() noexcept(false) {
+    char* whole;
+    ra_log_fatal(file_, line_, text_.string.c_str(), &whole);
+    const std::string message(whole);
+    ra_free(whole);
+    fail(RA_ERROR, message);
+  }
 
  private:
+  const char* file_;
+  uint32_t line_;
   Text text_;
 };
 struct Voidify {
@@ -356,7 +364,7 @@ struct Voidify {
 } // namespace c10::ra
 #define TORCH_CHECK_OP(a, b, op)                                                         \
   ((a)op(b)) ? (void)0                                                                   \
-             : ::c10::ra::Voidify() & ::c10::ra::CheckMessage("")                        \
+             : ::c10::ra::Voidify() & ::c10::ra::CheckMessage(__FILE__, __LINE__)        \
           << "Check failed: " #a " " #op " " #b " (" << (a) << " vs. " << (b) << "). "
 #define TORCH_CHECK_EQ(a, b) TORCH_CHECK_OP(a, b, ==)
 #define TORCH_CHECK_NE(a, b) TORCH_CHECK_OP(a, b, !=)

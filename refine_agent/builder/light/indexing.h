@@ -38,7 +38,14 @@ struct TensorIndex {
 };
 
 namespace ra {
-inline Tensor select(const Tensor& t, int64_t dim, int64_t i) { RA_CALL(Tensor, "aten::select", "int", t, dim, i); }
+inline Tensor select(const Tensor& t, int64_t dim, int64_t i, int64_t position) {
+  TORCH_CHECK_INDEX(!(i == 0 && dim == 0 && t.dim() == 0),
+                    "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to "
+                    "convert a 0-dim tensor to a number");
+  const int64_t size = t.size(dim);
+  TORCH_CHECK_INDEX(i >= -size && i < size, "index ", i, " is out of bounds for dimension ", position, " with size ", size);
+  RA_CALL(Tensor, "aten::select", "int", t, dim, i);
+}
 inline Tensor slice(const Tensor& t, int64_t dim, const Slice& s) {
   RA_CALL(Tensor, "aten::slice", "Tensor", t, dim, s.start_, s.stop_, s.step_);
 }
@@ -69,22 +76,24 @@ inline Viewed views(const Tensor& self, ArrayRef<TensorIndex> indices) {
     out.tensors.emplace_back(t);
     out.gathers = true;
   };
+  int64_t position = 0;
   for (const auto& i : indices) {
     switch (i.kind) {
-      case TensorIndex::Kind::Integer: out.view = select(out.view, dim, i.integer); break;
+      case TensorIndex::Kind::Integer: out.view = select(out.view, dim, i.integer, position); break;
       case TensorIndex::Kind::Slice: out.view = slice(out.view, dim, i.slice); ++dim; break;
       case TensorIndex::Kind::Ellipsis: dim += self.dim() - specified; break;
       case TensorIndex::Kind::None: out.view = unsqueeze(out.view, dim); ++dim; break;
       case TensorIndex::Kind::Boolean: out.view = unsqueeze(out.view, dim); put(boolean(self, i.boolean)); ++dim; break;
       case TensorIndex::Kind::Tensor:
         if (i.tensor.dim() == 0 && c10::isIntegralType(i.tensor.scalar_type(), true) && i.tensor.scalar_type() != ScalarType::Bool) {
-          out.view = select(out.view, dim, i.tensor.item<int64_t>());
+          out.view = select(out.view, dim, i.tensor.item<int64_t>(), position);
         } else {
           put(i.tensor);
           ++dim;
         }
         break;
     }
+    ++position;
   }
   return out;
 }

@@ -19,6 +19,15 @@ struct NoGradGuard : AutoGradMode {
   NoGradGuard() : AutoGradMode(false) {}
 };
 
+template <int kind>
+struct ShimGuard {
+  ShimGuard() : guard_(ra_guard(kind)) {}
+  ShimGuard(const ShimGuard&) = delete;
+  ~ShimGuard() { ra_unguard(kind, guard_); }
+  void* guard_;
+};
+struct InferenceMode : ShimGuard<2> {};
+
 // On the CPU a device guard guards nothing.
 class OptionalDeviceGuard {
  public:
@@ -56,6 +65,9 @@ class DeviceGuard : public OptionalDeviceGuard {
 } // namespace c10
 
 namespace at {
+struct AutoDispatchBelowADInplaceOrView : c10::ShimGuard<0> {};
+struct AutoDispatchBelowAutograd : c10::ShimGuard<1> {};
+using AutoNonVariableTypeMode = AutoDispatchBelowAutograd;
 using c10::AutoGradMode;
 using c10::DeviceGuard;
 using c10::GradMode;

@@ -7,8 +7,10 @@
 #include <ATen/core/Formatting.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/from_blob.h>
+#include <c10/core/InferenceMode.h>
 #include <torch/csrc/DynamicTypes.h>
 #include <torch/csrc/Exceptions.h>
 #include <torch/csrc/autograd/python_variable.h>
@@ -17,7 +19,6 @@
 
 #ifdef RA_WITH_CUDA
 #include <ATen/cuda/CUDAContext.h>
-#include <ATen/cuda/CUDAGeneratorImpl.h>
 #include <ATen/cuda/Exceptions.h>
 #include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAException.h>
@@ -25,7 +26,10 @@
 #include <c10/cuda/CUDAStream.h>
 #endif
 
+#include <chrono>
+#include <cstdio>
 #include <cstring>
+#include <ctime>
 #include <exception>
 #include <string>
 #include <vector>
@@ -139,16 +143,6 @@ c10::IValue list_argument(const ra_value& v, const c10::TypePtr& element) {
     case RA_BOOLS: {
       c10::List<bool> list;
       for (int64_t i = 0; i < v.n; ++i) list.push_back(static_cast<const bool*>(v.p)[i]);
-      return c10::IValue(std::move(list));
-    }
-    case RA_SCALARS: {
-      c10::impl::GenericList list(c10::NumberType::get());
-      const auto* items = static_cast<const ra_value*>(v.p);
-      for (int64_t i = 0; i < v.n; ++i) {
-        if (items[i].tag == RA_DOUBLE) list.push_back(c10::IValue(items[i].d));
-        else if (items[i].tag == RA_BOOL) list.push_back(c10::IValue(items[i].i != 0));
-        else list.push_back(c10::IValue(items[i].i));
-      }
       return c10::IValue(std::move(list));
     }
     case RA_TENSORS: {
@@ -288,7 +282,6 @@ std::string described(const char*& code, bool is_result) {
     case 't': return leaf<at::ScalarType>(is_result);
     case 'l': return leaf<c10::Layout>(is_result);
     case 'm': return leaf<at::MemoryFormat>(is_result);
-    case 'c': return "complex";
     case '?': {
       const auto inner = described(code, is_result);
       return modern ? inner + " | None" : "Optional[" + inner + "]";
@@ -416,7 +409,6 @@ bool load_value(ra_kind kind, PyObject* o, ra_value* out) {
     case RA_PY_U32: return load_integer<uint32_t>(o, out);
     case RA_PY_I64: return load_integer<int64_t>(o, out);
     case RA_PY_U64: return load_integer<uint64_t>(o, out);
-    case RA_PY_CHAR: return load_integer<char>(o, out);
     case RA_PY_FLOAT: {
       float f = 0;
       if (!load(o, f)) return false;
@@ -429,14 +421,6 @@ bool load_value(ra_kind kind, PyObject* o, ra_value* out) {
       if (!load(o, d)) return false;
       *out = {RA_DOUBLE, {}, {0}};
       out->d = d;
-      return true;
-    }
-    case RA_PY_COMPLEX: {
-      c10::complex<double> z;
-      if (!load(o, z)) return false;
-      *out = {RA_COMPLEX, {}, {}};
-      out->d = z.real();
-      out->e = z.imag();
       return true;
     }
     case RA_PY_STRING: {
@@ -480,9 +464,7 @@ py::object python_value(ra_kind kind, const ra_value& v) {
     case RA_PY_BOOL: return py::cast(v.i != 0);
     case RA_PY_FLOAT:
     case RA_PY_DOUBLE: return py::cast(v.d);
-    case RA_PY_COMPLEX: return py::cast(c10::complex<double>(v.d, v.e));
     case RA_PY_STRING: return py::cast(std::string(static_cast<const char*>(v.p), v.n));
-    case RA_PY_CHAR: return py::cast(static_cast<char>(v.i));
     case RA_PY_U64: return py::cast(static_cast<uint64_t>(v.i));
     case RA_PY_INTS: {
       const at::IntArrayRef items(static_cast<const int64_t*>(v.p), v.n);
@@ -534,14 +516,30 @@ RA_API void ra_warn(int deprecation, const char* function, const char* file, uin
   else c10::warn(c10::Warning(c10::UserWarning(), where, std::string(message), false));
 }
 
-RA_API void* ra_module(const char* name, ra_function* functions, int64_t count) {
+RA_API void ra_log_fatal(const char* file, uint32_t line, const char* message, char** text) {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now);
+  const std::time_t clock = seconds.count();
+  std::tm t{};
+  localtime_r(&clock, &t);
+  const char* slash = std::strrchr(file, '/');
+  char prefix[256];
+  std::snprintf(prefix, sizeof prefix, "[F%02d%02d %02d:%02d:%02d.%09lld %s:%u] ", t.tm_mon + 1, t.tm_mday, t.tm_hour,
+                t.tm_min, t.tm_sec, static_cast<long long>(std::chrono::nanoseconds(now - seconds).count()),
+                slash == nullptr ? file : slash + 1, line);
+  const auto whole = std::string(prefix) + message + "\n";
+  std::fputs(whole.c_str(), stderr);
+  *text = copy_text(whole);
+}
+
+RA_API void* ra_module(const char* name, const ra_function* const* functions, int64_t count) {
   auto* definition = new PyModuleDef{PyModuleDef_HEAD_INIT, copy_text(name), nullptr, -1, nullptr,
                                      nullptr, nullptr, nullptr, nullptr};
   auto* module = PyModule_Create(definition);
   if (module == nullptr) return nullptr;
   auto title = py::reinterpret_steal<py::object>(PyModule_GetNameObject(module));
   for (int64_t i = 0; i < count; ++i) {
-    auto& function = functions[i];
+    const auto& function = *functions[i];
     const auto doc = std::string(function.name) + signature_of(function) + "\n\n" + function.doc + "\n";
     auto* method = new PyMethodDef{function.name, reinterpret_cast<PyCFunction>(function.entry),
                                    METH_FASTCALL | METH_KEYWORDS, copy_text(doc)};
@@ -761,13 +759,6 @@ RA_API int ra_kind_name(void* t, char** text, int64_t* length) {
     *length = static_cast<int64_t>(name.size());
   });
 }
-RA_API int ra_type_name(int32_t dtype, char** text, int64_t* length) {
-  return guarded([&] {
-    const std::string name(c10::scalarTypeToTypeMeta(static_cast<at::ScalarType>(dtype)).name());
-    *text = copy_text(name);
-    *length = static_cast<int64_t>(name.size());
-  });
-}
 RA_API int ra_promote(int32_t a, int32_t b, int32_t* out) {
   return guarded([&] {
     *out = static_cast<int32_t>(c10::promoteTypes(static_cast<at::ScalarType>(a), static_cast<at::ScalarType>(b)));
@@ -810,6 +801,16 @@ RA_API int64_t ra_grad_mode(int64_t set) {
   const bool before = at::GradMode::is_enabled();
   if (set >= 0) at::GradMode::set_enabled(set != 0);
   return before;
+}
+RA_API void* ra_guard(int kind) {
+  if (kind == 0) return new at::AutoDispatchBelowADInplaceOrView();
+  if (kind == 1) return new at::AutoDispatchBelowAutograd();
+  return new c10::InferenceMode(true);
+}
+RA_API void ra_unguard(int kind, void* guard) {
+  if (kind == 0) delete static_cast<at::AutoDispatchBelowADInplaceOrView*>(guard);
+  else if (kind == 1) delete static_cast<at::AutoDispatchBelowAutograd*>(guard);
+  else delete static_cast<c10::InferenceMode*>(guard);
 }
 RA_API int ra_backward(void* t, void* gradient, int retain_graph, int create_graph) {
   return guarded([&] {
@@ -884,15 +885,6 @@ RA_API int ra_cuda_synchronize(int64_t device) {
 RA_API int ra_cuda_record_stream(void* t, int device, int64_t id) {
   return guarded([&] {
     c10::cuda::CUDACachingAllocator::recordStream(borrow(t).storage().data_ptr(), stream_of(device, id));
-  });
-}
-RA_API int ra_cuda_philox(uint64_t increment, uint64_t* seed, uint64_t* offset) {
-  return guarded([&] {
-    auto generator = at::get_generator_or_default<at::CUDAGeneratorImpl>(std::nullopt, at::cuda::detail::getDefaultCUDAGenerator());
-    std::lock_guard<std::mutex> lock(generator->mutex_);
-    const auto state = generator->philox_cuda_state(increment);
-    *seed = state.seed_.val;
-    *offset = state.offset_.val;
   });
 }
 #endif

@@ -6,6 +6,20 @@
 #include "accessor.h"
 #include "call.h"
 
+namespace c10 {
+template <class T>
+class MaybeOwned {
+  T held_;
+
+ public:
+  explicit MaybeOwned(T t) : held_(std::move(t)) {}
+  static MaybeOwned borrowed(const T& t) { return MaybeOwned(t); }
+  static MaybeOwned owned(T t) { return MaybeOwned(std::move(t)); }
+  const T& operator*() const { return held_; }
+  const T* operator->() const { return &held_; }
+};
+} // namespace c10
+
 namespace at {
 
 using c10::ArrayRef;
@@ -177,6 +191,7 @@ class Tensor {
     c10::ra::check(ra_contiguous(impl_, static_cast<int32_t>(f), &out));
     return adopt(out);
   }
+  c10::MaybeOwned<Tensor> expect_contiguous(MemoryFormat f = MemoryFormat::Contiguous) const&;
   MemoryFormat suggest_memory_format(bool exact = false) const {
     int32_t out;
     c10::ra::check(ra_suggest_memory_format(impl_, exact, &out));
@@ -195,6 +210,10 @@ class Tensor {
   void backward(const Tensor& gradient = {}, std::optional<bool> retain_graph = std::nullopt, bool create_graph = false) const {
     c10::ra::check(ra_backward(impl_, gradient.impl_, retain_graph ? *retain_graph : -1, create_graph));
   }
+#ifdef RA_USES_CUDA
+  template <class Stream>
+  void record_stream(const Stream& s) const { c10::ra::check(ra_cuda_record_stream(impl_, s.device_index(), s.id())); }
+#endif
   Tensor tensor_data() const { return alias("tensor_data"); }
   Tensor variable_data() const { return alias("variable_data"); }
   Tensor data() const { return alias("data"); }
@@ -405,6 +424,10 @@ RA_OPERATOR(/, "aten::div")
 RA_OPERATOR(%, "aten::remainder")
 #undef RA_OPERATOR
 
+inline c10::MaybeOwned<Tensor> Tensor::expect_contiguous(MemoryFormat f) const& { return c10::MaybeOwned<Tensor>(contiguous(f)); }
+inline c10::MaybeOwned<Tensor> borrow_from_optional_tensor(const std::optional<Tensor>& t) {
+  return c10::MaybeOwned<Tensor>(t ? *t : Tensor());
+}
 inline DeviceIndex get_device(const Tensor& t) { return t.get_device(); }
 inline std::optional<Device> device_of(const Tensor& t) {
   if (t.defined()) return t.device();
@@ -421,17 +444,3 @@ namespace detail {
 inline at::ScalarType scalar_type(at::ScalarType t) { return t; }
 inline at::ScalarType scalar_type(const at::DeprecatedTypeProperties& t) { return t.scalarType(); }
 } // namespace detail
-
-namespace c10 {
-template <class T>
-class MaybeOwned {
-  T held_;
-
- public:
-  explicit MaybeOwned(T t) : held_(std::move(t)) {}
-  static MaybeOwned borrowed(const T& t) { return MaybeOwned(t); }
-  static MaybeOwned owned(T t) { return MaybeOwned(std::move(t)); }
-  const T& operator*() const { return held_; }
-  const T* operator->() const { return &held_; }
-};
-} // namespace c10
