@@ -27,6 +27,7 @@ from refine_agent.bench.processes import (
     environment,
     private_home,
     run_fenced,
+    run_trusted,
     start_judge,
 )
 from refine_agent.bench.profiles import Profiler
@@ -154,7 +155,7 @@ class LocalBench:
 
     def _prepare_builder(self) -> None:
         try:
-            builder.prepare(run=run_fenced, cache=self._cache, device=self.kind)
+            builder.prepare(run=run_trusted, cache=self._cache, device=self.kind)
         except BuilderFault as why:
             raise BenchFault(str(why)) from why
 

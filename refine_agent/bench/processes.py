@@ -26,7 +26,8 @@ from refine_agent import wire
 from refine_agent.builder.records import Finished
 from refine_agent.loop import BenchFault
 from refine_agent.wire import Channel
-from refine_agent.worker.fence import FIRST_UID, Rules
+from refine_agent.worker import landlock
+from refine_agent.worker.fence import FIRST_UID, Rules, interpreter_folders
 from refine_agent.worker.nursery import Born, End, Ended, Exited, NurseryChannel, Spawn
 
 if TYPE_CHECKING:
@@ -308,7 +309,41 @@ def start_profiled(
 def run_fenced(
     argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], deadline_s: float
 ) -> Finished:
-    """Run a compiler: own group, deadline, bounded output, no environment but what it is given."""
+    """Run a compiler on sources nobody vouches for.
+
+    It has its own process group, a deadline, bounded output, no environment but what it is given,
+    and Landlock around it: what it may read are compilers, headers and libraries, what it may write
+    is the folder of this build. ``#include`` and ``.incbin`` reach no further.
+    """
+    return run_trusted(_confined(argv, cwd=cwd, env=env), cwd=cwd, env=env, deadline_s=deadline_s)
+
+
+def _confined(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> list[str]:
+    grants = {
+        "readable": [*interpreter_folders(), *_tool_folders(argv, env)],
+        # The light headers and the shim lie in the cache, and other candidates' sources too.
+        "by_name": [str(folder) for folder in cwd.resolve().parents if _is_cache(folder)],
+        "writable": [str(cwd), *([env["TMPDIR"]] if "TMPDIR" in env else [])],
+    }
+    launcher = [sys.executable, "-I", "-S", str(Path(landlock.__file__))]
+    return [*launcher, json.dumps(grants), *argv]
+
+
+def _is_cache(folder: Path) -> bool:
+    return (folder / "entries").is_dir() and (folder / "making").is_dir()
+
+
+def _tool_folders(argv: Sequence[str], env: Mapping[str, str]) -> list[str]:
+    """Where the compiler and its toolkit are installed, if not below /usr."""
+    named = [env[name] for name in ("CUDA_HOME", "CUDA_PATH") if env.get(name)]
+    tool = Path(argv[0]).resolve().parent
+    return [str(tool), str(tool.parent / "include"), str(tool.parent / "lib"), *named]
+
+
+def run_trusted(
+    argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], deadline_s: float
+) -> Finished:
+    """Run a compiler on our own sources: own group, deadline, bounded output, given environment."""
     began = time.monotonic()
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(

@@ -12,6 +12,7 @@ import select
 import signal
 import socket
 import sys
+from pathlib import Path
 import warnings
 
 import msgspec
@@ -30,7 +31,9 @@ def main() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     # Libraries start idle threads at import; no lock of theirs is held while this loop forks.
-    warnings.filterwarnings("ignore", message=".*multi-threaded, use of fork", category=DeprecationWarning)
+    warnings.filterwarnings(
+        "ignore", message=".*multi-threaded, use of fork", category=DeprecationWarning
+    )
     sees_cuda = _import_ahead()
     channel.send(Born(pid=os.getpid(), level="cuda" if sees_cuda else "cpu"))
     _serve(channel)
@@ -78,6 +81,7 @@ def _serve(channel: NurseryChannel) -> None:
                 channel.send(Born(pid=pid, level=""))
             case End():
                 _end(message.pid, message.uid)
+                _kill_orphans(set(children.values()))
                 channel.send(Ended(pid=message.pid))
 
 
@@ -182,9 +186,21 @@ def _session(pid: int) -> int:
         return 0
 
 
+def _kill_orphans(known: set[int]) -> None:
+    """Kill what was reparented here and all it started: no daemon outlives its candidate."""
+    for entry in _children_of(os.getpid()):
+        if entry not in known:
+            for descendant in _tree(entry):
+                _kill(descendant)
+
+
+def _tree(pid: int) -> list[int]:
+    return [pid, *(below for child in _children_of(pid) for below in _tree(child))]
+
+
 def _reap_orphans(known: set[int]) -> None:
     """Collect what was reparented here, so that no zombie stays."""
-    for entry in _children_of_self():
+    for entry in _children_of(os.getpid()):
         if entry in known:
             continue
         try:
@@ -193,12 +209,14 @@ def _reap_orphans(known: set[int]) -> None:
             continue
 
 
-def _children_of_self() -> list[int]:
-    try:
-        with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:  # noqa: PTH123 - /proc, not a path
-            return [int(pid) for pid in file.read().split()]
-    except OSError:
-        return []
+def _children_of(pid: int) -> list[int]:
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            found += map(int, task.read_text(encoding="ascii").split())
+        except OSError:
+            continue
+    return found
 
 
 if __name__ == "__main__":

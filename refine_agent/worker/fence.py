@@ -1,11 +1,12 @@
 """The fence a candidate's process puts around itself before it reads the first line of the source.
 
 It owns limits, user id, Landlock and the environment, and says which level was reached; it leaves
-deadlines and killing to the bench. Landlock's constants are those of linux/landlock.h.
+deadlines and killing to the bench, and the kernel's interface to ``landlock``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -16,25 +17,15 @@ from pathlib import Path
 
 import msgspec
 
+from refine_agent.worker import landlock
+
 # Candidates get user ids nobody else has: signals, ptrace and process limits go by user id.
 FIRST_UID = 64_000
 
-_PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_SET_NO_NEW_PRIVS, _PR_SET_PDEATHSIG = 4, 8, 38, 1
-_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same on x86-64 and aarch64
+_PR_SET_DUMPABLE, _PR_SET_KEEPCAPS = 4, 8
 _CAPSET = {"x86_64": 126, "aarch64": 91}
 _CAP_DAC_READ_SEARCH = 2
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 47, 2
-
-_EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
-_TRUNCATE, _IOCTL_DEV = 1 << 14, 1 << 15
-_ALL_FS = (1 << 13) - 1  # ABI 1: every right up to MAKE_SYM
-_REFER = 1 << 13  # ABI 2
-_NET_TCP = 0b11  # bind and connect, ABI 4
-_SCOPED = 0b11  # abstract Unix sockets and signals, ABI 6
-_FILE_ONLY = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL_DEV
-
-_READ = _READ_FILE | _READ_DIR
-_READ_EXECUTE = _READ | _EXECUTE
 
 # Bounds that an honest candidate never meets.
 MAX_PROCESSES = 1024
@@ -46,7 +37,9 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """What one process may have."""
 
     folder: str  # private, writable: work, HOME, TMPDIR and every cache
-    readable: tuple[str, ...] = ()  # the shared artifact cache
+    # The shared artifact cache: files in it can be opened by name, and not listed, so that nobody
+    # finds other candidates' sources.
+    readable: tuple[str, ...] = ()
     writable: tuple[str, ...] = ()  # a witness's own compiler cache; never a candidate's
     uid: int | None = None  # the user to become; None: stay
     landlock: bool = True
@@ -76,13 +69,15 @@ def enter(rules: Rules) -> Level:
     os.chdir(rules.folder)
     os.umask(0o077)
     _limit()
+    _limit_processes()
     libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    landlock.no_new_privileges()
     became = _become(libc, rules.uid, keep_reading=rules.landlock) if rules.uid else False
     if not became and os.geteuid() == 0:
         _keep_only(libc, None)  # root without capabilities: no mounts, no clocks, no one's files
     _replace_environment(rules)
-    abi = _landlock(libc, rules) if rules.landlock else 0
+    landlock.die_with_parent()  # after the user id, whose change would clear it
+    abi = _confined(rules) if rules.landlock else 0
     return Level(uid=became, landlock_abi=abi)
 
 
@@ -109,6 +104,32 @@ def _limit() -> None:
         hard = resource.getrlimit(what)[1]
         limit = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
         resource.setrlimit(what, (limit, limit))
+    # Where memory runs out, this process goes first, not the judge.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+
+
+def _limit_processes() -> None:
+    """Stop fork bombs; the kernel counts every thread of the user's, so what runs already is added.
+
+    A user id of its own starts from nothing, and root is never limited.
+    """
+    running = 0 if os.geteuid() == 0 else _threads_of(os.getuid())
+    bound = running + MAX_PROCESSES
+    hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+    limit = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
+    resource.setrlimit(resource.RLIMIT_NPROC, (limit, limit))
+
+
+def _threads_of(uid: int) -> int:
+    count = 0
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if folder.stat().st_uid == uid:
+                count += sum(1 for _ in (folder / "task").iterdir())
+        except OSError:
+            continue
+    return count
 
 
 def _become(libc: ctypes.CDLL, uid: int, *, keep_reading: bool) -> bool:
@@ -120,7 +141,6 @@ def _become(libc: ctypes.CDLL, uid: int, *, keep_reading: bool) -> bool:
     keep = keep_reading and not _readable_by_others() and landlock_abi() > 0
     if not keep and not _readable_by_others():
         return False
-    resource.setrlimit(resource.RLIMIT_NPROC, (MAX_PROCESSES, MAX_PROCESSES))
     libc.prctl(_PR_SET_KEEPCAPS, int(keep), 0, 0, 0)
     os.setgroups([])
     os.setresgid(uid, uid, uid)
@@ -160,80 +180,29 @@ def _open_to_others(path: Path) -> bool:
 def interpreter_folders() -> tuple[str, ...]:
     """Return the folders Python and its packages are read from, symbolic links resolved."""
     found = [sys.prefix, sys.base_prefix, sysconfig.get_paths()["purelib"], *site.getsitepackages()]
-    found += [entry for entry in sys.path if entry and Path(entry).is_dir()]
+    found += [entry for entry in sys.path if entry and _holds_packages(Path(entry))]
     found.append(str(Path(sys.executable).resolve().parent))
     found.append(str(Path(__file__).resolve().parents[1]))
     return tuple(sorted({str(Path(path).resolve()) for path in found if Path(path).exists()}))
 
 
+def _holds_packages(entry: Path) -> bool:
+    """Whether libraries are imported from there: not so a checkout, or where somebody works."""
+    return any((entry / name).is_dir() for name in ("torch", "numpy", "msgspec", "triton"))
+
+
 # --- Landlock ------------------------------------------------------------------------------------
-
-
-class _RulesetAttr(ctypes.Structure):
-    _fields_ = (("fs", ctypes.c_uint64), ("net", ctypes.c_uint64), ("scoped", ctypes.c_uint64))
-
-
-class _PathBeneath(ctypes.Structure):
-    _pack_ = 1
-    _layout_ = "ms"
-    _fields_ = (("access", ctypes.c_uint64), ("parent", ctypes.c_int32))
 
 
 def landlock_abi() -> int:
     """Return the kernel's Landlock version; 0 where it has none."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    return max(0, int(libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), 1)))
+    return landlock.abi()
 
 
-def _landlock(libc: ctypes.CDLL, rules: Rules) -> int:
+def _confined(rules: Rules) -> int:
     """Confine this process; return the ABI in force, 0 if the kernel would not."""
-    abi = landlock_abi()
-    if abi == 0:
-        return 0
-    every = _ALL_FS
-    every |= _REFER if abi >= 2 else 0  # noqa: PLR2004 - the ABI that brought it
-    every |= _TRUNCATE if abi >= 3 else 0  # noqa: PLR2004 - likewise
-    every |= _IOCTL_DEV if abi >= 5 else 0  # noqa: PLR2004 - likewise
-    attr = _RulesetAttr(
-        every,
-        _NET_TCP if abi >= 4 else 0,  # noqa: PLR2004 - likewise
-        _SCOPED if abi >= 6 else 0,  # noqa: PLR2004 - likewise
-    )
-    ruleset = libc.syscall(
-        _CREATE_RULESET, ctypes.byref(attr), ctypes.c_size_t(ctypes.sizeof(attr)), 0
-    )
-    if ruleset < 0:
-        return 0
-    for path, access in _grants(rules).items():
-        _grant(libc, ruleset, path, access & every)
-    closed = libc.syscall(_RESTRICT_SELF, ruleset, 0) == 0
-    os.close(ruleset)
-    return abi if closed else 0
-
-
-def _grants(rules: Rules) -> dict[str, int]:
-    """Say which folder opens how far.
-
-    /proc takes WRITE_FILE and TRUNCATE because the CUDA driver (570 and later) names its threads
-    there and cuInit fails with 304 otherwise; what is not ours there the kernel protects by user.
-    /dev takes no right to create: a file in /dev/shm would outlive the process.
-    """
-    system = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32", "/etc", "/opt", "/sys", "/run")
-    grants = dict.fromkeys((*system, *interpreter_folders(), *rules.readable), _READ_EXECUTE)
-    grants["/proc"] = _READ | _WRITE_FILE | _TRUNCATE
-    grants["/dev"] = _READ | _WRITE_FILE | _TRUNCATE | _IOCTL_DEV
-    for folder in (rules.folder, *rules.writable):
-        grants[folder] = _ALL_FS | _REFER | _TRUNCATE
-    return grants
-
-
-def _grant(libc: ctypes.CDLL, ruleset: int, path: str, access: int) -> None:
-    try:
-        handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    except OSError:
-        return  # what is not there needs no rule
-    if not Path(path).is_dir():
-        access &= _FILE_ONLY
-    rule = _PathBeneath(access, handle)
-    libc.syscall(_ADD_RULE, ruleset, 1, ctypes.byref(rule), 0)
-    os.close(handle)
+    grants = landlock.for_candidates()
+    grants |= dict.fromkeys(interpreter_folders(), landlock.READ_EXECUTE)
+    grants |= dict.fromkeys(rules.readable, landlock.OPEN_BY_NAME)
+    grants |= dict.fromkeys((rules.folder, *rules.writable), landlock.EVERYTHING)
+    return landlock.confine(grants)
