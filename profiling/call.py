@@ -7,7 +7,14 @@ and `details` prints them.
 import msgspec
 
 from refine_agent.profiling import metrics, plain, roofline
-from refine_agent.profiling.evidence import CpuRun, KernelReport, Loop, Static, Trace
+from refine_agent.profiling.evidence import (
+    CpuRun,
+    KernelReport,
+    Loop,
+    Static,
+    Trace,
+    TracedKernel,
+)
 from refine_agent.profiling.records import Ceilings, Kernel, Metric, Work
 from refine_agent.profiling.roofline import Floors
 
@@ -61,18 +68,25 @@ def kernels(call: Call) -> tuple[Kernel, ...]:
     """Return the call's kernels by time: torch.profiler's list where there is one, else ncu's."""
     total = kernels_us(call)
     if call.trace is not None and call.trace.kernels:
-        return tuple(
-            Kernel(
-                name=one.name,
-                share_pct=100 * one.time_us / total if total else None,
-                time_us=one.time_us,
-                launches=one.launches,
-                grid=one.grid,
-                block=one.block,
-            )
-            for one in call.trace.kernels
-        )
+        return tuple(_traced_kernel(call, one, total) for one in call.trace.kernels)
     return _profiled_kernels(call, total)
+
+
+def _traced_kernel(call: Call, one: TracedKernel, total: float | None) -> Kernel:
+    """Return a row of the timeline; its launch shape is Nsight Compute's where that saw it."""
+    exact = [report for report in call.reports if report.name == one.name]
+    named = plain.function(one.name)
+    alike = [report for report in call.reports if plain.function(report.name) == named]
+    launch = next(iter(exact or alike), None)
+    return Kernel(
+        name=one.name,
+        share_pct=100 * one.time_us / total if total else None,
+        time_us=one.time_us,
+        launches=one.launches,
+        grid=one.grid if launch is None else launch.grid,
+        block=one.block if launch is None else launch.block,
+        cluster=None if launch is None else launch.cluster,
+    )
 
 
 def _profiled_kernels(call: Call, total: float | None) -> tuple[Kernel, ...]:
@@ -87,6 +101,7 @@ def _profiled_kernels(call: Call, total: float | None) -> tuple[Kernel, ...]:
             launches=len(launches),
             grid=launches[0].grid,
             block=launches[0].block,
+            cluster=launches[0].cluster,
         )
         for name, launches in grouped.items()
     ]

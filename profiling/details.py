@@ -11,6 +11,7 @@ from refine_agent.profiling.call import Call
 from refine_agent.profiling.evidence import KernelReport, Rule
 from refine_agent.profiling.metrics import reading
 from refine_agent.profiling.plain import percent
+from refine_agent.profiling.records import Kernel
 from refine_agent.profiling.roofline import Floor
 
 SHOWN_KERNELS = 5
@@ -40,9 +41,9 @@ def _kernels(call: Call) -> Iterator[str]:
         return
     launches = sum(kernel.launches for kernel in every)
     named = "; ".join(
-        f"{one.name} <<<{one.grid}, {one.block}>>>"
+        f"{one.name}{_launch(one)}"
         + (f" x{one.launches}" if one.launches > 1 else "")
-        + ("" if one.time_us is None else f" {one.time_us:.1f} us")
+        + ("" if one.time_us is None else f", {one.time_us:.1f} us")
         + ("" if one.share_pct is None or len(every) == 1 else f" {one.share_pct:.0f} %")
         for one in every[:SHOWN_KERNELS]
     )
@@ -50,6 +51,14 @@ def _kernels(call: Call) -> Iterator[str]:
     gap = calls.gap_us(call)
     idle = f"; {gap:.1f} us without any kernel" if gap else ""
     yield f"KERNELS  {launches} launch{'es' if launches > 1 else ''}: {named}{more}{idle}"
+
+
+def _launch(kernel: Kernel) -> str:
+    """Return how a kernel was launched, as far as anybody recorded it."""
+    if kernel.grid == kernel.block == "?":
+        return ""
+    clusters = f" in clusters of {kernel.cluster}" if kernel.cluster else ""
+    return f" <<<{kernel.grid}, {kernel.block}>>>{clusters}"
 
 
 def _floors(call: Call) -> Iterator[str]:

@@ -74,6 +74,7 @@ class KernelReport(msgspec.Struct, frozen=True, kw_only=True):
     `counters` is keyed by Nsight Compute's metric names, `opcodes` by SASS opcode with modifiers
     (warp-level executions), `warps_by_registers` by registers per thread (warps per SM that fit).
     `absent` names counters that this report should have and has not, for "n/a on sm_90" rows.
+    `cluster` is None for a launch without thread block clusters.
     `samples` and `listed` say how many warp samples there are and how many of the kernel's
     instructions are in `instructions`, which keeps only those that matter.
     """
@@ -83,6 +84,7 @@ class KernelReport(msgspec.Struct, frozen=True, kw_only=True):
     arch: str
     grid: str
     block: str
+    cluster: str | None = None
     counters: dict[str, float]
     opcodes: dict[str, int] = {}
     warps_by_registers: dict[int, int] = {}

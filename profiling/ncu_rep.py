@@ -117,6 +117,7 @@ def _kernel(action: "ncu_report.IAction") -> KernelReport:
         arch=_arch(counters),
         grid=_extent(action, "launch__grid_dim_"),
         block=_extent(action, "launch__block_dim_"),
+        cluster=_cluster(action),
         counters=counters,
         opcodes=_opcodes(action, names),
         warps_by_registers=_warps_by_registers(action, names),
@@ -166,6 +167,12 @@ def _extent(action: "ncu_report.IAction", prefix: str) -> str:
     while len(known) > 1 and known[-1] == 1:
         known.pop()
     return "x".join(map(str, known)) or "?"
+
+
+def _cluster(action: "ncu_report.IAction") -> str | None:
+    # All dimensions are 0 for a launch without clusters.
+    size = _extent(action, "launch__cluster_dim_")
+    return None if size in {"?", "1"} or size.startswith("0") else size
 
 
 def _instances(action: "ncu_report.IAction", name: str, names: set[str]) -> dict[Any, float]:

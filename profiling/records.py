@@ -18,7 +18,7 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
     """One kernel of a candidate's call, by its share of the call's device time.
 
     `name` has been made safe to print: a candidate chooses it. Times are per call of the candidate,
-    summed over `launches`.
+    summed over `launches`. `cluster` is None without thread block clusters.
     """
 
     name: str
@@ -27,6 +27,7 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
     launches: int
     grid: str
     block: str
+    cluster: str | None = None
 
 
 class Flops(msgspec.Struct, frozen=True, kw_only=True):

@@ -117,6 +117,17 @@ def test_kernels_share_time_and_the_lighter_one_counts_less(golden: Golden) -> N
     golden("two_kernels", page.text())
 
 
+def test_a_launchs_shape_comes_from_ncu_where_the_timeline_has_none() -> None:
+    rows = (
+        b'{"kernels": [{"name": "vectorized_layer_norm_kernel<float, float, false>", '
+        b'"start_us": 0, "duration_us": 110}]}'
+    )
+    clustered = msgspec.structs.replace(layer_norm(), cluster="4")
+    text = page_of(clustered, rows=rows).text()
+    assert "<<<4096, 32x4>>> in clusters of 4, 110.0 us" in text
+    assert "?" not in page_of(rows=rows).text().splitlines()[1]
+
+
 def test_gaps_between_launches_are_capped_by_the_unprofiled_timing() -> None:
     # The profiled timeline has 13 us of gaps; the judge's own timing leaves room for only one.
     page = page_of(rows=ROWS, timing_us=150.0)
