@@ -16,10 +16,12 @@ from refine_agent.profiling.evidence import (
     TracedKernel,
 )
 from refine_agent.profiling.records import Ceilings, Kernel, Metric, Work
-from refine_agent.profiling.roofline import Floors
+from refine_agent.profiling.roofline import Floor, Floors
 
 # A kernel with nine tenths of the time stands for the whole call: its floor is the call's floor.
 DOMINANT = 0.9
+# Ceilings are medians of a few per cent's spread, and reading 4.23 TB/s is not the most there is.
+BEATEN = 0.9
 # Kernels lighter than this may go unprofiled without a word.
 HEAVY_PCT = 5.0
 
@@ -55,13 +57,27 @@ def time_us(call: Call) -> float | None:
     return call.timing_us if call.timing_us is not None else kernels_us(call)
 
 
-def room(call: Call) -> float | None:
-    """Return the share of the call's time above its measured ceiling (else its bound), 0 to 1."""
+def floor(call: Call) -> Floor | None:
+    """Return what the call's time is held against: the measured ceiling, else the bound.
+
+    A ceiling that the call itself beats by more than a tenth is the floor of some other way to
+    compute it (split products on tensor cores beat a library's FP32 matmul): the bound stands in.
+    """
     both, took = floors(call), time_us(call)
-    floor = (both.ceiling or both.bound) if both else None
-    if floor is None or not took:
+    if both is None:
         return None
-    return max(0.0, 1 - floor.us / took)
+    known = [one for one in (both.ceiling, both.bound) if one is not None]
+    if took is None:
+        return next(iter(known), None)
+    return next((one for one in known if took >= BEATEN * one.us), None)
+
+
+def room(call: Call) -> float | None:
+    """Return the share of the call's time above its floor, 0 to 1; None where it has none."""
+    took, least = time_us(call), floor(call)
+    if least is None or not took:
+        return None
+    return max(0.0, 1 - least.us / took)
 
 
 def kernels(call: Call) -> tuple[Kernel, ...]:

@@ -72,7 +72,9 @@ def _floors(call: Call) -> Iterator[str]:
         return
     parts = []
     if both.ceiling is not None:
-        parts.append(f"{took / both.ceiling.us:.2f}x the measured ceiling {_floor(both.ceiling)}")
+        beaten = _BEATEN if took < calls.BEATEN * both.ceiling.us else ""
+        ceiling = f"{_floor(both.ceiling)}{beaten}"
+        parts.append(f"{took / both.ceiling.us:.2f}x the measured ceiling {ceiling}")
     if both.bound is not None:
         parts.append(f"{took / both.bound.us:.2f}x the bound {_floor(both.bound)}")
     caveats = (both.ceiling or both.bound or _NO_FLOOR).caveats
@@ -80,6 +82,7 @@ def _floors(call: Call) -> Iterator[str]:
     yield f"FLOOR  {plain.duration(took)}{by} is {', '.join(parts)}{note}"
 
 
+_BEATEN = " (beaten, so not this kernel's floor: what follows counts from the bound)"
 _NO_FLOOR = Floor(us=0.0, by="bytes", text="")
 
 

@@ -64,8 +64,7 @@ def _busy(call: Call) -> float:
 
 
 def _case(call: Call, report: KernelReport, share: float) -> Case:
-    both = calls.floors(call)
-    floor = (both.ceiling or both.bound) if both else None
+    floor = calls.floor(call)
     alone = share >= calls.DOMINANT
     took = sum(
         calls.launches_each(call, one) * one.time_us

@@ -150,8 +150,7 @@ def _why_none(this: Call) -> str:
 
 
 def _needs(this: Call) -> str:
-    both = call.floors(this)
-    floor = (both.ceiling or both.bound) if both else None
+    floor = call.floor(this)
     return floor.by if floor is not None else "bytes"
 
 

@@ -83,6 +83,18 @@ def test_a_call_near_its_measured_ceiling_has_no_finding() -> None:
     assert "FINDINGS none: within 15 % of the measured ceiling" in page.text()
 
 
+def test_a_ceiling_that_the_kernel_beats_silences_no_finding() -> None:
+    # A split product on tensor cores: twice as fast as a library's FP32 matmul, far from the bound.
+    product = Work(
+        bytes_needed=LAYER_NORM.bytes_needed,
+        flops=(Flops(precision="fp32", count=10_000_000_000, matrix=True),),
+    )
+    page = page_of(layer_norm(), work=product)
+    assert page.value("floor_ratio") == pytest.approx(112.5 / 196.1, abs=0.01)
+    assert page.findings[0].kind == "extra_traffic"
+    assert "beaten, so not this kernel's floor" in page.text()
+
+
 def test_numbers_that_were_not_collected_are_named_and_not_dropped() -> None:
     text = page_of(layer_norm("basic")).text()
     assert "N/A  on sm_90" in text
