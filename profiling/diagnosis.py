@@ -4,6 +4,8 @@ Gaps, kernels that should be one, the CPU's part, and what the lower rungs can s
 (upper bounds there) are its own rules; those of a single kernel are in `findings`.
 """
 
+from collections.abc import Callable
+
 import msgspec
 
 from refine_agent.profiling import call as calls
@@ -26,10 +28,27 @@ def diagnose(call: Call) -> tuple[Finding, ...]:
     distance = calls.room(call)
     if distance is not None and distance < findings.HEALTHY_DISTANCE:
         return ()
-    found = [*_kernel_findings(call), *_call_findings(call)]
+    found = [*_kernel_findings(call, findings.diagnose), *_call_findings(call)]
+    return _ranked(call, found, least=findings.LEAST_SEVERITY)
+
+
+# Smaller shares are within the estimates' own error, and no advice is worth its line there.
+LEAST_WORD = 0.02
+
+
+def smaller(call: Call) -> tuple[Finding, ...]:
+    """Return what is worth a word where `diagnose` lists nothing, worst first.
+
+    Near the floor, too: a kernel at 1.1 times it may still be beaten by a tenth.
+    """
+    return _ranked(call, _kernel_findings(call, findings.weigh), least=LEAST_WORD)
+
+
+def _ranked(call: Call, found: list[Finding], *, least: float) -> tuple[Finding, ...]:
+    distance = calls.room(call)
     cap = 1.0 if distance is None else distance
     capped = [msgspec.structs.replace(one, severity=min(one.severity, cap)) for one in found]
-    listed = [one for one in capped if one.severity >= findings.LEAST_SEVERITY]
+    listed = [one for one in capped if one.severity >= least]
     return tuple(sorted(listed, key=lambda one: -one.severity))
 
 
@@ -43,7 +62,9 @@ def _call_findings(call: Call) -> list[Finding]:
     return worth_saying or ([] if call.reports else _unseen(call))
 
 
-def _kernel_findings(call: Call) -> list[Finding]:
+def _kernel_findings(
+    call: Call, diagnosed: Callable[[Case], tuple[Finding, ...]]
+) -> list[Finding]:
     found: list[Finding] = []
     busy = _busy(call)
     for report in calls.heaviest(call, most=8):
@@ -52,7 +73,7 @@ def _kernel_findings(call: Call) -> list[Finding]:
             continue
         found += [
             msgspec.structs.replace(one, severity=one.severity * share * busy)
-            for one in findings.diagnose(_case(call, report, share))
+            for one in diagnosed(_case(call, report, share))
         ]
     return found
 

@@ -23,6 +23,11 @@ def diagnose(case: Case) -> tuple[Finding, ...]:
     """Return the kernel's findings, worst first; none for a kernel near its floor."""
     if case.room < HEALTHY_DISTANCE:
         return ()
+    return tuple(one for one in weigh(case) if one.severity >= LEAST_SEVERITY)
+
+
+def weigh(case: Case) -> tuple[Finding, ...]:
+    """Return what every rule says, worst first, however little is at stake."""
     found = [finding for rule in RULES if (finding := rule(case)) is not None]
     capped = [
         msgspec.structs.replace(
@@ -30,10 +35,7 @@ def diagnose(case: Case) -> tuple[Finding, ...]:
         )
         for finding in found
     ]
-    listed = [
-        finding for finding in _causes_first(case, capped) if finding.severity >= LEAST_SEVERITY
-    ]
-    return tuple(sorted(listed, key=lambda finding: -finding.severity))
+    return tuple(sorted(_causes_first(case, capped), key=lambda finding: -finding.severity))
 
 
 # What these describe is often the effect of something else that was found too.

@@ -18,6 +18,7 @@ MOST_CHARS = 4800
 CHARS_PER_TOKEN = 4
 DETAILED_KERNELS = 2
 SHOWN_FINDINGS = 6
+SHOWN_SMALLER = 2
 
 _RUNG_NAMES: dict[Rung, str] = {
     "ncu": "Nsight Compute",
@@ -129,24 +130,38 @@ def _head(digest: str, device: str, shape: str, rung: Rung, why: str | None) -> 
 
 def _findings(found: tuple[Finding, ...], this: Call) -> Iterable[str]:
     if not found:
-        yield f"FINDINGS none: {_why_none(this)}"
+        yield from _nothing_large(this)
         return
     yield "FINDINGS, by the share of the call's time at stake (estimates; they overlap)"
     for number, one in enumerate(found[:SHOWN_FINDINGS], 1):
-        place = f" at {one.where}" if one.where else ""
-        kernel = f" in {one.kernel}" if one.kernel and len(call.kernels(this)) > 1 else ""
-        head = f"{number}. {one.kind} ({percent(one.severity)}){place}{kernel}"
-        yield f"{head}: {one.text}. Try: {one.advice}."
+        yield f"{number}. {_sentence(one, this)}"
 
 
-def _why_none(this: Call) -> str:
+def _sentence(one: Finding, this: Call) -> str:
+    place = f" at {one.where}" if one.where else ""
+    kernel = f" in {one.kernel}" if one.kernel and len(call.kernels(this)) > 1 else ""
+    return f"{one.kind} ({percent(one.severity)}){place}{kernel}: {one.text}. Try: {one.advice}."
+
+
+# Two kernels of one kind differ by as much in two runs: nearer than this nothing is to be won.
+AT_THE_FLOOR = 0.05
+
+
+def _nothing_large(this: Call) -> Iterable[str]:
+    """Say why nothing is listed, and what is largest of the rest while something is left to win."""
     room = call.room(this)
-    if room is not None and room < findings.HEALTHY_DISTANCE:
-        return (
-            f"within {percent(findings.HEALTHY_DISTANCE)} of the measured ceiling; only fewer "
+    if room is not None and room < AT_THE_FLOOR:
+        yield (
+            f"FINDINGS none: within {percent(AT_THE_FLOOR)} of the measured ceiling; only fewer "
             f"{_needs(this)} would be faster (fuse it with its neighbours, or use a smaller type)"
         )
-    return f"nothing found that costs {percent(findings.LEAST_SEVERITY)} of the time or more"
+        return
+    left = "" if room is None else f"; {percent(room)} of the time lie above the floor"
+    smaller = diagnosis.smaller(this)
+    nor = "" if smaller else f", and none of {percent(diagnosis.LEAST_WORD)}"
+    yield f"FINDINGS none of {percent(findings.LEAST_SEVERITY)} of the time or more{nor}{left}"
+    for one in smaller[:SHOWN_SMALLER]:
+        yield f"smaller: {_sentence(one, this)}"
 
 
 def _needs(this: Call) -> str:
