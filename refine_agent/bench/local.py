@@ -31,7 +31,13 @@ from refine_agent.bench.processes import (
     start_judge,
 )
 from refine_agent.bench.profiles import Profiler
-from refine_agent.builder.records import Artifact, BuilderFault, BuildRequest, Rejected
+from refine_agent.builder.records import (
+    Artifact,
+    BuilderFault,
+    BuildRequest,
+    Flavour,
+    Rejected,
+)
 from refine_agent.judge import orders
 from refine_agent.judge.layers import ALL_LAYERS
 from refine_agent.judge.seats import DEADLINES, Deadlines
@@ -202,10 +208,28 @@ class LocalBench:
     def build(self, candidate: Candidate, watch: Watch) -> AnyVerdict | None:
         """Run the candidate's import and construction far from the device, so that it is built."""
         _ = watch
+        builds = self._builds.setdefault(candidate.digest, _Builds())
+        return self._capture(candidate, builds, "light")
+
+    def judge(self, candidate: Candidate, watch: Watch) -> AnyVerdict:
+        """Try the candidate in a fresh worker against the seated witnesses."""
+        watch.phase("judge")
+        builds = self._builds.setdefault(candidate.digest, _Builds())
+        return self._try(candidate, builds, "light")
+
+    def seal(self, candidate: Candidate, watch: Watch) -> AnyVerdict:
+        """Rebuild with torch's own headers, then try in a fresh process under fresh seeds."""
+        watch.phase("seal")
+        builds = _Builds()
+        return self._capture(candidate, builds, "stock") or self._try(candidate, builds, "stock")
+
+    def _capture(
+        self, candidate: Candidate, builds: _Builds, flavour: Flavour
+    ) -> AnyVerdict | None:
+        """Build what importing and constructing the candidate asks for; nobody holds the device."""
         began = time.monotonic()
         worker = self._spawn()
-        builds = self._builds.setdefault(candidate.digest, _Builds())
-        serving = self._serve_builds(worker, builds, "light")
+        serving = self._serve_builds(worker, builds, flavour)
         order = orders.Capture(
             ticket=next(self._tickets), source=candidate.source, deadlines=self._deadlines
         )
@@ -218,24 +242,12 @@ class LocalBench:
         if verdict is None:
             return None
         verdict = self._explained(verdict, worker, builds)
-        return replace(verdict, phases=(Phase(name="build", seconds=builds.seconds),))
+        return replace(verdict, phases=(builds.phase,))
 
-    def judge(self, candidate: Candidate, watch: Watch) -> AnyVerdict:
-        """Try the candidate in a fresh worker against the seated witnesses."""
-        watch.phase("judge")
-        verdict = self._try(candidate, sealed=False)
-        built = Phase(name="build", seconds=self._builds[candidate.digest].seconds or 0.0)
-        return replace(verdict, phases=(built, *verdict.phases))
-
-    def seal(self, candidate: Candidate, watch: Watch) -> AnyVerdict:
-        """Rebuild with torch's own headers, then try in a fresh process under fresh seeds."""
-        watch.phase("seal")
-        return self._try(candidate, sealed=True)
-
-    def _try(self, candidate: Candidate, *, sealed: bool) -> AnyVerdict:
-        builds = _Builds() if sealed else self._builds.setdefault(candidate.digest, _Builds())
+    def _try(self, candidate: Candidate, builds: _Builds, flavour: Flavour) -> AnyVerdict:
+        sealed = flavour == "stock"
         worker = self._spawn()
-        serving = self._serve_builds(worker, builds, "stock" if sealed else "light")
+        serving = self._serve_builds(worker, builds, flavour)
         order = orders.Try(
             ticket=next(self._tickets),
             source=candidate.source,
@@ -254,9 +266,10 @@ class LocalBench:
             self._end(worker)
             serving.join(1.0)
         verdict = self._explained(answer.verdict, worker, builds)
-        if queued > WORTH_A_LINE_S:
-            waited = Phase(name="wait for device", seconds=queued)
-            verdict = replace(verdict, phases=(waited, *verdict.phases))
+        waits = (
+            (Phase(name="wait for device", seconds=queued),) if queued > WORTH_A_LINE_S else ()
+        )
+        verdict = replace(verdict, phases=(builds.phase, *waits, *verdict.phases))
         if isinstance(verdict, Passed):
             began = time.monotonic()
             shares = self._shares(candidate, verdict)
@@ -447,6 +460,11 @@ class _Builds:
         self.rejected: Rejected | None = None
         self.fault: str | None = None
         self.seconds: float | None = None
+
+    @property
+    def phase(self) -> Phase:
+        """Return what building took, as a line of the ledger."""
+        return Phase(name="build", seconds=self.seconds or 0.0)
 
     @property
     def flavour(self) -> Any:  # noqa: ANN401 - a literal of records.Passed
