@@ -62,9 +62,7 @@ def _call_findings(call: Call) -> list[Finding]:
     return worth_saying or ([] if call.reports else _unseen(call))
 
 
-def _kernel_findings(
-    call: Call, diagnosed: Callable[[Case], tuple[Finding, ...]]
-) -> list[Finding]:
+def _kernel_findings(call: Call, diagnosed: Callable[[Case], tuple[Finding, ...]]) -> list[Finding]:
     found: list[Finding] = []
     busy = _busy(call)
     for report in calls.heaviest(call, most=8):

@@ -147,11 +147,25 @@ def few_blocks(case: Case) -> Finding | None:
     )
 
 
+# Copies and sums that nobody would call unbalanced reach 97 to 100 % (the zoo's healthy ones).
+BALANCED_PCT = 95.0
+# SMs lie at different distances from the memory they read and share GPCs of unequal sizes.
+_FIXED_SHARES = "one wave of blocks with fixed shares, and not all SMs are equally fast"
+_DEAL = (
+    "deal the work at run time (each block takes its next piece from a counter), or launch a block "
+    "per piece"
+)
+_EVEN_OUT = (
+    "cut the work into equal pieces, start the long ones first, or let blocks fetch work from a "
+    "counter"
+)
+
+
 def imbalance(case: Case) -> Finding | None:
     """Some SMs work much longer than others although all have blocks."""
     balance = case.pct("sm_balance_pct")
     blocks, sms = case.counter("launch__grid_size"), case.counter("launch__sm_count")
-    if not balance or balance > 80 or not sms or blocks < sms:  # noqa: PLR2004
+    if not balance or balance > BALANCED_PCT or not sms or blocks < sms:
         return None
     # Blocks of equal work leave this much idle by themselves: in the last wave, or in a single one
     # because blocks do not divide by the SMs.
@@ -163,9 +177,9 @@ def imbalance(case: Case) -> Finding | None:
     return Finding(
         kind="imbalance",
         severity=min(1 - balance / 100, 1 - case.near),
-        text=f"SMs are active {balance:.0f} % of the longest one's time: blocks differ in work",
-        advice="cut the work into equal pieces, start the long ones first, or let blocks fetch "
-        "work from a counter",
+        text=f"SMs are active {balance:.0f} % of the longest one's time: "
+        + (_FIXED_SHARES if waves <= 1 else "blocks differ in work"),
+        advice=_DEAL if waves <= 1 else _EVEN_OUT,
     )
 
 

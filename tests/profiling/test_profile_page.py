@@ -5,7 +5,8 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from refine_agent.profiling import summary, trace
+from refine_agent.profiling import summary, trace, work_rules
+from refine_agent.profiling.case import Case
 from refine_agent.profiling.evidence import (
     Compiled,
     CpuRun,
@@ -102,6 +103,27 @@ def test_a_ceiling_that_the_kernel_beats_silences_no_finding() -> None:
     assert page.value("floor_ratio") == pytest.approx(112.5 / 196.1, abs=0.01)
     assert page.findings[0].kind == "extra_traffic"
     assert "beaten, so not this kernel's floor" in page.text()
+
+
+def with_counters(**counters: float) -> KernelReport:
+    """Return the real LayerNorm with other values for some counters (`_dot_` for a dot)."""
+    renamed = {name.replace("_dot_", "."): value for name, value in counters.items()}
+    return msgspec.structs.replace(layer_norm(), counters=layer_norm().counters | renamed)
+
+
+def test_fixed_shares_of_a_persistent_grid_are_told_to_be_dealt_at_run_time() -> None:
+    # One block per SM, as in a persistent kernel, and the SMs 8 % apart on average.
+    longest = layer_norm().counters["sm__cycles_active.avg"] / 0.92
+    persistent = with_counters(
+        launch__grid_size=132,
+        launch__waves_per_multiprocessor=1.0,
+        sm__cycles_active_dot_max=longest,
+    )
+    found = work_rules.imbalance(Case(report=persistent))
+    assert found is not None
+    assert found.severity == pytest.approx(0.08, abs=0.01)
+    assert "deal the work at run time" in found.advice
+    assert work_rules.imbalance(Case(report=layer_norm())) is None
 
 
 def test_numbers_that_were_not_collected_are_named_and_not_dropped() -> None:
