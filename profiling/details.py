@@ -3,12 +3,13 @@
 It formats what `metrics` and `call` computed and decides nothing.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from refine_agent.profiling import blame, metrics, plain, work_rules
 from refine_agent.profiling import call as calls
 from refine_agent.profiling.call import Call
-from refine_agent.profiling.evidence import KernelReport, Rule
+from refine_agent.profiling.case import excess_sectors, excess_wavefronts
+from refine_agent.profiling.evidence import Instruction, KernelReport, Rule
 from refine_agent.profiling.metrics import reading
 from refine_agent.profiling.plain import percent
 from refine_agent.profiling.records import Kernel
@@ -24,6 +25,8 @@ LEAST_OPERATOR = 0.01
 # Shares too small to be worth a word.
 LEAST_STALL = 0.02
 LEAST_ESTIMATE_PCT = 5
+# Excess sectors and wavefronts below this are edges and arbitration.
+WORTH_A_PLACE_PCT = 3
 
 
 def overview(call: Call) -> Iterator[str]:
@@ -204,17 +207,28 @@ def _memory(report: KernelReport) -> Iterator[str]:
             if (value := reading(report, key))
         ]
         of = f" (bytes used per 32: {', '.join(used)})" if used else ""
-        parts.append(f"{excess:.0f} % of global sectors in excess{of}")
+        worst = _worst(report, excess_sectors) if excess >= WORTH_A_PLACE_PCT else ""
+        parts.append(f"{excess:.0f} % of global sectors in excess{of}{worst}")
     conflicts, ways = reading(report, "bank_conflict_pct"), reading(report, "bank_conflict_nway")
     if conflicts is not None and ways:
-        parts.append(
-            f"shared: {conflicts:.0f} % of wavefronts from bank conflicts, worst {ways:.0f}-way"
-        )
+        degree = f", worst {ways:.0f}-way" if ways > 1 else ""
+        worst = _worst(report, excess_wavefronts) if conflicts >= WORTH_A_PLACE_PCT else ""
+        parts.append(f"shared: {conflicts:.0f} % of wavefronts from bank conflicts{degree}{worst}")
     spilled, local = reading(report, "spill_instructions"), reading(report, "local_instructions")
     if spilled is not None and local is not None:
         parts.append(f"{spilled:.0f} spill, {local:.0f} local-memory instructions")
     if parts:
         yield "MEMORY  " + "; ".join(parts)
+
+
+def _worst(report: KernelReport, excess: Callable[[Instruction], float]) -> str:
+    """Return the accesses with the largest excess, so that they can be acted on."""
+    totals: dict[str, float] = {}
+    for one in report.instructions:
+        access = f"{one.opcode} at {blame.where(one)}"
+        totals[access] = totals.get(access, 0.0) + max(0.0, excess(one))
+    worst, whole = max(totals, key=lambda access: totals[access], default=""), sum(totals.values())
+    return f", {percent(totals[worst] / whole)} of it by {worst}" if whole else ""
 
 
 def _arithmetic(report: KernelReport) -> Iterator[str]:
@@ -339,10 +353,11 @@ def _loops(call: Call) -> Iterator[str]:
 
 # NVIDIA's rules in our words: the messages in a report come from where candidates run, and half of
 # each is general advice. None: true of any kernel, or out of an author's hands.
+_CONFLICTS = "shared-memory bank conflicts"
 RULE_WORDS: dict[str, str | None] = {
     "UncoalescedGlobalAccess": "uncoalesced global accesses (counted before L1)",
-    "UncoalescedSharedAccess": "shared-memory bank conflicts",
-    "SharedMemoryConflicts": "shared-memory bank conflicts",
+    "UncoalescedSharedAccess": _CONFLICTS,
+    "SharedMemoryConflicts": _CONFLICTS,
     "LaunchConfiguration": "grid size and tail wave (assumes equal blocks)",
     "CPIStall": "the main stall reason (capped at 100 - memory busy)",
     "IssueSlotUtilization": "empty issue slots (capped at 100 - busiest unit)",
@@ -381,8 +396,15 @@ def _every_rule(reports: Iterable[KernelReport]) -> Iterator[Rule]:
             if (
                 RULE_WORDS.get(rule.identifier, rule.identifier) is not None
                 and rule.estimate_pct >= LEAST_ESTIMATE_PCT
+                and not _refuted(rule, report)
             ):
                 yield rule
+
+
+def _refuted(rule: Rule, report: KernelReport) -> bool:
+    """Tell whether the exact count per access says otherwise: the rule counts arbitration too."""
+    conflicts = reading(report, "bank_conflict_pct")
+    return RULE_WORDS.get(rule.identifier) == _CONFLICTS and conflicts is not None and conflicts < 1
 
 
 def unknown(call: Call) -> Iterator[str]:

@@ -173,8 +173,20 @@ def _sm_balance(report: KernelReport) -> float | None:
 
 
 def _nway(report: KernelReport) -> float | None:
-    degrees = [instruction.nway for instruction in report.instructions if instruction.nway]
-    return float(max(degrees)) if degrees else None
+    # A 16-byte access takes four passes however its lanes are spread: only passes beyond the ideal
+    # make a conflict of them.
+    accesses = [one for one in report.instructions if one.nway]
+    conflicts = [one.nway for one in accesses if one.wavefronts > one.wavefronts_ideal]
+    return float(max(conflicts, default=1)) if accesses else None
+
+
+def load_bytes_per_sector(report: KernelReport) -> float | None:
+    """Return the bytes used of each sector that loads ask for, cp.async's (LDGSTS) included."""
+    counted = report.counters.get(LOAD_BYTES)
+    loads = [one for one in report.instructions if one.sectors and one.opcode.startswith("LD")]
+    if not any(one.opcode.startswith("LDGSTS") for one in loads):
+        return counted
+    return 32 * sum(one.sectors_ideal for one in loads) / sum(one.sectors for one in loads)
 
 
 STALLS = {
@@ -242,6 +254,7 @@ def _bank_excess(report: KernelReport) -> float | None:
     return 100 * (wavefronts - ideal) / wavefronts if wavefronts else 0.0
 
 
+LOAD_BYTES = "smsp__sass_average_data_bytes_per_sector_mem_global_op_ld.ratio"
 _PCT = "%"
 _ELAPSED = ".avg.pct_of_peak_sustained_elapsed"
 
@@ -509,10 +522,11 @@ KERNEL_ROWS = (
     Quantity(
         key="load_bytes_per_sector",
         unit="B of 32",
-        meaning="bytes used of each 32-byte sector that global loads ask for, before L1",
+        meaning="bytes used of each 32-byte sector that global loads (cp.async too) ask "
+        "for, before L1",
         source=GUIDE,
-        counters=("smsp__sass_average_data_bytes_per_sector_mem_global_op_ld.ratio",),
-        of=_counter("smsp__sass_average_data_bytes_per_sector_mem_global_op_ld.ratio"),
+        counters=(LOAD_BYTES,),
+        of=load_bytes_per_sector,
         ceiling=_constant(32),
         better="higher",
         predictable=True,
@@ -558,7 +572,8 @@ KERNEL_ROWS = (
     Quantity(
         key="bank_conflict_nway",
         unit="ways",
-        meaning="worst bank conflict of any one instruction; 1 is none",
+        meaning="worst bank conflict of any one instruction that needs more passes than its bytes; "
+        "1 is none",
         source=f"{GUIDE}; the largest instance, not the metric's value, which is a sum",
         counters=("derived__memory_l1_conflicts_shared_nway",),
         of=_nway,

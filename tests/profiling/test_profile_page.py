@@ -10,10 +10,12 @@ from refine_agent.profiling.case import Case
 from refine_agent.profiling.evidence import (
     Compiled,
     CpuRun,
+    Instruction,
     KernelReport,
     Loop,
     Opcodes,
     Place,
+    Rule,
     Static,
 )
 from refine_agent.profiling.records import Ceilings, Flops, Page, Work
@@ -124,6 +126,57 @@ def test_fixed_shares_of_a_persistent_grid_are_told_to_be_dealt_at_run_time() ->
     assert found.severity == pytest.approx(0.08, abs=0.01)
     assert "deal the work at run time" in found.advice
     assert work_rules.imbalance(Case(report=layer_norm())) is None
+
+
+WIDE = Instruction(
+    offset=0, sass="LDS.128 R4, [R8]", executed=8, wavefronts=32, wavefronts_ideal=32, nway=4
+)
+COPIES = Instruction(
+    offset=16,
+    sass="@P0 LDGSTS.E.128 [R3], desc[UR4][R4.64]",
+    place=Place(file="cuda_source", line=45),
+    executed=8,
+    sectors=160,
+    sectors_ideal=128,
+    wavefronts=80,
+    wavefronts_ideal=32,
+    nway=10,
+)
+
+
+def of_instructions(*instructions: Instruction, **counters: float) -> KernelReport:
+    return msgspec.structs.replace(with_counters(**counters), instructions=instructions)
+
+
+def test_sixteen_byte_accesses_are_no_conflict_without_excess_passes() -> None:
+    text = page_of(of_instructions(WIDE)).text()
+    assert "shared: 0 % of wavefronts from bank conflicts;" in text
+    assert "4-way" not in text
+
+
+def test_excess_of_asynchronous_copies_is_counted_and_has_a_line() -> None:
+    copying = of_instructions(
+        WIDE,
+        COPIES,
+        memory_l1_wavefronts_shared=112,
+        memory_l1_wavefronts_shared_ideal=64,
+        smsp__sass_average_data_bytes_per_sector_mem_global_op_ld_dot_ratio=0.0,
+    )
+    text = page_of(copying).text()
+    assert "load 26" in text
+    assert "worst 10-way, 100 % of it by LDGSTS.E.128 at cuda_source:45" in text
+
+
+def test_a_rule_of_nvidias_that_the_exact_count_refutes_is_not_quoted() -> None:
+    rule = Rule(identifier="SharedMemoryConflicts", estimate_pct=40, overall=True)
+    without = msgspec.structs.replace(with_counters(), rules=(rule,))
+    assert "40 % shared-memory" not in page_of(without).text()
+    counters = {
+        "memory_l1_wavefronts_shared": 100.0,
+        "memory_l1_wavefronts_shared_ideal": 50.0,
+    }
+    with_conflicts = msgspec.structs.replace(with_counters(**counters), rules=(rule,))
+    assert "40 % shared-memory" in page_of(with_conflicts).text()
 
 
 def test_numbers_that_were_not_collected_are_named_and_not_dropped() -> None:
