@@ -8,6 +8,7 @@ there and what is believed. The judge allocates; a worker only ever maps.
 from __future__ import annotations
 
 import ctypes
+import math
 import mmap
 import os
 from typing import TYPE_CHECKING, Protocol
@@ -58,9 +59,7 @@ def view(arena: Arena, base: int, spec: TensorSpec) -> torch.Tensor:
     import torch  # noqa: PLC0415 - the parent process imports this module without torch
 
     dtype: torch.dtype = getattr(torch, spec.dtype)
-    count = dtype.itemsize
-    for extent in spec.shape:
-        count *= extent
+    count = dtype.itemsize * math.prod(spec.shape)
     if count == 0:
         return torch.empty(spec.shape, dtype=dtype, device=arena.device)
     return arena.bytes(base + spec.offset, count).view(dtype).view(spec.shape)
@@ -74,6 +73,20 @@ def outputs(arena: Arena, layout: Layout, slot: int) -> list[torch.Tensor]:
 def inputs(arena: Arena, layout: Layout, slot: int) -> list[torch.Tensor]:
     """Return the input tensors of a slot."""
     return [view(arena, slot * layout.slot_bytes, spec) for spec in layout.inputs]
+
+
+def guards(arena: Arena, layout: Layout, slot: int) -> list[torch.Tensor]:
+    """Return the bytes of a slot that belong to no tensor, in order."""
+    import torch  # noqa: PLC0415 - the parent process imports this module without torch
+
+    found, end = [], 0
+    for spec in (*layout.inputs, *layout.outputs):
+        found.append((end, spec.offset))
+        dtype: torch.dtype = getattr(torch, spec.dtype)
+        end = spec.offset + dtype.itemsize * math.prod(spec.shape)
+    found.append((end, layout.slot_bytes))
+    base = slot * layout.slot_bytes
+    return [arena.bytes(base + a, b - a) for a, b in found if b > a]
 
 
 class HostArena:

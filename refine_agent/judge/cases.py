@@ -34,12 +34,15 @@ STRESSES = (
     Case(name="hidden outliers", transform="outliers"),
     Case(name="rows that vary little", transform="rows"),
     Case(name="a thousandth", transform="x0.001"),
+    Case(name="signs reversed", transform="-x"),
 )
 # Where a reference is linear in inputs like these, float32 is exact in any order of summation,
 # and what rounds its operands to TF32, float16 or bfloat16 is not.
 INTEGERS = Case(name="exact integers", transform="integers")
 # The inputs of an earlier call with one element changed; see ``nearly``.
 NEARLY = Case(name="one element changed", transform="as drawn")
+# A draw with more zeros than this has them by design.
+STRUCTURAL_ZEROS = 0.1
 LARGEST_INTEGER, SMALL_INTEGER, TERMS = 8191, 15, 64
 # Above this the reference itself has lost the answer, and nothing can be held against a candidate.
 UNSOUND = 2e-2
@@ -49,25 +52,81 @@ NUDGE = 2.0**-22
 TF32_ERROR = 2e-4
 
 
-def transform(case: Case, tensors: Sequence[torch.Tensor], *, seed: int) -> list[torch.Tensor]:
-    """Return the tensors as the case has them; whatever is not floating point stays as drawn."""
+class Structure(msgspec.Struct, frozen=True, kw_only=True):
+    """What a problem promises of an input, and a kernel may build on, whatever its values."""
+
+    sparse: bool = False  # zeros stay where they are: triangular, banded, masked
+    symmetric: bool = False
+    labels: bool = False  # whole numbers: classes, signs, masks; these stay as drawn
+
+
+def structure(tensors: Sequence[torch.Tensor]) -> tuple[Structure, ...]:
+    """Read the structure off one draw of the inputs."""
+    return tuple(map(_structure, tensors))
+
+
+def _structure(tensor: torch.Tensor) -> Structure:
+    if not tensor.is_floating_point() or not tensor.numel():
+        return Structure(labels=True)
+    if bool((tensor == tensor.round()).all()):
+        return Structure(labels=True)
+    square = tensor.dim() > 1 and tensor.shape[-1] == tensor.shape[-2]
+    return Structure(
+        sparse=float((tensor == 0).double().mean()) > STRUCTURAL_ZEROS,
+        symmetric=square and torch.equal(tensor, tensor.mT),
+    )
+
+
+def transform(
+    case: Case,
+    tensors: Sequence[torch.Tensor],
+    structures: Sequence[Structure],
+    *,
+    seed: int,
+) -> list[torch.Tensor]:
+    """Return the tensors as the case has them; what a problem promises of them still holds."""
+    if case is NOMINAL:
+        return list(tensors)
     generator = _generator(tensors, seed)
     if case is INTEGERS:
-        return _integers(tensors, generator)
-    change = _TRANSFORMS[case.transform]
-    return [change(t, generator) if t.is_floating_point() and t.numel() else t for t in tensors]
+        changed = _integers(tensors, generator)
+    else:
+        change = _TRANSFORMS[case.transform]
+        changed = [
+            tensor if promised.labels else change(tensor, generator)
+            for tensor, promised in zip(tensors, structures, strict=True)
+        ]
+    return [
+        _restored(new, old, promised)
+        for new, old, promised in zip(changed, tensors, structures, strict=True)
+    ]
 
 
-def nearly(tensors: Sequence[torch.Tensor], *, seed: int) -> list[torch.Tensor]:
+def _restored(new: torch.Tensor, old: torch.Tensor, promised: Structure) -> torch.Tensor:
+    if promised.labels:
+        return old
+    if promised.symmetric:
+        new = new.triu() + new.triu(1).mT
+    return torch.where(old == 0, old, new) if promised.sparse else new
+
+
+def nearly(
+    tensors: Sequence[torch.Tensor], structures: Sequence[Structure], *, seed: int
+) -> list[torch.Tensor]:
     """Return copies that differ in one element of one tensor, and there by a lot."""
     generator = torch.Generator().manual_seed(seed)
     copies = [tensor.clone() for tensor in tensors]
-    floating = [copy for copy in copies if copy.is_floating_point() and copy.numel()]
-    if not floating:
+    free = [
+        copy
+        for copy, promised in zip(copies, structures, strict=True)
+        if not promised.labels and not promised.symmetric
+    ]
+    if not free:
         return copies
-    chosen = floating[int(torch.randint(len(floating), (), generator=generator))]
-    at = int(torch.randint(chosen.numel(), (), generator=generator))
-    flat = chosen.view(-1)
+    flat = free[int(torch.randint(len(free), (), generator=generator))].view(-1)
+    at = int(torch.randint(flat.numel(), (), generator=generator))
+    while flat[at] == 0 and bool(flat.any()):  # a zero may be a promised one
+        at = int(torch.randint(flat.numel(), (), generator=generator))
     typical = torch.linalg.vector_norm(flat.double()) / flat.numel() ** 0.5
     flat[at] = flat[at] + 3 * typical.to(flat.dtype) + 1
     return copies
@@ -133,6 +192,7 @@ _TRANSFORMS: dict[str, Callable[[torch.Tensor, torch.Generator], torch.Tensor]] 
     "as drawn": lambda tensor, _generator: tensor,
     "x10": lambda tensor, _generator: tensor * 10,
     "x0.001": lambda tensor, _generator: tensor * 1e-3,
+    "-x": lambda tensor, _generator: -tensor,
     "+5": lambda tensor, _generator: tensor + 5,
     "lognormal": _lognormal,
     "outliers": _outliers,

@@ -35,9 +35,12 @@ MANY_BYTES, FEW_STRESSES = 32 << 20, 3
 STRESSED, CHANGED = 0.25, 1 / 6
 # Rounds of single calls, to see whether calls cost less together than alone.
 ROUNDS_ALONE = 10
+POISON = 0xFF  # of every byte: NaN in any floating-point format
 # The judge's own fill of twice the L2 takes this many times its usual at most, plus microseconds
 # for the driver to switch contexts, when nobody else is on the device.
 BUSY_FACTOR, BUSY_SLACK_US = 4.0, 400.0
+# A process that waits for the next call uses nothing; this part of a core in this time is work.
+QUIET_S, BUSY_PART = 0.01, 0.3
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,6 +171,21 @@ class Examiner:
             )
         ]
 
+    def quiet(self) -> list[Suspicion]:
+        """See whether the candidate works while nothing is asked of it."""
+        if not self._layers.idle:
+            return []
+        part = min(self._candidate().busy_part(QUIET_S) for _ in range(2))
+        if part < BUSY_PART:
+            return []
+        return [
+            Suspicion(
+                kind="works between calls",
+                evidence=f"its processes used {part:.0%} of a core during "
+                f"{QUIET_S * 1e3:.0f} ms in which nothing was asked of them",
+            )
+        ]
+
     def _all_near(self, seat: Seat, slots: Sequence[int], questions: list[Question]) -> bool:
         return all(
             self._right(seat, slot, question, exactly=False) is None
@@ -258,10 +276,15 @@ class Examiner:
         self._house.cool()
 
     def _poison(self, seat: Seat, slot: int) -> None:
-        """Fill the outputs with NaN patterns: what is not written does not pass by luck."""
+        """Fill outputs and guard bands with NaN patterns.
+
+        What is not written does not pass by luck, nor what is read past the end of an input.
+        """
         for target in seat.outputs(slot):
             if target.numel():
-                target.view(-1).view(torch.uint8).fill_(0xFF)
+                target.view(-1).view(torch.uint8).fill_(POISON)
+        for guard in seat.guards(slot):
+            guard.fill_(POISON)
 
     def _must_be_idle(self) -> None:
         """A device that is busy while its candidate is stopped works on something else."""
@@ -334,6 +357,13 @@ class Examiner:
     def _inputs_intact(self, seat: Seat, slot: int, question: Question) -> None:
         if not self._layers.intact:
             return
+        if self._layers.poison and not bool(torch.cat(seat.guards(slot)).eq(POISON).all()):
+            raise Ended(
+                Disqualified(
+                    rule="writes past the end",
+                    evidence="bytes beside the inputs and outputs were changed by the call",
+                )
+            )
         for number, (left, given) in enumerate(
             zip(seat.inputs(slot), question.tensors, strict=True)
         ):

@@ -277,5 +277,6 @@ def _specs(tensors: Sequence[torch.Tensor], start: int) -> tuple[list[TensorSpec
         dtype = str(tensor.dtype).removeprefix("torch.")
         specs.append(TensorSpec(offset=end, shape=tuple(tensor.shape), dtype=dtype))
         nbytes = tensor.numel() * tensor.element_size()
-        end += (nbytes + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
+        # A guard band follows every tensor, so that reading or writing past its end shows.
+        end += (nbytes + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT + ALIGNMENT
     return specs, end

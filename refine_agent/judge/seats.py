@@ -183,6 +183,23 @@ class Seat:
         assert self.layout is not None  # noqa: S101 - likewise
         return arenas.inputs(self.arena, self.layout, slot)
 
+    def guards(self, slot: int) -> list[torch.Tensor]:
+        """Return the bytes between and after a slot's tensors."""
+        assert self.arena is not None  # noqa: S101 - mapped before it is called
+        assert self.layout is not None  # noqa: S101 - likewise
+        return arenas.guards(self.arena, self.layout, slot)
+
+    def busy_part(self, seconds: float) -> float:
+        """Let the worker go on with nothing to do; return which part of a core it used."""
+        if self._leash is None:
+            return 0.0
+        self._leash.go()
+        before = self._leash.processor_seconds()
+        time.sleep(seconds)
+        used = self._leash.processor_seconds() - before
+        self.stop()
+        return used / seconds
+
     def close(self) -> None:
         """Let the worker go; the bench sees to its end."""
         if self._leash is not None:

@@ -56,6 +56,7 @@ class House:
         self.layout = self.reference.layout
         example = self.reference.draw(seed=seed())
         self.work = work.count(self.reference, example)
+        self._structures = cases.structure(self.reference.tensors(example))
         self.ceilings = known.ceilings or ceilings.measure(device)
         self.slots, self.per_block = self._plan()
         self._arena = arenas.allocate(device, self.layout.slot_bytes * self.slots)
@@ -171,11 +172,11 @@ class House:
         """Draw fresh inputs of a kind, and ask the reference."""
         number = seed()
         drawn = self.reference.tensors(self.reference.draw(seed=number))
-        return self._asked(case, cases.transform(case, drawn, seed=number ^ 1))
+        return self._asked(case, cases.transform(case, drawn, self._structures, seed=number ^ 1))
 
     def changed(self, tensors: Sequence[torch.Tensor]) -> Question:
         """Ask about inputs that differ from these in one element."""
-        return self._asked(cases.NEARLY, cases.nearly(tensors, seed=seed()))
+        return self._asked(cases.NEARLY, cases.nearly(tensors, self._structures, seed=seed()))
 
     def _asked(self, case: Case, tensors: list[torch.Tensor]) -> Question:
         expected = self.reference.answer(self.reference.replant(tensors))
@@ -344,6 +345,7 @@ class House:
             with _phase(ledger, "check"):
                 checks = examiner.check(every=order.sealed or self.kind == "cuda")
                 oddities += examiner.held()
+                oddities += examiner.quiet()
             with _phase(ledger, "timing"):
                 blocks = examiner.sample(PACES[self.kind])
                 while weighing.unsettled(blocks, layers, kind=self.kind):
