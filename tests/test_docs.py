@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from click.testing import CliRunner
 
 from refine_agent.cli import EXIT_CODES, cli
 
@@ -117,6 +118,19 @@ def test_every_number_in_the_table_of_runs_comes_from_a_recording() -> None:
     shown = README.read_text(encoding="utf-8").split(measured.BEGIN)[1].split(measured.END)[0]
 
     assert shown == measured.table(), "run `python docs/measured.py`"
+
+
+def test_the_turn_in_the_readme_is_one_that_happened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    [quoted] = re.findall(
+        r"```text\n(PREDICTION.*?)```.*?`python -m refine_agent (show [^`]*)`",
+        README.read_text(encoding="utf-8"),
+        re.DOTALL,
+    )
+    lines, command = quoted
+    shown = CliRunner().invoke(cli, command.split(), catch_exceptions=False).output.splitlines()
+
+    assert set(lines.splitlines()) <= set(shown)
 
 
 def script(name: str) -> ModuleType:
