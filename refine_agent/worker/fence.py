@@ -14,10 +14,14 @@ import site
 import sys
 import sysconfig
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from refine_agent.worker import landlock
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # Candidates get user ids nobody else has: signals, ptrace and process limits go by user id.
 FIRST_UID = 64_000
@@ -72,7 +76,7 @@ def enter(rules: Rules) -> Level:
     _limit_processes()
     libc = ctypes.CDLL(None, use_errno=True)
     landlock.no_new_privileges()
-    became = _become(libc, rules.uid, keep_reading=rules.landlock) if rules.uid else False
+    became = _become(libc, rules) if rules.uid else False
     if not became and os.geteuid() == 0:
         _keep_only(libc, None)  # root without capabilities: no mounts, no clocks, no one's files
     _replace_environment(rules)
@@ -132,14 +136,16 @@ def _threads_of(uid: int) -> int:
     return count
 
 
-def _become(libc: ctypes.CDLL, uid: int, *, keep_reading: bool) -> bool:
+def _become(libc: ctypes.CDLL, rules: Rules) -> bool:
     """Become an unprivileged user; return whether that was possible."""
-    if os.geteuid() != 0:
+    uid = rules.uid
+    if uid is None or os.geteuid() != 0:
         return False
-    # An interpreter below a folder closed to others (root's home, say) stays readable by keeping
-    # that one capability; Landlock, which comes next, confines what may be read with it.
-    keep = keep_reading and not _readable_by_others() and landlock_abi() > 0
-    if not keep and not _readable_by_others():
+    # An interpreter or a cache below a folder closed to others (root's home, say) stays readable by
+    # keeping that one capability; Landlock, which comes next, confines what may be read with it.
+    open_to_all = _readable_by_others(rules.readable)
+    keep = rules.landlock and not open_to_all and landlock_abi() > 0
+    if not keep and not open_to_all:
         return False
     libc.prctl(_PR_SET_KEEPCAPS, int(keep), 0, 0, 0)
     os.setgroups([])
@@ -164,9 +170,9 @@ def _keep_only(libc: ctypes.CDLL, capability: int | None) -> None:
     libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability, 0, 0)
 
 
-def _readable_by_others() -> bool:
-    """Whether a stranger can reach the interpreter and the packages it runs from."""
-    return all(_open_to_others(Path(path)) for path in interpreter_folders())
+def _readable_by_others(besides: Sequence[str] = ()) -> bool:
+    """Whether a stranger can reach the interpreter, the packages it runs from, and these."""
+    return all(_open_to_others(Path(path)) for path in (*interpreter_folders(), *besides))
 
 
 def _open_to_others(path: Path) -> bool:
