@@ -173,6 +173,15 @@ def dram_bytes(call: Call) -> float | None:
     return sum(w * value for w, value in zip(weights, counted, strict=True) if value) * 1e6
 
 
+def l2_read_bytes(call: Call) -> float | None:
+    """Return the bytes that SMs read from the L2, TMA's and remote shared memory's included."""
+    counted = [metrics.reading(report, "l2_read_mb") for report in call.reports]
+    if unprofiled(call) or not counted or any(value is None for value in counted):
+        return None
+    weights = [launches_each(call, report) for report in call.reports]
+    return sum(w * value for w, value in zip(weights, counted, strict=True) if value) * 1e6
+
+
 def launches_each(call: Call, report: KernelReport) -> float:
     """Return how many launches of the call one profiled launch stands for; 1 if all were."""
     seen = sum(1 for one in call.reports if one.name == report.name)
@@ -224,6 +233,7 @@ def _call_metrics(call: Call) -> list[Metric]:
         "floor_ratio": took / both.ceiling.us if took and both and both.ceiling else None,
         "bound_ratio": took / both.bound.us if took and both and both.bound else None,
         "traffic_ratio": moved / call.work.bytes_needed if moved and call.work else None,
+        "l2_read_ratio": _l2_read_ratio(call),
         "launches": launches,
         "gap_pct": 100 * gap / took if gap is not None and took else None,
         **_processor_values(call, took),
@@ -237,6 +247,11 @@ def _call_metrics(call: Call) -> list[Metric]:
         for key, value in values.items()
         if value is not None
     ]
+
+
+def _l2_read_ratio(call: Call) -> float | None:
+    asked, work = l2_read_bytes(call), call.work
+    return asked / work.bytes_read if asked and work and work.bytes_read else None
 
 
 def _spill_bytes(call: Call) -> int | None:

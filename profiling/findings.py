@@ -70,6 +70,7 @@ RULES: tuple[Callable[[Case], Finding | None], ...] = (
     memory_rules.uncoalesced_load,
     memory_rules.strided_store,
     memory_rules.extra_traffic,
+    memory_rules.rereads,
     memory_rules.spills,
     work_rules.occupancy,
     work_rules.tail,

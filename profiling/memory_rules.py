@@ -132,15 +132,40 @@ def extra_traffic(case: Case) -> Finding | None:
     )
 
 
+def rereads(case: Case) -> Finding | None:
+    """The input read several times, out of the L2: DRAM traffic hides it, the L2 pays."""
+    asked, work = case.counter("l1tex__m_xbar2l1tex_read_bytes.sum"), case.work
+    # Tiles of a matrix product are read again by design.
+    if work is None or not work.bytes_read or any(flops.matrix for flops in work.flops):
+        return None
+    again = max(0.0, case.pct("dram_read_mb") * 1e6 - work.bytes_read)
+    explained = _local_bytes(case) + 32 * _waste_beyond_l1(case, ("LD",)) + again
+    ratio = (asked - explained) / work.bytes_read
+    if ratio < 1.3:  # noqa: PLR2004  (parameters that every row reads, halves of sectors)
+        return None
+    return Finding(
+        kind="l2_rereads",
+        severity=(1 - 1 / ratio) * case.pct("l2_pct") / 100,
+        text=f"SMs read {asked / 1e6:.0f} MB from the L2 where the input is "
+        f"{work.bytes_read / 1e6:.0f} MB, and keep the L2 {case.pct('l2_pct'):.0f} % busy",
+        where=_second_pass(case),
+        advice="keep what was read in registers or shared memory for the next pass; hold what all "
+        "rows share (weight, bias) across several rows",
+    )
+
+
 def _local_bytes_beyond_l1(case: Case) -> float:
     """Return the bytes of local loads and stores that can have left the L1."""
+    return _local_bytes(case) * (1 - case.pct("l1_hit_pct") / 100)
+
+
+def _local_bytes(case: Case) -> float:
     lanes, words = 32, {"64": 8, "128": 16}
-    moved = sum(
+    return sum(
         one.executed * lanes * words.get(one.opcode.rsplit(".", 1)[-1], 4)
         for one in case.report.instructions
         if one.opcode.startswith(("LDL", "STL"))
     )
-    return moved * (1 - case.pct("l1_hit_pct") / 100)
 
 
 def _second_pass(case: Case) -> str | None:

@@ -292,6 +292,15 @@ CALL_ROWS = (
         note="below 1.0 when results are still in the L2 at the kernel's end",
     ),
     Quantity(
+        key="l2_read_ratio",
+        unit="x",
+        meaning="bytes that SMs read from the L2 over bytes the operation must read: re-reading "
+        "that caches hide from DRAM",
+        source="l1tex__m_xbar2l1tex_read_bytes.sum; FakeTensor count",
+        better="lower",
+        predictable=True,
+    ),
+    Quantity(
         key="launches",
         unit="launches",
         meaning="kernel launches in one call",
@@ -354,6 +363,16 @@ KERNEL_ROWS = (
         predictable=True,
     ),
     Quantity(
+        key="l2_read_mb",
+        unit="MB",
+        meaning="bytes that SMs read from the L2, TMA's and remote shared memory's included",
+        source=GUIDE,
+        counters=("l1tex__m_xbar2l1tex_read_bytes.sum",),
+        of=_counter("l1tex__m_xbar2l1tex_read_bytes.sum", 1e-6),
+        pool="sum",
+        better="lower",
+    ),
+    Quantity(
         key="dram_gbps",
         unit="GB/s",
         meaning="DRAM bandwidth achieved",
@@ -400,7 +419,8 @@ KERNEL_ROWS = (
     Quantity(
         key="memory_pct",
         unit=_PCT,
-        meaning="memory system busy: the busiest of DRAM, L2, L1 and the links between them",
+        meaning="memory system busy: DRAM, L1, links and part of the L2, whichever is busiest",
+        note="BUSY's L2 counts all of its units and may read higher",
         source=GUIDE,
         counters=(f"gpu__compute_memory_throughput{_ELAPSED}",),
         of=_counter(f"gpu__compute_memory_throughput{_ELAPSED}"),
@@ -822,7 +842,6 @@ ALSO_READ = (
     "l1tex__t_requests_pipe_lsu_mem_local_op_st.sum",
     "l1tex__data_pipe_lsu_wavefronts.avg.pct_of_peak_sustained_elapsed",
     "l1tex__data_pipe_lsu_wavefronts_mem_shared.sum.pct_of_peak_sustained_elapsed",
-    "l1tex__m_xbar2l1tex_read_bytes.sum",
     "l1tex__m_l1tex2xbar_write_bytes.sum",
     "lts__d_atomic_input_cycles_active.avg.pct_of_peak_sustained_elapsed",
     "lts__t_sectors_op_atom.sum",

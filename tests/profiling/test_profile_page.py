@@ -23,6 +23,7 @@ from tests.profiling.evidence_on_file import H200, LAYER_NORM, layer_norm
 
 Golden = Callable[[str, str], None]
 DIGEST = "3fa9c2d17b60e4a5"
+LAYER_NORM_READ = float(LAYER_NORM.bytes_read or 0)
 SHAPE = "(4096, 8192) float32"
 
 ROWS = (
@@ -126,6 +127,32 @@ def test_fixed_shares_of_a_persistent_grid_are_told_to_be_dealt_at_run_time() ->
     assert found.severity == pytest.approx(0.08, abs=0.01)
     assert "deal the work at run time" in found.advice
     assert work_rules.imbalance(Case(report=layer_norm())) is None
+
+
+def test_passes_that_the_l2_hides_from_dram_are_a_finding() -> None:
+    # Three passes over the input, of which DRAM sees one and the L2 all.
+    passes = of_instructions(
+        l1tex__m_xbar2l1tex_read_bytes_dot_sum=3.0 * LAYER_NORM_READ,
+        dram__bytes_read_dot_sum=LAYER_NORM_READ,
+        lts__throughput_dot_avg_dot_pct_of_peak_sustained_elapsed=75.0,
+    )
+    page = page_of(passes)
+    assert "SMs read 403 MB from the L2, 3.00x the input" in page.text()
+    (found,) = [one for one in page.findings if one.kind == "l2_rereads"]
+    assert found.severity == pytest.approx(min(2 / 3 * 0.75, 1 - 62.88 / 112.5), abs=0.02)
+    product = Work(
+        bytes_needed=LAYER_NORM.bytes_needed,
+        bytes_read=LAYER_NORM.bytes_read,
+        bytes_written=LAYER_NORM.bytes_written,
+        flops=(Flops(precision="fp32", count=1, matrix=True),),
+    )
+    assert "l2_rereads" not in {one.kind for one in page_of(passes, work=product).findings}
+
+
+def test_how_busy_a_copy_keeps_the_memory_stands_beside_how_busy_it_is() -> None:
+    text = page_of(layer_norm()).text()
+    assert "(69 %; the measured copy reaches 89 %)" in text
+    assert "L2 79 % (a plain copy: 89)" in text
 
 
 WIDE = Instruction(
