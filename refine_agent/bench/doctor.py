@@ -119,7 +119,7 @@ def _nvcc() -> Check:
             name="CUDA compiler",
             ok=None,
             found="nvcc is not on the PATH",
-            advice="install the CUDA toolkit that matches torch.version.cuda to build CUDA candidates",
+            advice="install the CUDA toolkit that torch.version.cuda names",
         )
     return Check(name="CUDA compiler", ok=True, found=said)
 
@@ -148,7 +148,8 @@ def _counters() -> Check:
             name="GPU counters",
             ok=False,
             found="only administrators may read them (RmProfilingAdminOnly: 1)",
-            advice="load the driver with NVreg_RestrictProfilingToAdminUsers=0, or pass --profile torch",
+            advice="load the driver with NVreg_RestrictProfilingToAdminUsers=0, "
+            "or pass --profile torch",
         )
     return Check(name="GPU counters", ok=True, found="open")
 
@@ -161,7 +162,8 @@ def _fence() -> Check:
             name="fence",
             ok=None,
             found=f"no Landlock in this kernel; {user}",
-            advice="use Linux 6.12 or later with landlock among its LSMs, or a container of your own",
+            advice="use Linux 6.12 or later with landlock among its LSMs, "
+            "or a container of your own",
         )
     weak = "" if abi >= FULL_LANDLOCK else " (signals are confined from ABI 6 on)"
     return Check(name="fence", ok=True, found=f"Landlock ABI {abi}{weak}; {user}")

@@ -47,7 +47,10 @@ def _how(status: int | None) -> str | None:
         return None
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
-        return f"was killed by {signal.Signals(number).name} ({_SIGNALS.get(signal.Signals(number), 'signal')})"
+        if number not in list(signal.Signals):  # most real-time signals have no name
+            return f"was killed by signal {number}"
+        killer = signal.Signals(number)
+        return f"was killed by {killer.name} ({_SIGNALS.get(killer, 'signal')})"
     return f"ended itself with exit code {os.WEXITSTATUS(status)} before it had answered"
 
 

@@ -7,7 +7,8 @@ with a reason; what the numbers mean is written in ``refine_agent.profiling``.
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
+from contextlib import suppress
+from pathlib import Path  # noqa: TC003 - msgspec reads it at run time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -184,10 +185,9 @@ class Profiler:
         self.start_ahead()
         waiting, self._waiting = self._waiting, None
         assert waiting is not None  # noqa: S101 - start_ahead saw to it
-        try:
+        # ncu ends the worker at its last launch: the report tells whether it saw it.
+        with suppress(BenchFault):
             self._bench.call_once(candidate, waiting.child, waiting.builds)
-        except BenchFault:
-            pass  # ncu ends the worker at its last launch: the report tells whether it saw it
         code = self._await(waiting)
         log = waiting.log.read_text(errors="replace") if waiting.log.exists() else ""
         if not waiting.report.exists():

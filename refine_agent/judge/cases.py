@@ -6,7 +6,6 @@ anyone is judged; whether an answer is right is ``tolerance``'s business.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ import msgspec
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from refine_agent.judge.reference import Reference
 
@@ -210,7 +209,7 @@ class Impostor(msgspec.Struct, frozen=True, kw_only=True):
     results: list[torch.Tensor]
 
 
-def impostors(
+def impostors(  # noqa: PLR0913 - all that wrong answers are made of
     reference: Reference,
     tensors: list[torch.Tensor],
     exact: Sequence[torch.Tensor],

@@ -7,6 +7,7 @@ never sets a clock; comparing a kernel with them is profiling's business.
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -52,9 +53,9 @@ def _gpu(device: str) -> Ceilings:
     properties = torch.cuda.get_device_properties(device)
     source = torch.empty(GPU_BYTES // 4, device=device).normal_()
     target = torch.empty_like(source)
-    copy = 2 * GPU_BYTES / _best_seconds(lambda: target.copy_(source), cuda=True)
+    copy = 2 * GPU_BYTES / _best_seconds(partial(target.copy_, source), cuda=True)
     read = GPU_BYTES / _best_seconds(source.sum, cuda=True)
-    write = GPU_BYTES / _best_seconds(lambda: target.fill_(1.0), cuda=True)
+    write = GPU_BYTES / _best_seconds(partial(target.fill_, 1.0), cuda=True)
     del source, target
     return replace(
         _datasheet(properties),

@@ -96,7 +96,7 @@ class Reference:
             self.model = model
 
     def reseed_as_constructed(self) -> None:
-        """Take the parameters a constructor draws under this seed, for candidates with other names."""
+        """Take the parameters a constructor draws under this seed, for other names."""
         cls = _model_class(self._module)
         torch.manual_seed(self.seed)
         self.model = cls(*copy.deepcopy(self.args), **self.kwargs).eval().to(self.device)
@@ -174,7 +174,7 @@ def _execute(source: str) -> types.ModuleType:
     module = types.ModuleType("problem")
     try:
         exec(compile(source, "problem.py", "exec"), module.__dict__)  # noqa: S102 - the user's own reference
-    except Exception as why:  # noqa: BLE001 - whatever the file raises is the user's to mend
+    except Exception as why:
         raise ProblemFault(f"the problem file raises {type(why).__name__}: {why}") from why
     return module
 
@@ -184,7 +184,7 @@ def _call(function: Callable[[], Any], what: str) -> Any:  # noqa: ANN401 - the 
         return function()
     except ProblemFault:
         raise
-    except Exception as why:  # noqa: BLE001 - whatever the file raises is the user's to mend
+    except Exception as why:
         raise ProblemFault(f"{what} raises {type(why).__name__}: {str(why)[:500]}") from why
 
 

@@ -8,6 +8,7 @@ each row, and element-wise; NaN is never a wildcard. Where the reference's error
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -126,13 +127,19 @@ def compare(
 
 def _reason(errors: _Errors, allowed: Limits) -> str | None:
     if errors.wrong_finiteness:
-        return f"{errors.wrong_finiteness:,} elements are NaN or infinite where the reference is not, or the other way round"
+        return (
+            f"{errors.wrong_finiteness:,} elements are NaN or infinite where the reference is not, "
+            "or the other way round"
+        )
     if not errors.norm <= allowed.norm:
         return f"norm-wise error {errors.norm:.2e}, allowed {allowed.norm:.2e}"
     if not errors.row <= allowed.row:
         return f"error {errors.row:.2e} within one row, allowed {allowed.row:.2e}"
     if not errors.element <= allowed.element:
-        return f"one element is off by {errors.element:.2e} of its size plus the output's RMS, allowed {allowed.element:.2e}"
+        return (
+            f"one element is off by {errors.element:.2e} of its size plus the output's RMS, "
+            f"allowed {allowed.element:.2e}"
+        )
     return None
 
 
@@ -235,13 +242,10 @@ def error_map(got: torch.Tensor, exact: torch.Tensor) -> str:
     columns = _edges(width, _MAP_COLUMNS)
     scale = float(b.double().abs().mean()) or 1.0
     lines = []
-    for top, bottom in zip(rows, rows[1:], strict=False):
+    for top, bottom in pairwise(rows):
         band = (a[top:bottom].double() - b[top:bottom].double()).abs()
         band = torch.nan_to_num(band, nan=math.inf, posinf=math.inf).amax(dim=0)
-        cells = [
-            float(band[left:right].max()) / scale
-            for left, right in zip(columns, columns[1:], strict=False)
-        ]
+        cells = [float(band[left:right].max()) / scale for left, right in pairwise(columns)]
         lines.append("".join(map(_shade, cells)))
     legend = "error by tile (rows down, last dimension across; @ = 100 % of the mean, blank < 1e-6)"
     return "\n".join([legend, *(f"|{line}|" for line in lines)])

@@ -5,6 +5,7 @@ It owns counting under FakeTensor; what device does how much of it per second is
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -67,11 +68,8 @@ def count(reference: Reference, arguments: Sequence[Any]) -> Work:
 
 
 def _faked(reference: Reference, mode: FakeTensorMode) -> torch.nn.Module:
-    import copy  # noqa: PLC0415 - only here
-
     with mode:
-        model = copy.deepcopy(reference.model)
-    return model
+        return copy.deepcopy(reference.model)
 
 
 def _flops(
@@ -118,16 +116,16 @@ class _Counter(TorchDispatchMode):
     """Counts, operator by operator, what one kernel each would move."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch's
         self.moved = 0
         self.elements = 0
         self._names: set[str] = set()
 
     def __torch_dispatch__(
         self,
-        func: Any,
-        types: Any,
-        args: Any = (),
+        func: Any,  # noqa: ANN401 - torch's signature
+        types: Any,  # noqa: ANN401 - torch's signature
+        args: Any = (),  # noqa: ANN401 - torch's signature
         kwargs: Any = None,  # noqa: ANN401 - torch's signature
     ) -> Any:  # noqa: ANN401 - torch's signature
         result = func(*args, **(kwargs or {}))

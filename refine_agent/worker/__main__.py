@@ -12,8 +12,8 @@ import select
 import signal
 import socket
 import sys
-from pathlib import Path
 import warnings
+from pathlib import Path
 
 import msgspec
 
@@ -172,11 +172,8 @@ def _kill_user(uid: int) -> None:
 
 def _descendants(pid: int) -> list[int]:
     """Return processes of the session ``pid`` led, and what was reparented from it to us."""
-    found = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit() and _session(int(entry)) == pid:
-            found.append(int(entry))
-    return found
+    alive = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    return [each for each in alive if _session(each) == pid]
 
 
 def _session(pid: int) -> int:

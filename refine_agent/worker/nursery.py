@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from refine_agent.wire import Channel, Wire
-from refine_agent.worker.fence import Rules
+from refine_agent.worker.fence import Rules  # noqa: TC001 - msgspec resolves it at run time
 
 
 class Spawn(Wire, frozen=True, kw_only=True, tag="spawn"):

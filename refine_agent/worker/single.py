@@ -18,7 +18,7 @@ def main() -> None:
     """Serve on the sockets whose numbers are the first two arguments, behind the given rules."""
     orders, builds = (wire.Channel(socket.socket(fileno=int(fd))) for fd in sys.argv[1:3])
     rules = msgspec.json.decode(sys.argv[3], type=fence.Rules)
-    import torch.utils.cpp_extension  # noqa: PLC0415 - before the fence closes
+    import torch.utils.cpp_extension  # noqa: F401, PLC0415 - before the fence closes
 
     from refine_agent.worker import stub  # noqa: PLC0415 - likewise
 
