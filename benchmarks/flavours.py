@@ -1,4 +1,4 @@
-"""Owns running one candidate file under some build and writing down all that a caller can see of it.
+"""Owns running a candidate file under some build and noting all that a caller can see of it.
 
 Building is left to `refine_agent.builder`. As a script it runs in a child: candidates may crash.
 """
@@ -10,18 +10,21 @@ import sys
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Literal, cast
 
+import msgspec
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils import cpp_extension
 
-from refine_agent.builder import Artifact, BuildRequest, build
+from refine_agent.builder import Artifact, BuildRequest, Device, Flavour, Rejected, build
 from refine_agent.builder.run import run_plainly
 from refine_agent.worker.load_inline import Build, Load, import_extension, install
 
 _SEED = 20
-_MAX_TEXT = 1500
+_MAX_TEXT_CHARS = 1500
+
+_Function = Callable[..., object]
 
 
 class Seen:
@@ -33,13 +36,22 @@ class Seen:
         self.tensors = tensors
 
     def differs_from(self, other: "Seen") -> str | None:
-        """One sentence about the first difference, or None; floats may differ by their rounding."""
-        if self.text != other.text:
+        """One sentence about the first difference; floats may differ by their rounding."""
+        if (self.call, self.text) != (other.call, other.text):
             return f"{self.call}: {self.text[:300]!r} against {other.text[:300]!r}"
         for mine, theirs in zip(self.tensors, other.tensors, strict=True):
             if not _close(mine, theirs):
-                return f"{self.call}: values differ by up to {(mine.double() - theirs.double()).abs().max().item():.3g}"
+                apart = (mine.to(torch.complex128) - theirs).abs().max().item()
+                return f"{self.call}: values differ by up to {apart:.3g}"
         return None
+
+
+class Noted(msgspec.Struct, frozen=True, kw_only=True):
+    """How one candidate was built and what was seen of it."""
+
+    builds: tuple[Artifact | None, ...]
+    """None: rejected."""
+    seen: list[Seen]
 
 
 def captured_requests(candidate: Path) -> list[BuildRequest]:
@@ -59,34 +71,35 @@ def captured_requests(candidate: Path) -> list[BuildRequest]:
             log="",
         )
 
-    with installed(note, lambda _: _Nothing("nothing")), _OnCpu(), contextlib.suppress(Exception):  # noqa: BLE001 - it computes with nothing
-        module = loaded_candidate(candidate)
-        module.ModelNew(*module.get_init_inputs()).forward(*module.get_inputs())
+    # Past the point where it asks, a candidate computes with nothing, and may fail as it likes.
+    with _installed(note, lambda _: _Nothing("nothing")), _OnCpu(), contextlib.suppress(Exception):
+        _forward(candidate)
     return requests
 
 
-def observations(
-    candidate: Path, *, build_with: Build, load: Load = import_extension
-) -> list[Seen]:
-    """Run the candidate's model and, with variants of their arguments, the functions that it bound."""
-    calls: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {}
-    with installed(build_with, lambda artifact: _recording(load(artifact), calls)):
-        torch.manual_seed(_SEED)
+def observed(candidate: Path, *, build_with: Build, load: Load = import_extension) -> Noted:
+    """Run the candidate's model, and the functions it bound with variants of their arguments."""
+    calls: dict[str, tuple[_Function, tuple[object, ...]]] = {}
+    builds: list[Artifact | None] = []
+
+    def noted(request: BuildRequest) -> Artifact | Rejected:
+        built = build_with(request)
+        builds.append(built if isinstance(built, Artifact) else None)
+        return built
+
+    with _installed(noted, lambda artifact: _recording(load(artifact), calls)):
         seen = [_seen("forward", lambda: _forward(candidate))]
     for name, (function, arguments) in calls.items():
-        for variant, changed in _variants(arguments):
-            seen.append(_seen(f"{name} {variant}", lambda f=function, a=changed: f(*a)))
-        seen.append(
-            _seen(
-                f"{name} with a keyword",
-                lambda f=function, a=arguments: f(*a[:-1], arg=a[-1] if a else 0),
-            )
-        )
-    return seen
+        seen += [
+            _seen(f"{name} {variant}", lambda f=function, a=changed: f(*a))  # type: ignore[misc]
+            for variant, changed in _variants(arguments)
+        ]
+        seen.append(_seen(f"{name} with a keyword", lambda f=function: f(arg=0)))  # type: ignore[misc]
+    return Noted(builds=tuple(builds), seen=seen)
 
 
 @contextlib.contextmanager
-def installed(build_with: Build, load: Load) -> Iterator[None]:
+def _installed(build_with: Build, load: Load) -> Iterator[None]:
     """The drop-in, for as long as the block runs."""
     before = cpp_extension.load_inline, cpp_extension.load
     install(build_with, load)
@@ -96,90 +109,87 @@ def installed(build_with: Build, load: Load) -> Iterator[None]:
         cpp_extension.load_inline, cpp_extension.load = before
 
 
-def loaded_candidate(path: Path) -> Any:
-    """Import a candidate's file as a module of its own."""
-    spec = importlib.util.spec_from_file_location(f"candidate_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
+def _forward(candidate: Path) -> object:
+    """Import the file as a module of its own and run its model on its inputs."""
+    spec = importlib.util.spec_from_file_location(f"candidate_{candidate.stem}", candidate)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{candidate} cannot be imported")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module
-
-
-def _forward(candidate: Path) -> Any:
-    module = loaded_candidate(candidate)
     torch.manual_seed(_SEED)
-    return module.ModelNew(*module.get_init_inputs()).forward(*module.get_inputs())
+    model = module.ModelNew(*module.get_init_inputs())
+    return cast("object", model.forward(*module.get_inputs()))
 
 
-def _variants(arguments: tuple[Any, ...]) -> Iterator[tuple[str, tuple[Any, ...]]]:
+def _variants(arguments: tuple[object, ...]) -> Iterator[tuple[str, tuple[object, ...]]]:
     """Ways to call a function that keep it inside its tensors, whatever it forgets to check."""
     yield "as the model calls it", arguments
-    yield (
-        "with strided tensors",
-        tuple(_strided(a) if isinstance(a, torch.Tensor) else a for a in arguments),
-    )
-    yield (
-        "with doubles",
-        tuple(
-            a.double() if isinstance(a, torch.Tensor) and a.is_floating_point() else a
-            for a in arguments
-        ),
-    )
+    yield "with strided tensors", tuple(map(_strided, arguments))
+    yield "with doubles", tuple(map(_doubled, arguments))
     yield "with too few arguments", arguments[:-1]
     yield "with too many arguments", (*arguments, 1)
     for index, argument in enumerate(arguments):
         for name, other in _others(argument):
-            yield (
-                f"with {name} for argument {index}",
-                (*arguments[:index], other, *arguments[index + 1 :]),
-            )
+            changed = (*arguments[:index], other, *arguments[index + 1 :])
+            yield f"with {name} for argument {index}", changed
 
 
-def _others(argument: Any) -> Iterator[tuple[str, Any]]:
+def _others(argument: object) -> Iterator[tuple[str, object]]:
     yield "an object", object
-    if isinstance(argument, torch.Tensor):
-        yield "a number", 3
-        yield "a list", [argument]
-        if argument.numel() and not argument.is_cuda:
-            yield "nothing", None
-    elif isinstance(argument, bool | int):
-        yield "a real number", float(argument)
-        yield "a tensor", torch.tensor(argument)
-        yield "a huge number", 2**70
-        yield "text", "2"
-    elif isinstance(argument, float):
-        yield "a whole number", int(argument)
-        yield "a tensor", torch.tensor(argument)
-        yield "text", "2.0"
-    elif isinstance(argument, list | tuple):
-        yield "another sequence", tuple(argument) if isinstance(argument, list) else list(argument)
-        yield "an iterator", iter(argument)
-        yield "text", "23"
+    match argument:
+        case torch.Tensor():
+            yield "a number", 3
+            yield "a list", [argument]
+            if not argument.is_cuda:
+                yield "nothing", None
+        case bool() | int():
+            yield "a real number", float(argument)
+            yield "a tensor", torch.tensor(argument)
+            yield "a huge number", 2**70
+            yield "text", "2"
+        case float():
+            yield "a whole number", int(argument)
+            yield "a tensor", torch.tensor(argument)
+            yield "text", "2.0"
+        case list() | tuple():
+            other = tuple(argument) if isinstance(argument, list) else list(argument)
+            yield "another sequence", other
+            yield "an iterator", iter(argument)
+            yield "text", "23"
 
 
-def _strided(t: torch.Tensor) -> torch.Tensor:
+def _strided(argument: object) -> object:
     """The same values over memory at least as large, out of order."""
-    if t.dim() > 1:
-        return t.detach().transpose(-1, -2).contiguous().transpose(-1, -2)
-    return t.detach().repeat_interleave(2)[::2] if t.dim() == 1 else t
+    if not isinstance(argument, torch.Tensor) or argument.dim() == 0:
+        return argument
+    values = argument.detach()
+    if values.dim() == 1:
+        return values.repeat_interleave(2)[::2]
+    return values.transpose(-1, -2).contiguous().transpose(-1, -2)
 
 
-def _seen(call: str, run: Callable[[], Any]) -> Seen:
+def _doubled(argument: object) -> object:
+    if isinstance(argument, torch.Tensor) and argument.is_floating_point():
+        return argument.double()
+    return argument
+
+
+def _seen(call: str, run: Callable[[], object]) -> Seen:
     try:
         value = run()
         if torch.cuda.is_available():
             torch.cuda.synchronize()
     except Exception as error:  # noqa: BLE001 - whatever it raises is what we came to see
-        return Seen(call, f"{type(error).__name__}: {_comparable(str(error))[:_MAX_TEXT]}", [])
+        return Seen(call, f"{type(error).__name__}: {_comparable(str(error))}", [])
     tensors: list[torch.Tensor] = []
     return Seen(call, _described(value, tensors), tensors)
 
 
-def _described(value: Any, tensors: list[torch.Tensor]) -> str:
+def _described(value: object, tensors: list[torch.Tensor]) -> str:
     if isinstance(value, torch.Tensor):
         tensors.append(value.detach().cpu())
-        return f"{value.dtype} {tuple(value.shape)} strides {value.stride()} on {value.device.type} grad {value.requires_grad}"
+        shape = f"{value.dtype} {tuple(value.shape)} strides {value.stride()}"
+        return f"{shape} on {value.device.type} grad {value.requires_grad}"
     if isinstance(value, list | tuple):
         inner = ", ".join(_described(item, tensors) for item in value)
         return f"{type(value).__name__}({inner})"
@@ -188,7 +198,8 @@ def _described(value: Any, tensors: list[torch.Tensor]) -> str:
 
 def _comparable(text: str) -> str:
     """The message without what differs from run to run: addresses and the time of day."""
-    return re.sub(r"\[F\d{4} [\d:.]+", "[F", text.partition("\nInvoked with:")[0])
+    text = text.partition("\nInvoked with:")[0]
+    return re.sub(r"\[F\d{4} [\d:.]+", "[F", text)[:_MAX_TEXT_CHARS]
 
 
 def _close(mine: torch.Tensor, theirs: torch.Tensor) -> bool:
@@ -198,34 +209,45 @@ def _close(mine: torch.Tensor, theirs: torch.Tensor) -> bool:
     return torch.allclose(mine, theirs, rtol=tolerance, atol=tolerance, equal_nan=True)
 
 
-def _recording(module: Any, calls: dict[str, Any]) -> Any:
-    """The module, noting each function's first call."""
+def _recording(
+    module: types.ModuleType, calls: dict[str, tuple[_Function, tuple[object, ...]]]
+) -> types.ModuleType:
+    """The module, noting the first call of each of its functions."""
     proxy = types.ModuleType(module.__name__, module.__doc__)
-    for name in dir(module):
-        function = getattr(module, name)
-        if callable(function) and not name.startswith("__"):
-            function = _noting(f"{module.__name__}.{name}", function, calls)
-        if not name.startswith("__"):
-            setattr(proxy, name, function)
+    for name in (each for each in dir(module) if not each.startswith("__")):
+        value = getattr(module, name)
+        noted = f"{module.__name__}.{name}"
+        setattr(proxy, name, _noting(noted, value, calls) if callable(value) else value)
     return proxy
 
 
-def _noting(name: str, function: Callable[..., Any], calls: dict[str, Any]) -> Callable[..., Any]:
-    def call(*arguments: Any, **named: Any) -> Any:
+def _noting(
+    name: str, function: _Function, calls: dict[str, tuple[_Function, tuple[object, ...]]]
+) -> _Function:
+    def call(*arguments: object, **named: object) -> object:
         if not named:
-            kept = tuple(
-                a.detach().clone() if isinstance(a, torch.Tensor) else a for a in arguments
-            )
-            calls.setdefault(name, (function, kept))
+            calls.setdefault(name, (function, tuple(map(_kept, arguments))))
         return function(*arguments, **named)
 
+    call.__doc__, call.__name__ = function.__doc__, function.__name__
+    call.__module__ = function.__module__
     return call
+
+
+def _kept(argument: object) -> object:
+    return argument.detach().clone() if isinstance(argument, torch.Tensor) else argument
 
 
 class _OnCpu(TorchFunctionMode):
     """Lets a CUDA candidate's file run where there is no GPU."""
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002
+    def __torch_function__(  # type: ignore[no-untyped-def]
+        self,
+        func,  # noqa: ANN001 - torch's own signature has no types
+        types,  # noqa: ANN001
+        args=(),  # noqa: ANN001
+        kwargs=None,  # noqa: ANN001
+    ) -> object:
         named = dict(kwargs or {})
         if str(named.get("device", "")).startswith("cuda"):
             named["device"] = "cpu"
@@ -235,26 +257,37 @@ class _OnCpu(TorchFunctionMode):
 
 
 class _Nothing(types.ModuleType):
-    def __getattr__(self, name: str) -> Any:
+    """Stands in for an extension while a file is only asked what it would build."""
+
+    def __getattr__(self, name: str) -> _Function:
         if name.startswith("__"):
             raise AttributeError(name)
         return lambda *arguments, **_: arguments[0] if arguments else None
 
 
 def main(candidate: str, flavour: str, device: str, cache: str, out: str) -> None:
-    """Observe one candidate under one flavour and save what was seen."""
+    """Observe one candidate under one flavour and save what was noted."""
 
-    def build_with(request: BuildRequest) -> Any:
+    def build_with(request: BuildRequest) -> Artifact | Rejected:
         return build(
             request,
             run=run_plainly,
             cache=Path(cache),
-            device=device,
-            flavour=flavour,
+            device=cast("Device", device),
+            flavour=cast("Flavour", flavour),
             deadline_s=400,
-        )  # type: ignore[arg-type]
+        )
 
-    torch.save(observations(Path(candidate), build_with=build_with), out)
+    torch.save(observed(Path(candidate), build_with=build_with), out)
+
+
+Kind = Literal["cpp", "cuda"]
+
+
+def candidate_files(kind: Kind) -> list[Path]:
+    """The candidates kept with the tests, wrong ones included."""
+    folder = Path(__file__).parents[1] / "tests/builder/candidates" / kind
+    return sorted(folder.glob("*.py"))
 
 
 if __name__ == "__main__":

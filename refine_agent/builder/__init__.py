@@ -142,7 +142,7 @@ class _Making(msgspec.Struct, frozen=True, kw_only=True):
             why_stock=why_stock,
             seconds=time.monotonic() - self.started,
             cached=False,
-            log=compiled.log,
+            log=compiled.told,
         )
         (folder / "artifact.json").write_bytes(msgspec.json.encode(artifact))
         self.store.publish(digest, folder)
@@ -166,7 +166,7 @@ class _Making(msgspec.Struct, frozen=True, kw_only=True):
         return gap_in(compiled.log, self.job.toolchain)
 
     def _rejected(self, compiled: Compiled, flavour: Flavour) -> Rejected:
-        log = compiled.log
+        log = compiled.told
         if compiled.timed_out:
             log += f"\nThe compiler was stopped after {self.job.deadline_s:.0f} s."
         elif compiled.crashed:

@@ -37,6 +37,9 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
 
     built: bool
     log: str
+    """All that the compilers said."""
+    told: str
+    """What of it concerns the candidate's author."""
     timed_out: bool
     crashed: bool
     """A compiler died of a signal: most often of memory."""
@@ -49,7 +52,7 @@ def readable(log: str, folder: Path) -> str:
     errors matter most, and the compiler's count is at the end.
     """
     text = log.replace(f"{folder}/headers/", "").replace(f"{folder}/", "")
-    text = re.sub(r"(?:/[\w.+-]+)+/include/light/", "light/", text)
+    text = re.sub(r"(?:/[\w.+-]+)+/include/(?=(?:light|torch|ATen|c10)/)", "", text)
     text = _FOREIGN_REMARK.sub("", _NVCC_PLACE.sub(r"\1:\2", text))
     if len(text) <= _MAX_LOG_CHARS:
         return text.strip()

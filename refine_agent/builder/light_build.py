@@ -14,6 +14,13 @@ from refine_agent.builder.records import Finished
 from refine_agent.builder.sources import Unit, units_of, write_texts
 from refine_agent.builder.toolchain import scrubbed_environment
 
+# Even what the standard library would export stays inside: only the module itself shows.
+_EXPORTS = "{ global: PyInit_*; local: *; };\n"
+_SNIPPET = re.compile(r"\s*\d* \| ")
+_INCLUDED_BY_US = re.compile(
+    r"(?:In file included| +) from (?:light/|torch/|ATen/|c10/|for_|main\.cpp|cuda\.cu)"
+)
+_OWN_HEADER = re.compile(r"^for_\w+/candidate/\w+\.h:\d+(?::\d+)?: ")
 _ARCH_FLAG = re.compile(r"--?(?:gencode|generate-code|arch|gpu-architecture)(?:=|\Z)")
 
 
@@ -23,6 +30,7 @@ def compile_lightly(job: Job, folder: Path) -> Compiled:
     for unit in units:
         write_texts(unit.texts, folder)
     write_texts(job.request.headers, folder / "headers")
+    write_texts({"exports.map": _EXPORTS}, folder)
     (folder / "tmp").mkdir()
 
     def run(argv: list[str]) -> Finished:
@@ -38,7 +46,8 @@ def compile_lightly(job: Job, folder: Path) -> Compiled:
     log = readable("\n".join(each.output for each in ended if each.output), folder)
     return Compiled(
         built=all(each.exit_code == 0 for each in ended),
-        log=_without_our_bindings(log),
+        log=log,
+        told=_about_the_candidate(log),
         timed_out=any(each.exit_code is None for each in ended),
         crashed=any(each.exit_code is not None and each.exit_code < 0 for each in ended),
     )
@@ -87,7 +96,8 @@ def _link_command(units: list[Unit], job: Job) -> list[str]:
     toolchain = job.toolchain
     argv = [toolchain.cxx, *(f"{unit.file}.o" for unit in units), "-shared"]
     # Nothing of the stand-in may ever answer for torch's own symbols, or the other way round.
-    argv += ["-Wl,-Bsymbolic", str(toolchain.shim), f"-Wl,-rpath,{toolchain.folder}"]
+    argv += ["-Wl,-Bsymbolic", "-Wl,--version-script=exports.map"]
+    argv += [str(toolchain.shim), f"-Wl,-rpath,{toolchain.folder}"]
     argv += ["-o", f"{job.request.name}.so", *job.flags.linker]
     if job.request.uses_cuda and toolchain.toolkit is not None:
         libraries = toolchain.toolkit / "lib64"
@@ -97,13 +107,22 @@ def _link_command(units: list[Unit], job: Job) -> list[str]:
     return argv
 
 
-def _without_our_bindings(log: str) -> str:
-    """Of what follows from a function that cannot be bound, the first line says it all."""
+def _about_the_candidate(log: str) -> str:
+    """The log without the text of our own headers.
+
+    Of what follows from a function that cannot be bound, the first line says it all.
+    """
     lines: list[str] = []
-    told = False
+    ours = told = False
     for line in log.splitlines():
+        if _INCLUDED_BY_US.match(line):
+            continue
+        if _SNIPPET.match(line):
+            lines += [] if ours else [line]
+            continue
+        ours = line.startswith(("for_", "light/", "bindings:"))
         if not line.startswith("bindings:"):
-            lines.append(line)
+            lines.append(_OWN_HEADER.sub("torch: ", line))
         elif not told and " error: " in line:
             told = True
             lines.append(re.sub(r"; did you mean '.*", "", line))  # the suggestion is ours
@@ -113,6 +132,7 @@ def _without_our_bindings(log: str) -> str:
 def _tidy(folder: Path, units: list[Unit]) -> None:
     """Keep the extension and the captured sources."""
     shutil.rmtree(folder / "tmp", ignore_errors=True)
+    (folder / "exports.map").unlink()
     for unit in units:
         shutil.rmtree(folder / unit.include, ignore_errors=True)
         (folder / unit.file).unlink(missing_ok=True)

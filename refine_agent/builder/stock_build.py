@@ -54,9 +54,11 @@ def compile_with_torch(job: Job, folder: Path) -> Compiled:
         _keep_sources(job.request, folder)
     shutil.rmtree(private, ignore_errors=True)
     shutil.rmtree(folder / "tmp", ignore_errors=True)
+    log = _cleaned(done.output, private)
     return Compiled(
         built=built,
-        log=_cleaned(done.output, private),
+        log=log,
+        told=log,
         timed_out=done.exit_code is None,
         crashed=done.exit_code is not None and done.exit_code < 0,
     )

@@ -146,7 +146,7 @@ def _toolkit() -> Path:
 def _identity(torch: Path, *, tools: list[str], device: Device) -> str:
     """Changes when torch, a compiler, the device or the light headers do; a few stat calls."""
     version = torch / "version.py"
-    parts = [device, os.environ.get("TORCH_CUDA_ARCH_LIST", ""), *_devices(device)]
+    parts = [device, *_devices(device)]
     parts += [f"{tool} {_fingerprint(Path(tool).resolve())}" for tool in tools]
     parts += [_fingerprint(version), version.read_text(encoding="utf-8")]
     ours = [*sorted(_LIGHT.glob("*.*")), *sorted(_PACKAGE.glob("*.py"))]
@@ -155,12 +155,13 @@ def _identity(torch: Path, *, tools: list[str], device: Device) -> str:
 
 
 def _devices(device: Device) -> list[str]:
-    """The models of the GPUs here, as the driver spells them."""
+    """The architectures asked for, and the models of the GPUs here, as the driver spells them."""
     if device == "cpu":
         return []
     told = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
     lines = (line for path in told for line in path.read_text(encoding="utf-8").splitlines())
-    return [line for line in lines if line.startswith("Model:")]
+    models = (line for line in lines if line.startswith("Model:"))
+    return [os.environ.get("TORCH_CUDA_ARCH_LIST", ""), *models]
 
 
 def _fingerprint(path: Path) -> str:

@@ -17,17 +17,17 @@ def batched(requests: list[BuildRequest]) -> BuildRequest:
     """One request that binds what all of them bind."""
     includes: list[str] = []
     bodies: list[str] = []
-    bindings: list[str] = []
     for request in requests:
         source = "\n".join(request.cpp_sources)
         includes += _INCLUDE.findall(source)
-        undefined = "".join(f"#undef {name}\n" for name in _MACRO.findall(source))
-        bodies.append(f"namespace {request.name} {{\n{_INCLUDE.sub('', source)}\n}}\n{undefined}")
-        bindings.append(_submodule(request))
-    module = "PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {\n" + "\n".join(bindings) + "\n}\n"
+        body = ["namespace " + request.name + " {", '#line 1 "cpp_source"']
+        body += [_INCLUDE.sub("", source), "}"]
+        body += [f"#undef {name}" for name in _MACRO.findall(source)]
+        bodies.append("\n".join(body))
+    module = ["PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {", *map(_submodule, requests), "}"]
     return BuildRequest(
         name="batch",
-        cpp_sources=("\n".join([*dict.fromkeys(includes), *bodies, module]),),
+        cpp_sources=("\n".join([*dict.fromkeys(includes), *bodies, *module]),),
         extra_cflags=("-O1", "-fopenmp"),
         extra_ldflags=("-fopenmp",),
     )
@@ -43,9 +43,15 @@ class Batch:
     def build(self, request: BuildRequest) -> Artifact | Rejected:
         """The one artifact, under the candidate's own name."""
         return Artifact(
-            module=request.name, path=self._artifact.path, digest="", flavour="stock", why_stock=None,
-            seconds=0, cached=True, log="",
-        )  # fmt: skip
+            module=request.name,
+            path=self._artifact.path,
+            digest=self._artifact.digest,
+            flavour="stock",
+            why_stock=None,
+            seconds=0,
+            cached=True,
+            log="",
+        )
 
     def load(self, artifact: Artifact) -> ModuleType:
         """The candidate's submodule."""
@@ -54,11 +60,9 @@ class Batch:
 
 
 def _submodule(request: BuildRequest) -> str:
-    lines = [
-        f'auto sub = m.def_submodule("{request.name}"); sub.attr("__name__") = "{request.name}";'
-    ]
-    lines += [
-        f'sub.def("{name}", torch::wrap_pybind_function({request.name}::{name}), "{doc}");'
-        for name, doc in (request.functions or {}).items()
-    ]
-    return "{ " + "\n".join(lines) + " }"
+    name = request.name
+    lines = ["{", f'auto sub = m.def_submodule("{name}"); sub.attr("__name__") = "{name}";']
+    for function, doc in (request.functions or {}).items():
+        bound = f"torch::wrap_pybind_function({name}::{function})"
+        lines.append(f'sub.def("{function}", {bound}, "{doc}");')
+    return "\n".join([*lines, "}"])

@@ -80,6 +80,7 @@ void ra_warn(int deprecation, const char* function, const char* file, uint32_t l
 // Logs as torch's fatal messages do, and gives the text that their exception carries.
 void ra_log_fatal(const char* file, uint32_t line, const char* message, char** text);
 
+// What PyInit_NAME returns.
 void* ra_module(const char* name, const ra_function* const* functions, int64_t count);
 void* ra_enter(const ra_function* function, void* const* arguments, int64_t count, void* keywords);
 

@@ -483,6 +483,27 @@ py::object python_value(ra_kind kind, const ra_value& v) {
   }
 }
 
+// Initialised in two phases, as pybind11 does: every import makes a module of its own, and two
+// extensions may have one name.
+struct Definition {
+  PyModuleDef python; // first: Python hands this pointer back
+  PyModuleDef_Slot slots[2];
+  std::vector<const ra_function*> functions;
+};
+
+int fill_module(PyObject* module) {
+  const auto* definition = reinterpret_cast<Definition*>(PyModule_GetDef(module));
+  auto title = py::reinterpret_steal<py::object>(PyModule_GetNameObject(module));
+  for (const auto* function : definition->functions) {
+    const auto doc = std::string(function->name) + signature_of(*function) + "\n\n" + function->doc + "\n";
+    auto* method = new PyMethodDef{function->name, reinterpret_cast<PyCFunction>(function->entry),
+                                   METH_FASTCALL | METH_KEYWORDS, copy_text(doc)};
+    auto bound = py::reinterpret_steal<py::object>(PyCFunction_NewEx(method, nullptr, title.ptr()));
+    if (!bound || PyObject_SetAttrString(module, function->name, bound.ptr()) < 0) return -1;
+  }
+  return 0;
+}
+
 // The same wording and the same Python types as torch::wrap_pybind_function.
 void* translate(torch::PyWarningHandler& warnings) {
   warnings.set_in_exception();
@@ -533,20 +554,12 @@ RA_API void ra_log_fatal(const char* file, uint32_t line, const char* message, c
 }
 
 RA_API void* ra_module(const char* name, const ra_function* const* functions, int64_t count) {
-  auto* definition = new PyModuleDef{PyModuleDef_HEAD_INIT, copy_text(name), nullptr, -1, nullptr,
-                                     nullptr, nullptr, nullptr, nullptr};
-  auto* module = PyModule_Create(definition);
-  if (module == nullptr) return nullptr;
-  auto title = py::reinterpret_steal<py::object>(PyModule_GetNameObject(module));
-  for (int64_t i = 0; i < count; ++i) {
-    const auto& function = *functions[i];
-    const auto doc = std::string(function.name) + signature_of(function) + "\n\n" + function.doc + "\n";
-    auto* method = new PyMethodDef{function.name, reinterpret_cast<PyCFunction>(function.entry),
-                                   METH_FASTCALL | METH_KEYWORDS, copy_text(doc)};
-    auto* bound = PyCFunction_NewEx(method, nullptr, title.ptr());
-    if (bound == nullptr || PyModule_AddObject(module, function.name, bound) < 0) return nullptr;
-  }
-  return module;
+  auto* definition = new Definition{};
+  definition->functions.assign(functions, functions + count);
+  definition->slots[0] = {Py_mod_exec, reinterpret_cast<void*>(&fill_module)};
+  definition->python = PyModuleDef{PyModuleDef_HEAD_INIT, copy_text(name), nullptr, 0, nullptr,
+                                   definition->slots, nullptr, nullptr, nullptr};
+  return PyModuleDef_Init(&definition->python);
 }
 
 RA_API void* ra_enter(const ra_function* function, void* const* arguments, int64_t count, void* keywords) {

@@ -1,0 +1,96 @@
+"""Callers cannot tell the light headers from torch's own, and candidates seldom need the latter."""
+
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from benchmarks.flavours import Noted, candidate_files, captured_requests, observed
+from refine_agent.builder import Artifact, BuildRequest, Rejected, Toolchain, build
+from refine_agent.builder.flags import Flags, allowed_flags
+from refine_agent.builder.gaps import gap_before_building, gap_in
+from refine_agent.builder.job import Compiled, Job
+from refine_agent.builder.light_build import compile_lightly
+from refine_agent.builder.run import run_plainly
+from refine_agent.worker.load_inline import import_extension
+from tests.builder.batch import Batch, batched
+
+_CPP = [path for path in candidate_files("cpp") if "wrong" not in path.stem]
+_CUDA = [path for path in candidate_files("cuda") if "wrong" not in path.stem]
+_MAY_FALL_BACK = 0.05
+
+
+@pytest.fixture(scope="module")
+def batch(cache: Path, toolchain: Toolchain) -> Batch:
+    """Every C++ candidate, built by torch in one go."""
+    assert toolchain.unfit is None
+    requests = [request for path in _CPP for request in captured_requests(path)]
+    built = build(
+        batched(requests),
+        run=run_plainly,
+        cache=cache,
+        device="cpu",
+        flavour="stock",
+        deadline_s=400,
+    )
+    assert isinstance(built, Artifact), built.log
+    return Batch(built)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("candidate", _CPP, ids=lambda path: path.stem)
+def test_a_candidate_behaves_alike_under_both_builds(
+    candidate: Path, batch: Batch, cache: Path
+) -> None:
+    """Values, dtypes, strides, errors and their texts, for good arguments and bad ones."""
+
+    def lightly(request: BuildRequest) -> Artifact | Rejected:
+        if "torch::nn" in "".join(request.cpp_sources):
+            return batch.build(request)  # torch's own in any case
+        return build(request, run=run_plainly, cache=cache, device="cpu")
+
+    def load(artifact: Artifact) -> ModuleType:
+        return batch.load(artifact) if artifact.flavour == "stock" else import_extension(artifact)
+
+    light = observed(candidate, build_with=lightly, load=load)
+    stock = observed(candidate, build_with=batch.build, load=batch.load)
+    assert not _differences(light, stock)
+    assert len(light.seen) > 5
+
+
+def _differences(light: Noted, stock: Noted) -> list[str]:
+    pairs = zip(light.seen, stock.seen, strict=True)
+    return [sentence for a, b in pairs if (sentence := a.differs_from(b)) is not None]
+
+
+@pytest.mark.slow
+def test_cuda_candidates_seldom_need_torch_itself(cache: Path, cuda_toolchain: Toolchain) -> None:
+    """All are compiled for Hopper; none is run, and headers of absent libraries excuse."""
+    requests = [request for path in _CUDA for request in captured_requests(path)]
+
+    def outcome(request: BuildRequest) -> str | None:
+        if gap := gap_before_building(request, cuda_toolchain):
+            return f"{request.name}: {gap}"
+        built = _compiled(request, cache, cuda_toolchain)
+        if built.built or _lacks_a_library(built.log):
+            return None
+        return f"{request.name}: {gap_in(built.log, cuda_toolchain)}\n{built.log}"
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        fallen = [told for told in pool.map(outcome, requests) if told is not None]
+    assert len(requests) > 40
+    assert len(fallen) <= _MAY_FALL_BACK * len(requests), "\n".join(fallen)
+
+
+def _compiled(request: BuildRequest, cache: Path, toolchain: Toolchain) -> Compiled:
+    flags = allowed_flags(request, roots=[])
+    assert isinstance(flags, Flags)
+    job = Job(request=request, flags=flags, toolchain=toolchain, run=run_plainly, deadline_s=120)
+    with tempfile.TemporaryDirectory(dir=cache) as folder:
+        return compile_lightly(job, Path(folder))
+
+
+def _lacks_a_library(log: str) -> bool:
+    return any(f"{name}: No such file" in log for name in ("cublas_v2.h", "curand_kernel.h"))
