@@ -85,6 +85,24 @@ def line_charged_most(report: KernelReport, guilty: Iterable[Instruction]) -> st
     return max(totals, key=lambda line: totals[line], default=None)
 
 
+def spins(report: KernelReport) -> tuple[Instruction, ...]:
+    """Return the loads by which warps wait for words that other blocks publish."""
+    return tuple(one for one in report.instructions if one.polls)
+
+
+def mbarrier_share(report: KernelReport) -> float:
+    """Return the share of held-up samples in which warps waited for an mbarrier."""
+    waits = {
+        one.waits_for.offset
+        for one in report.instructions
+        if one.waits_for is not None and "TRYWAIT" in one.waits_for.sass
+    }
+    total = all_held(report)
+    return (
+        sum(one.samples for one in charges(report) if one.offset in waits) / total if total else 0.0
+    )
+
+
 def where(instruction: Instruction) -> str:
     """Return file and line, or the instruction's offset where there is no line info."""
     return str(instruction.place) if instruction.place else offset_of(instruction.offset)
@@ -125,6 +143,8 @@ def _hot_spot(line: str, found: list[Instruction], total: int) -> HotSpot:
     fed_by = None
     if source is not None and source.reason == reason:
         fed_by = f"{source.sass} at {source.place}" if source.place else source.sass
+    if fed_by is not None and source is not None and "TRYWAIT" in source.sass:
+        fed_by = f"an mbarrier ({fed_by}): a bulk copy, or the other side of the pipeline"
     return HotSpot(
         where=line,
         share=sum(held(one) for one in found) / total if total else 0.0,

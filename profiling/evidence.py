@@ -32,7 +32,8 @@ class Instruction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     that the access pattern asks for (before L1), `wavefronts` passes through the shared memory
     banks; the `_ideal` ones are what the same bytes need at least. `nway` is the exact bank
     conflict degree. `threads` counts lanes switched on, `divergent` branches that split a warp.
-    A `chained` load's address comes from an earlier load.
+    A `chained` load's address comes from an earlier load; one that `polls` reads one address again
+    and again until another block has written there.
     """
 
     offset: int
@@ -49,6 +50,7 @@ class Instruction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     nway: int = 0
     divergent: int = 0
     chained: bool = False
+    polls: bool = False
     waits_for: Producer | None = None
 
     @property

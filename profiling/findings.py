@@ -81,6 +81,7 @@ RULES: tuple[Callable[[Case], Finding | None], ...] = (
     work_rules.dependency_chain,
     work_rules.barriers,
     memory_rules.atomics,
+    memory_rules.fences,
     work_rules.wrong_pipe,
     work_rules.no_tensor_cores,
     work_rules.busy_pipe,

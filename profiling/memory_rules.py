@@ -231,6 +231,9 @@ def slow_loads(case: Case) -> Finding | None:
     waiting = case.waits.get("long_scoreboard", 0)
     if waiting < 0.4 or case.latency_room < 0.2:  # noqa: PLR2004
         return None
+    bulk = blame.mbarrier_share(case.report)
+    if bulk > waiting / 2:
+        return _bulk_copies(case, bulk)
     loads = case.accesses("LD")
     of_chains = _waited_for(case, loads, lambda one: one.chained)
     narrow = _waited_for(case, loads, _is_narrow)
@@ -244,6 +247,40 @@ def slow_loads(case: Case) -> Finding | None:
         f"ceiling; {case.pct('eligible_warps'):.2f} warps ready per scheduler{why}",
         where=blame.line_charged_most(case.report, loads),
         advice=_CHAINED if chained else _WIDE if scalar else _EARLY,
+    )
+
+
+def _bulk_copies(case: Case, waiting: float) -> Finding:
+    tries = [one for one in case.report.instructions if "TRYWAIT" in one.opcode]
+    return Finding(
+        kind="latency",
+        severity=waiting * case.latency_room,
+        text=f"{percent(waiting)} of waiting is at an mbarrier, for bulk copies or the other side "
+        f"of the pipeline, at {percent(case.near)} of the nearest ceiling",
+        where=blame.line_charged_most(case.report, tries),
+        advice="keep more bytes on their way: more stages, issued as soon as a stage is free, and "
+        "arrive on it right after its last read",
+    )
+
+
+def fences(case: Case) -> Finding | None:
+    """Warps that wait until everything they wrote is visible to others."""
+    waiting = case.waits.get("membar", 0)
+    if waiting < 0.1:  # noqa: PLR2004
+        return None
+    fencing = [one for one in case.report.instructions if one.stalls.get("membar")]
+    clusters = any(opcode.startswith("UCGABAR") for opcode in case.report.opcodes)
+    return Finding(
+        kind="fences",
+        severity=waiting * case.idle * (1 - case.memory_near * 0.5),
+        text=f"{percent(waiting)} of waiting is for memory fences"
+        + (", which a cluster barrier that releases brings along" if clusters else ""),
+        where=blame.line_of_most(fencing, lambda one: one.stalls.get("membar", 0)),
+        advice="hand partial results over by st.async on an mbarrier of the receiving block, and "
+        "arrive with .relaxed where nothing written must be seen"
+        if clusters
+        else "fence once per block and not per element, at the narrowest scope (release at block "
+        "or gpu scope instead of __threadfence_system)",
     )
 
 

@@ -190,9 +190,9 @@ def load_bytes_per_sector(report: KernelReport) -> float | None:
 
 
 STALLS = {
-    "long_scoreboard": "a load from global or local memory (L1TEX) to come back",
+    "long_scoreboard": "a load from global or local memory (L1TEX), or an mbarrier",
     "short_scoreboard": "a shared-memory load, special function or other MIO result",
-    "barrier": "the block's other warps at __syncthreads",
+    "barrier": "the block's other warps at a barrier",
     "mio_throttle": "room in the queue for shared memory and special functions",
     "lg_throttle": "room in the queue for global and local memory instructions",
     "math_pipe_throttle": "an arithmetic pipe that is busy",
@@ -202,7 +202,7 @@ STALLS = {
     "branch_resolving": "a branch target",
     "no_instruction": "instructions to be fetched",
     "gmma": "a warp-group matrix instruction",
-    "membar": "a memory fence",
+    "membar": "a memory fence (a cluster barrier that releases has one)",
     "drain": "its stores to leave at exit",
     "imc_miss": "a constant-cache miss",
     "tex_throttle": "room in the texture queue",

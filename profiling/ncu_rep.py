@@ -262,6 +262,7 @@ def _instructions(action: "ncu_report.IAction", names: set[str]) -> tuple[Instru
                 place=places[at],
                 stalls=stalls,
                 chained=bool(counted["sectors"].get(pc)) and _chained(code, at, repeated),
+                polls=waits.polls(code, at, repeated),
                 waits_for=None
                 if source is None or why is None
                 else Producer(

@@ -26,6 +26,10 @@ _BRANCH = re.compile(r"^(?:@!?U?P\d+\s+)?BRA\b.*?0x([0-9a-f]+)")
 _BARRIER = re.compile(r"^(?:@!?U?P\d+\s+)?(?:BAR|UCGABAR)\b")
 _COPIES_DONE = re.compile(r"^(?:LDG)?DEPBAR\b")
 _COPY = re.compile(r"^(?:@!?U?P\d+\s+)?LDGSTS\b")
+# A wait for a bulk copy (TMA) or for the other side of a pipeline: the predicate that try_wait sets
+# is guarded by the same scoreboard as a load's result.
+_MBARRIER = re.compile(r"^(?:@!?U?P\d+\s+)?SYNCS\.\S*TRYWAIT")
+_TESTS_AFTER = 16
 _FURTHEST = 400
 
 
@@ -60,8 +64,22 @@ def producer(code: Sequence[str], at: int, why: str, repeated: Sequence[Loop] = 
     if _COPIES_DONE.match(code[at]):
         return next((one for one in _before(at, repeated) if _COPY.match(code[one])), None)
     guarded = _GUARDED.get(why)
+    if guarded is None:
+        return None
+    loaded = _loaded(code, at, guarded, repeated)
+    return _mbarrier(code, at, repeated) if loaded is None and why == "long_scoreboard" else loaded
+
+
+def _mbarrier(code: Sequence[str], at: int, repeated: Sequence[Loop]) -> int | None:
+    near = _before(at, repeated)[:_TESTS_AFTER]
+    return next((one for one in near if _MBARRIER.match(code[one])), None)
+
+
+def _loaded(
+    code: Sequence[str], at: int, guarded: re.Pattern[str], repeated: Sequence[Loop]
+) -> int | None:
     wanted = _read(code[at])
-    if guarded is None or not wanted:
+    if not wanted:
         return None
     for earlier in _before(at, repeated):
         written = _SETS.match(code[earlier])
@@ -92,6 +110,23 @@ def follows_a_load(code: Sequence[str], at: int, repeated: Sequence[Loop] = ()) 
             seen.add(writer)
             todo.append((writer, _read(code[writer])))
     return False
+
+
+# Loads that go past the L1 to where other blocks write: volatile, acquire, cuda::atomic, __ldcg.
+_SHARED_WORD = re.compile(r"^(?:@!?U?P\d+\s+)?LDG?\.\S*STRONG\.(?:GPU|SYS)")
+_LONGEST_SPIN = 64
+
+
+def polls(code: Sequence[str], at: int, repeated: Sequence[Loop] = ()) -> bool:
+    """Tell whether `code[at]` reads one address again and again, as a wait for other blocks does.
+
+    A loop that walks changes the address in every round; one that polls does not.
+    """
+    loop = next((loop for loop in repeated if loop.first <= at <= loop.last), None)
+    if loop is None or loop.last - loop.first > _LONGEST_SPIN or not _SHARED_WORD.match(code[at]):
+        return False
+    address, rounds = _read(code[at]), code[loop.first : loop.last + 1]
+    return not any((found := _SETS.match(one)) and address & _written(found) for one in rounds)
 
 
 def _writer(code: Sequence[str], at: int, register: str, repeated: Sequence[Loop]) -> int | None:

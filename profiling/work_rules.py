@@ -4,10 +4,11 @@ Each rule is one function from a `Case` to a finding or None; `findings` ranks t
 """
 
 import math
+from collections.abc import Sequence
 
 from refine_agent.profiling import blame
 from refine_agent.profiling.case import Case
-from refine_agent.profiling.evidence import KernelReport
+from refine_agent.profiling.evidence import Instruction, KernelReport
 from refine_agent.profiling.metrics import tensor_instructions
 from refine_agent.profiling.plain import percent
 from refine_agent.profiling.records import Finding
@@ -221,6 +222,9 @@ def barriers(case: Case) -> Finding | None:
     waiting = case.waits.get("barrier", 0)
     if waiting < 0.2:  # noqa: PLR2004  (a block reduction or two are worth less)
         return None
+    spinning = blame.spins(case.report)
+    if case.held(spinning) > LEAST_SPIN:
+        return _grid_wait(case, spinning, waiting)
     return Finding(
         kind="barriers",
         severity=waiting * case.idle * (1 - case.memory_near),
@@ -231,6 +235,24 @@ def barriers(case: Case) -> Finding | None:
         ),
         advice="reduce within warps by shuffles first, synchronise once per tile and not per step, "
         "use smaller blocks, or give every warp the same work between barriers",
+    )
+
+
+# One warp in sixteen that spins while fifteen wait at the barrier has no more samples than that.
+LEAST_SPIN = 0.01
+
+
+def _grid_wait(case: Case, spinning: Sequence[Instruction], waiting: float) -> Finding:
+    """Blocks that wait for each other: the barrier only passes on what one warp spins for."""
+    return Finding(
+        kind="grid_wait",
+        severity=waiting * case.idle * (1 - case.memory_near),
+        text=f"{percent(waiting)} of waiting is at a barrier whose warps spin on words that other "
+        "blocks publish (loads that bypass the L1): a grid-wide wait",
+        where=blame.line_charged_most(case.report, spinning)
+        or blame.line_of_most(spinning, lambda one: one.executed),
+        advice="publish earlier and use later: work on the next piece between publishing and "
+        "reading, and let fewer blocks meet",
     )
 
 

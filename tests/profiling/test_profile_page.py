@@ -5,7 +5,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from refine_agent.profiling import summary, trace, work_rules
+from refine_agent.profiling import memory_rules, summary, trace, work_rules
 from refine_agent.profiling.case import Case
 from refine_agent.profiling.evidence import (
     Compiled,
@@ -15,6 +15,7 @@ from refine_agent.profiling.evidence import (
     Loop,
     Opcodes,
     Place,
+    Producer,
     Rule,
     Static,
 )
@@ -153,6 +154,92 @@ def test_how_busy_a_copy_keeps_the_memory_stands_beside_how_busy_it_is() -> None
     text = page_of(layer_norm()).text()
     assert "(69 %; the measured copy reaches 89 %)" in text
     assert "L2 79 % (a plain copy: 89)" in text
+
+
+def waiting_at(
+    reason: str, cycles: float, *instructions: Instruction, **opcodes: int
+) -> KernelReport:
+    """Return the real LayerNorm's counters with one more reason to wait, and other code."""
+    name = f"smsp__average_warps_issue_stalled_{reason}_per_issue_active.ratio"
+    return msgspec.structs.replace(
+        layer_norm(),
+        counters=layer_norm().counters | {name: cycles},
+        instructions=instructions,
+        opcodes=opcodes,
+        samples=sum(one.samples for one in instructions),
+    )
+
+
+def test_a_wait_for_a_bulk_copy_is_named_as_such() -> None:
+    tried = Producer(
+        offset=16,
+        sass="SYNCS.PHASECHK.TRANS64.TRYWAIT P0, [R2+URZ], R3",
+        reason="long_scoreboard",
+        place=Place(file="cuda_source", line=31),
+    )
+    at = Instruction(
+        offset=32,
+        sass="@!P0 BRA 0x7ff0677a28c0",
+        place=Place(file="cuda_source", line=31),
+        samples=90,
+        stalls={"long_scoreboard": 90},
+        waits_for=tried,
+    )
+    report = waiting_at("wait", 1.0, at)
+    assert "<- an mbarrier (SYNCS.PHASECHK.TRANS64.TRYWAIT" in page_of(report).text()
+    found = memory_rules.slow_loads(Case(report=with_idle_memory(report)))
+    assert found is not None
+    assert "at an mbarrier, for bulk copies" in found.text
+    assert "more stages" in found.advice
+
+
+def with_idle_memory(report: KernelReport) -> KernelReport:
+    idle = {
+        "gpu__dram_throughput.avg.pct_of_peak_sustained_elapsed": 30.0,
+        "lts__throughput.avg.pct_of_peak_sustained_elapsed": 30.0,
+    }
+    return msgspec.structs.replace(report, counters=report.counters | idle)
+
+
+def test_warps_that_spin_for_other_blocks_are_no_barriers_fault() -> None:
+    barrier = Instruction(
+        offset=0, sass="BAR.SYNC 0x1", samples=60, stalls={"barrier": 60}, executed=16
+    )
+    spin = Instruction(
+        offset=16,
+        sass="LD.E.128.STRONG.GPU R4, desc[UR4][R2.64]",
+        place=Place(file="cuda_source", line=165),
+        samples=5,
+        stalls={"long_scoreboard": 5},
+        executed=4000,
+        polls=True,
+    )
+    with_spin = with_idle_memory(waiting_at("barrier", 40.0, barrier, spin))
+    found = work_rules.barriers(Case(report=with_spin))
+    assert found is not None
+    assert (found.kind, found.where) == ("grid_wait", "cuda_source:165")
+    alone = work_rules.barriers(
+        Case(report=msgspec.structs.replace(with_spin, instructions=(barrier,)))
+    )
+    assert alone is not None
+    assert alone.kind == "barriers"
+
+
+def test_the_fence_of_a_cluster_barrier_is_told_from_one_that_somebody_wrote() -> None:
+    fence = Instruction(
+        offset=0,
+        sass="ERRBAR",
+        place=Place(file="cuda_source", line=74),
+        samples=60,
+        stalls={"membar": 60},
+    )
+    clusters = memory_rules.fences(Case(report=waiting_at("membar", 40.0, fence, UCGABAR_ARV=8)))
+    plain = memory_rules.fences(Case(report=waiting_at("membar", 40.0, fence, MEMBAR=8)))
+    assert clusters is not None
+    assert plain is not None
+    assert clusters.where == plain.where == "cuda_source:74"
+    assert "st.async on an mbarrier" in clusters.advice
+    assert "cluster" not in plain.text + plain.advice
 
 
 WIDE = Instruction(

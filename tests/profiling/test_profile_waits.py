@@ -50,6 +50,33 @@ def test_what_a_stalled_instruction_waits_for_is_found(
     assert waits.producer(code, 2, why) == 0
 
 
+def test_a_loop_that_reads_one_word_until_it_changes_is_told_from_a_walk() -> None:
+    spin = [
+        "LD.E.128.STRONG.GPU R4, desc[UR4][R2.64]",
+        "ISETP.NE.AND P0, PT, R4, RZ, PT",
+        "@!P0 BRA 0x0",
+    ]
+    assert waits.polls(spin, 0, waits.loops(spin, (0, 16, 32)))
+    assert not waits.polls(spin, 0)
+    # The zoo's walk loads past the L1 as well, but from another address each time.
+    assert "STRONG.GPU" in WALK[5]
+    assert not waits.polls(WALK, 5, LOOPS)
+
+
+TRY = "SYNCS.PHASECHK.TRANS64.TRYWAIT P0, [R2+URZ], R3"
+
+
+@pytest.mark.parametrize("stalled", ["@!P0 BRA 0x7ff0677a28c0", "S2R R53, SR_CgaCtaId"])
+def test_waiting_for_a_bulk_copy_is_waiting_at_its_mbarrier(stalled: str) -> None:
+    code = ["LDG.E R20, desc[UR8][R20.64]", TRY, "NOP", stalled]
+    assert waits.producer(code, 3, LONG) == 1
+
+
+def test_a_load_that_is_read_is_waited_for_before_any_mbarrier() -> None:
+    code = ["LDG.E R20, desc[UR8][R20.64]", TRY, "FADD R9, R20, -R8"]
+    assert waits.producer(code, 2, LONG) == 0
+
+
 def test_an_instruction_that_reads_nothing_loaded_waits_for_no_load() -> None:
     code = ["LDG.E R20, desc[UR8][R20.64]", "FADD R9, R10, -R8"]
     assert waits.producer(code, 1, LONG) is None
