@@ -11,7 +11,7 @@ judgement is printed as such and never left out.
 from __future__ import annotations
 
 import argparse
-import datetime
+import datetime as dt
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -107,11 +107,18 @@ def _where(setup: Setup) -> str:
 # --- the table ------------------------------------------------------------------------------------
 
 
+_COLUMNS = (
+    "session", "eager", "torch.compile", "max-autotune", "ours", "floor",
+    "over eager", "over compile", "over max-autotune", "of copy bandwidth",
+)  # fmt: skip
+
+
 def _table(rows: list[Row]) -> Iterator[str]:
     places = sorted({row.environment for row in rows if row.environment})
     yield "# Scorecard"
     yield ""
-    yield f"Measured {datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d} on {'; '.join(places) or 'nothing'}."
+    today = dt.datetime.now(tz=dt.UTC)
+    yield f"Measured {today:%Y-%m-%d} on {'; '.join(places) or 'nothing'}."
     yield ""
     yield (
         "Medians in µs with 95 % intervals, all in one run per problem, cold cache; every winner "
@@ -119,8 +126,8 @@ def _table(rows: list[Row]) -> Iterator[str]:
         "floor is the time at measured ceilings, the share that of measured copy bandwidth."
     )
     yield ""
-    yield "| session | eager | torch.compile | max-autotune | ours | floor | over eager | over compile | over max-autotune | of copy bandwidth |"
-    yield "|---|---|---|---|---|---|---|---|---|---|"
+    yield f"| {' | '.join(_COLUMNS)} |"
+    yield f"|{'---|' * len(_COLUMNS)}"
     for row in rows:
         yield _line(row)
     yield ""
@@ -132,7 +139,7 @@ def _table(rows: list[Row]) -> Iterator[str]:
 
 def _line(row: Row) -> str:
     if row.passed is None or row.setup is None:
-        return f"| {row.name} | {row.verdict} | | | | | | | | |"
+        return f"| {row.name} | {row.verdict}{' |' * (len(_COLUMNS) - 1)}"
     found, setup = row.passed, row.setup
     cells = [
         row.name,
@@ -152,7 +159,8 @@ def _line(row: Row) -> str:
 def _time(timing: Timing | None) -> str:
     if timing is None:
         return "–"
-    return f"{timing.median_us:,.1f} [{timing.low_us:,.1f}, {timing.high_us:,.1f}] ({timing.samples})"
+    interval = f"[{timing.low_us:,.1f}, {timing.high_us:,.1f}]"
+    return f"{timing.median_us:,.1f} {interval} ({timing.samples})"
 
 
 def _ratio(ratio: Ratio | None) -> str:
@@ -171,7 +179,12 @@ def _share(found: Passed, setup: Setup) -> str:
 # --- the picture ----------------------------------------------------------------------------------
 
 _HEIGHT, _LEFT, _WIDTH, _RIGHT = 34, 190, 560, 90
-_COLOURS = (("eager", "#9aa4b2"), ("torch.compile", "#5b8def"), ("max-autotune", "#7c5bef"), ("ours", "#1f9d63"))
+_COLOURS = (
+    ("eager", "#9aa4b2"),
+    ("torch.compile", "#5b8def"),
+    ("max-autotune", "#7c5bef"),
+    ("ours", "#1f9d63"),
+)
 
 
 def _picture(rows: list[Row]) -> str:
@@ -179,8 +192,8 @@ def _picture(rows: list[Row]) -> str:
     shown = [row for row in rows if row.passed is not None and row.setup is not None]
     height = 40 + len(shown) * (_HEIGHT + 20)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_LEFT + _WIDTH + _RIGHT} {height}" '
-        'font-family="system-ui, sans-serif" font-size="12" role="img">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_LEFT + _WIDTH + _RIGHT} {height}"',
+        ' font-family="system-ui, sans-serif" font-size="12" role="img">',
         "<title>Time per call of eager, torch.compile, max-autotune and the refined kernel</title>",
         f'<rect width="{_LEFT + _WIDTH + _RIGHT}" height="{height}" fill="#ffffff"/>',
     ]
@@ -200,7 +213,8 @@ def _bars(row: Row, top: int) -> Iterator[str]:
     times = (found.eager, found.compiled, found.autotuned, found.timing)
     # Eager can be 60 times slower; bars end at twice torch.compile and say so.
     unit = 2 * (found.compiled or found.eager).median_us
-    yield f'<text x="{_LEFT - 10}" y="{top + 22}" text-anchor="end" fill="#1d2430">{row.name}</text>'
+    end = f'x="{_LEFT - 10}" y="{top + 22}" text-anchor="end"'
+    yield f'<text {end} fill="#1d2430">{row.name}</text>'
     for number, (timing, (_, colour)) in enumerate(zip(times, _COLOURS, strict=True)):
         if timing is None:
             continue
@@ -208,11 +222,13 @@ def _bars(row: Row, top: int) -> Iterator[str]:
         more = " …" if timing.median_us > unit else ""
         yield f'<rect x="{_LEFT}" y="{y}" width="{width:.1f}" height="7" fill="{colour}"/>'
         label = f"{timing.median_us:,.0f} µs{more}"
-        yield f'<text x="{_LEFT + width + 5:.1f}" y="{y + 7}" font-size="9" fill="#46505f">{label}</text>'
+        place = f'x="{_LEFT + width + 5:.1f}" y="{y + 7}"'
+        yield f'<text {place} font-size="9" fill="#46505f">{label}</text>'
     floor = row.setup.floor_us
     if floor is not None and floor < unit:
         x = _LEFT + floor / unit * _WIDTH
-        yield f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top - 2}" y2="{top + 36}" stroke="#c0392b" stroke-dasharray="3 2"/>'
+        place = f'x1="{x:.1f}" x2="{x:.1f}" y1="{top - 2}" y2="{top + 36}"'
+        yield f'<line {place} stroke="#c0392b" stroke-dasharray="3 2"/>'
 
 
 if __name__ == "__main__":

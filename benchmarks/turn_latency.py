@@ -10,7 +10,7 @@ side by side are `benchmarks.build_latency`'s.
 from __future__ import annotations
 
 import argparse
-import datetime
+import datetime as dt
 import secrets
 import statistics
 import tempfile
@@ -91,8 +91,8 @@ def _measure(device: str, count: int) -> tuple[list[Turn], str]:
                 total = (turn.seconds or 0.0) - waited + phases["next prompt"]
                 found.append(Turn(phases=phases, answer_to_prompt_s=total, verdict=verdict))
         here = setup.environment
-        where = f"{here.device}, {here.cores} cores, torch {here.torch}, {here.compiler}, ncu {here.ncu or 'none'}"
-        return found, where
+        tools = f"torch {here.torch}, {here.compiler}, ncu {here.ncu or 'none'}"
+        return found, f"{here.device}, {here.cores} cores, {tools}"
 
 
 class _Quiet:
@@ -105,7 +105,7 @@ class _Quiet:
 
 def _table(turns: list[Turn], where: str) -> list[str]:
     names = list(dict.fromkeys(name for turn in turns for name in turn.phases))
-    today = datetime.datetime.now(tz=datetime.UTC).strftime("%Y-%m-%d")
+    today = dt.datetime.now(tz=dt.UTC).strftime("%Y-%m-%d")
     lines = [
         "# What a turn costs",
         "",
@@ -116,10 +116,11 @@ def _table(turns: list[Turn], where: str) -> list[str]:
     ]
     for number, turn in enumerate(turns, 1):
         cells = [f"{turn.phases.get(name, 0.0):.2f}" for name in names]
-        lines.append(f"| {number} | {turn.verdict} | {' | '.join(cells)} | {turn.answer_to_prompt_s:.2f} |")
+        whole = f"{turn.answer_to_prompt_s:.2f}"
+        lines.append(f"| {number} | {turn.verdict} | {' | '.join(cells)} | {whole} |")
     medians = [f"{statistics.median(t.phases.get(name, 0.0) for t in turns):.2f}" for name in names]
-    whole = statistics.median(turn.answer_to_prompt_s for turn in turns)
-    lines.append(f"| median | | {' | '.join(medians)} | **{whole:.2f}** |")
+    median = statistics.median(turn.answer_to_prompt_s for turn in turns)
+    lines.append(f"| median | | {' | '.join(medians)} | **{median:.2f}** |")
     return lines
 
 
