@@ -106,7 +106,8 @@ def _operations_bound(flops: Flops, ceilings: Ceilings) -> Floor | None:
     rate = peak_tflops(flops.precision, ceilings, matrix=flops.matrix)
     if rate is None:
         return None
-    text = f"{_tera(flops.count)} {flops.precision} operations at {rate:.0f} TFLOP/s peak"
+    peak = "peak" if rate == _plain_peak(flops.precision, ceilings) else _SPLIT_PEAK
+    text = f"{_tera(flops.count)} {flops.precision} operations at {rate:.0f} TFLOP/s {peak}"
     return Floor(us=flops.count / rate / 1e6, by="operations", text=text)
 
 
@@ -123,12 +124,20 @@ def _operations_ceiling(flops: Flops, ceilings: Ceilings) -> Floor | None:
 
 def peak_tflops(precision: Precision, ceilings: Ceilings, *, matrix: bool) -> float | None:
     """Return the highest rate at which operations of that precision can run on the device."""
-    suffix = "tops" if precision == "int8" else "tflops"
-    plain: float | None = getattr(ceilings, f"{precision}_{suffix}")
+    plain = _plain_peak(precision, ceilings)
     if precision != "fp32" or not matrix or plain is None:
         return plain
     tensor = [rate for rate in (ceilings.tf32_tflops, ceilings.bf16_tflops) if rate]
     return max([plain, *(rate / SPLIT_PRODUCTS for rate in tensor)])
+
+
+_SPLIT_PEAK = "peak, a third of the tensor cores' as in split products"
+
+
+def _plain_peak(precision: Precision, ceilings: Ceilings) -> float | None:
+    suffix = "tops" if precision == "int8" else "tflops"
+    rate: float | None = getattr(ceilings, f"{precision}_{suffix}")
+    return rate
 
 
 class Rates(msgspec.Struct, frozen=True, kw_only=True):

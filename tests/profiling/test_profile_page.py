@@ -242,6 +242,20 @@ def test_the_fence_of_a_cluster_barrier_is_told_from_one_that_somebody_wrote() -
     assert "cluster" not in plain.text + plain.advice
 
 
+@pytest.mark.parametrize(
+    ("opcode", "words"),
+    [
+        ("HMMA.1688.F32.TF32", "2.0k matrix instructions, HMMA (mma.sync), which reach about two"),
+        ("HGMMA.64x256x16.F32", "2.0k matrix instructions, HGMMA (wgmma);"),
+        ("DMMA.884", "2.0k matrix instructions, DMMA (mma.sync in double);"),
+        ("FFMA", "no matrix instruction;"),
+    ],
+)
+def test_the_kind_of_matrix_instruction_and_its_own_limit_are_said(opcode: str, words: str) -> None:
+    report = msgspec.structs.replace(layer_norm(), opcodes={opcode: 2000})
+    assert words in page_of(report).text()
+
+
 WIDE = Instruction(
     offset=0, sass="LDS.128 R4, [R8]", executed=8, wavefronts=32, wavefronts_ideal=32, nway=4
 )

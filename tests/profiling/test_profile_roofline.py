@@ -48,9 +48,11 @@ def test_an_honest_split_precision_product_never_beats_the_bound() -> None:
     split = 3 * 2 * 4096**3 / 1070e6
     assert bound.us <= split
     plain = msgspec.structs.replace(product.flops[0], matrix=False)
+    assert "a third of the tensor cores' as in split products" in bound.text
     unsplit = roofline.bound(msgspec.structs.replace(product, flops=(plain,)), H200)
     assert unsplit is not None
     assert unsplit.us > split
+    assert unsplit.text.endswith("TFLOP/s peak")
 
 
 def test_an_unknown_rate_gives_no_floor_rather_than_a_guess() -> None:
