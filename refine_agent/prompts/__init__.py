@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
+from refine_agent.prompts.lines import quoted
 from refine_agent.prompts.quoting import fenced, one_line, said
 from refine_agent.prompts.scene import NotMeasuredError, Scene, judged, look, own_page, rooms
 from refine_agent.prompts.shape import Difference, differences, shape_of
@@ -128,6 +129,7 @@ def _environment() -> jinja2.Environment:
         line=one_line,
         number=_number,
         own_page=own_page,
+        quoted=quoted,
         ratio=_ratio,
         said=said,
         timing=_timing,

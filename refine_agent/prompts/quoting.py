@@ -47,11 +47,16 @@ def bounded(text: str, limit: int) -> str:
     return f"{text[:head]}\n[… {len(text) - limit:,} characters left out …]\n{text[-tail:]}"
 
 
-def fenced(text: str, language: str = "text", limit: int | None = LOG_CHARS) -> str:
+def fenced(
+    text: str,
+    language: str = "text",
+    limit: int | None = LOG_CHARS,
+    line_chars: int = LINE_CHARS,
+) -> str:
     """Return the text in a fence that nothing in it can close (CommonMark 0.31, section 4.5)."""
     shown = visible(text if limit is None else _ends(text, 8 * limit))
     if limit is not None:
-        lines = (_shortened(line) for line in shown.split("\n"))
+        lines = (_shortened(line, line_chars) for line in shown.split("\n"))
         shown = _MANY_BACKTICKS.sub("[…]", bounded("\n".join(lines), limit))
     longest = max((len(run) for run in _BACKTICKS.findall(shown)), default=0)
     fence = "`" * max(3, longest + 1)
@@ -63,8 +68,8 @@ def _ends(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[: limit // 2]}\n{text[-limit // 2 :]}"
 
 
-def _shortened(line: str) -> str:
-    return line if len(line) <= LINE_CHARS else f"{line[: LINE_CHARS - 1]}…"
+def _shortened(line: str, most: int) -> str:
+    return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
 def one_line(text: str, limit: int = LINE_CHARS) -> str:

@@ -12,6 +12,7 @@ from markdown_it import MarkdownIt
 from msgspec.structs import replace
 
 from refine_agent import prompts
+from refine_agent.prompts import lines
 from refine_agent.prompts.scene import look
 from refine_agent.prompts.shape import masked
 from refine_agent.records import Budget, BuildFailed, Crashed, Message, Options, Started
@@ -441,3 +442,40 @@ def test_the_first_errors_of_a_long_log_are_kept(tmp_path: Path) -> None:
     assert "first error" in prompt
     assert "characters left out" in prompt
     assert len(prompt) < 20_000
+
+
+# --- lines of the candidate ----------------------------------------------------------------------
+
+SOURCE = """
+CUDA = r'''
+__global__ void first(float* x) {
+  x[0] = `1`;
+}'''
+load_inline(name="a", cpp_sources="void f();", cuda_sources=[CUDA, "second();"])
+"""
+
+
+def test_a_page_quotes_each_line_it_points_at_once() -> None:
+    page = (
+        "HOT  9 % at cuda_source:3: FADD <- LDG at cuda_source:5\nHOT  5 % at cuda_source:3: FMUL"
+    )
+    assert lines.quoted(page, SOURCE) == (
+        "HOT  9 % at cuda_source:3 `x[0] = '1';`: FADD <- LDG at cuda_source:5 `second();`\n"
+        "HOT  5 % at cuda_source:3: FMUL"
+    )
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def broken(",
+        "A = [A]\nload_inline(cuda_sources=A)",
+        "load_inline(cuda_sources=[open('x').read()])",
+        "load_inline(cuda_sources='one line')",
+        "(" * 10_000,
+    ],
+)
+def test_a_line_that_only_running_the_candidate_would_tell_is_not_quoted(source: str) -> None:
+    assert lines.quoted("HOT  9 % at cuda_source:3: FADD", source) == (
+        "HOT  9 % at cuda_source:3: FADD"
+    )
