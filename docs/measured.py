@@ -1,6 +1,7 @@
-"""Write the README's table of measured runs: ``python docs/measured.py``.
+"""Write what was measured into the README: ``python docs/measured.py``.
 
-Every number in it comes from a recording in transcripts/recorded; a test holds the README to it.
+Every number comes from a recording in transcripts/recorded, every table and picture beside them
+from benchmarks/results; a test holds the README to both.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from refine_agent.transcript import Transcript, runs_in  # noqa: E402 - see abov
 
 README = ROOT / "README.md"
 RECORDED = Path("transcripts/recorded")
+RESULTS = Path("benchmarks/results")
 BEGIN, END = "<!-- measured: docs/measured.py -->\n", "<!-- end of measured -->\n"
 HEAD = (
     "| recording | device | eager | torch.compile | best kernel | speedup | turns |\n"
@@ -24,17 +26,34 @@ HEAD = (
 
 
 def main() -> None:
-    """Put the table in its place."""
+    """Put it in its place."""
     text = README.read_text(encoding="utf-8")
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]
-    README.write_text(before + BEGIN + table() + END + after, encoding="utf-8")
+    README.write_text(before + BEGIN + measured() + END + after, encoding="utf-8")
 
 
-def table() -> str:
-    """Return one row for each recording that ships; its winner was sealed."""
+def measured() -> str:
+    """Return one row for each recording that ships, and what the benchmarks left."""
     runs = [Transcript.read(folder) for folder in runs_in(ROOT / RECORDED)]
-    return HEAD + "".join(sorted(_row(run) for run in runs))
+    table = HEAD + "".join(sorted(_row(run) for run in runs))
+    return "\n".join([table, *_pictures(), _results()])
+
+
+def _pictures() -> list[str]:
+    pictures = sorted((ROOT / RESULTS).glob("*.svg"))
+    return [f"![{each.stem}]({(RESULTS / each.name).as_posix()})\n" for each in pictures]
+
+
+def _results() -> str:
+    """Return a line for each table that a benchmark wrote, under its own heading."""
+    tables = sorted((ROOT / RESULTS).glob("*.md"))
+    headings = (each.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ") for each in tables)
+    links = (
+        f"[{heading}]({(RESULTS / each.name).as_posix()})"
+        for heading, each in zip(headings, tables, strict=True)
+    )
+    return f"From `benchmarks/`, each with its device and date: {', '.join(links)}.\n"
 
 
 def _row(run: Transcript) -> str:

@@ -6,12 +6,14 @@ import importlib.util
 import re
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 from click.testing import CliRunner
 
 from refine_agent.cli import EXIT_CODES, cli
+from refine_agent.inbox import AnyNote
+from refine_agent.records import AnyEvent, AnyVerdict
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -71,6 +73,13 @@ def spellings(command: click.Command) -> set[str]:
     return {name for option in of_one for name in (*option.opts, *option.secondary_opts)}
 
 
+def test_the_format_of_transcripts_names_every_event_verdict_and_note() -> None:
+    text = (ROOT / "transcripts" / "README.md").read_text(encoding="utf-8")
+
+    for kind in (*get_args(AnyEvent), *get_args(AnyVerdict), *get_args(AnyNote)):
+        assert f"`{kind.__struct_config__.tag}`" in text
+
+
 def test_the_readme_gives_the_exit_codes_that_help_gives() -> None:
     table = re.findall(r"^\| (\d+) \| (.+) \|$", README.read_text("utf-8"), re.MULTILINE)
     help_lines = re.sub(r"\n {7}", " ", EXIT_CODES)
@@ -112,12 +121,12 @@ def committed() -> list[str]:
     return [name for name in listed.stdout.splitlines() if (ROOT / name).exists()]
 
 
-def test_every_number_in_the_table_of_runs_comes_from_a_recording() -> None:
+def test_every_number_in_the_readme_comes_from_a_recording_or_a_benchmark() -> None:
     measured = script("measured")
 
     shown = README.read_text(encoding="utf-8").split(measured.BEGIN)[1].split(measured.END)[0]
 
-    assert shown == measured.table(), "run `python docs/measured.py`"
+    assert shown == measured.measured(), "run `python docs/measured.py`"
 
 
 def test_the_turn_in_the_readme_is_one_that_happened(monkeypatch: pytest.MonkeyPatch) -> None:
