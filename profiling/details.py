@@ -68,7 +68,7 @@ def _floors(call: Call) -> Iterator[str]:
     took, both = calls.time_us(call), calls.floors(call)
     if took is None:
         return
-    by = "" if call.timing_us is not None else " (kernels only)"
+    by = _within_kernels(call)
     if both is None or (both.bound is None and both.ceiling is None):
         unknown = "no floor: the operation's work or the device's rates are unknown"
         yield f"TIME  {plain.duration(took)}{by}; {unknown}"
@@ -83,6 +83,16 @@ def _floors(call: Call) -> Iterator[str]:
     caveats = (both.ceiling or both.bound or _NO_FLOOR).caveats
     note = f" [{'; '.join(caveats)}]" if caveats else ""
     yield f"FLOOR  {plain.duration(took)}{by} is {', '.join(parts)}{note}"
+
+
+def _within_kernels(call: Call) -> str:
+    """Say how much of the judge's time kernels fill; the rest is launching and draining."""
+    kernels = calls.kernels_us(call)
+    if call.timing_us is None:
+        return " (kernels only)"
+    if kernels is None or not 0.5 * call.timing_us < kernels < call.timing_us:
+        return ""
+    return f" ({call.timing_us - kernels:.1f} more than its kernels: launch and drain)"
 
 
 _BEATEN = " (beaten, so not this kernel's floor: what follows counts from the bound)"

@@ -444,6 +444,13 @@ def test_the_first_errors_of_a_long_log_are_kept(tmp_path: Path) -> None:
     assert len(prompt) < 20_000
 
 
+def test_a_baseline_that_is_faster_says_how_much_can_be_won(tmp_path: Path) -> None:
+    slower = with_verdict(tmp_path / "a", sessions.passed(200.0), of=sessions.source("x"))
+    assert "The faster baseline takes 150 µs: at least 25 % of the best kernel's time" in slower
+    faster = with_verdict(tmp_path / "b", sessions.passed(100.0), of=sessions.source("x"))
+    assert "can be won" not in faster
+
+
 # --- lines of the candidate ----------------------------------------------------------------------
 
 SOURCE = """
