@@ -470,10 +470,16 @@ UNFUSED = (
 
 
 def cpu_page(
-    timing_us: float, *, rows: bytes = OPERATORS, loops: tuple[Loop, ...] = (), threads: int = 2
+    timing_us: float,
+    *,
+    rows: bytes = OPERATORS,
+    loops: tuple[Loop, ...] = (),
+    threads: int = 2,
+    work: Work = LAYER_NORM,
 ) -> Page:
     cpu = CpuRun(threads_used=threads)
     return page_of(
+        work=work,
         ceilings=CPU,
         timing_us=timing_us,
         rows=rows,
@@ -514,6 +520,16 @@ def test_far_from_the_ceiling_without_a_known_cause_a_cpu_gets_a_cpus_advice() -
     (only,) = cpu_page(80_000.0).findings
     assert only.kind == "far_from_floor"
     assert "16-byte loads" not in only.advice
+    assert "counters" not in only.text
+
+
+def test_a_large_fresh_output_on_a_cpu_is_told_of_its_page_faults() -> None:
+    (only,) = cpu_page(80_000.0).findings
+    assert "134 MB faults at its first touch, 32,768 times" in only.text
+    assert "MADV_POPULATE_WRITE" in only.advice
+    small = msgspec.structs.replace(LAYER_NORM, bytes_written=8 << 20)
+    (other,) = cpu_page(80_000.0, work=small).findings
+    assert "faults" not in other.text + other.advice
 
 
 def test_a_report_that_holds_no_duration_is_no_profile() -> None:
