@@ -54,7 +54,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
 
 PACES = {
     "cuda": Pace(blocks=6, most_blocks=24, seconds=1.2, within=0.004),
-    "cpu": Pace(blocks=5, most_blocks=9, seconds=2.5, within=0.03),
+    "cpu": Pace(blocks=5, most_blocks=9, seconds=1.5, within=0.03),
 }
 
 
