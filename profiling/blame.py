@@ -132,10 +132,14 @@ def hot_spots(report: KernelReport, most: int = 4) -> tuple[HotSpot, ...]:
         if held(one):
             lines.setdefault(where(one), []).append(one)
     ranked = sorted(lines.items(), key=lambda item: -sum(held(one) for one in item[1]))
-    return tuple(_hot_spot(line, found, total) for line, found in ranked[:most])
+    stores = [one for one in report.instructions if one.opcode.startswith(("ST", "RED"))]
+    drained = line_of_most(stores, lambda one: one.executed)
+    return tuple(_hot_spot(line, found, total, drained) for line, found in ranked[:most])
 
 
-def _hot_spot(line: str, found: list[Instruction], total: int) -> HotSpot:
+def _hot_spot(
+    line: str, found: list[Instruction], total: int, drained: str | None = None
+) -> HotSpot:
     worst = max(found, key=held)
     reasons = {why: count for why, count in worst.stalls.items() if why not in _ABLE}
     reason = max(reasons, key=lambda why: reasons[why])
@@ -145,6 +149,9 @@ def _hot_spot(line: str, found: list[Instruction], total: int) -> HotSpot:
         fed_by = f"{source.sass} at {source.place}" if source.place else source.sass
     if fed_by is not None and source is not None and "TRYWAIT" in source.sass:
         fed_by = f"an mbarrier ({fed_by}): a bulk copy, or the other side of the pipeline"
+    if reason == "drain" and drained is not None:
+        # Warps that wait for their stores stand at the kernel's end, whatever instruction is there.
+        fed_by = f"its stores at {drained}"
     return HotSpot(
         where=line,
         share=sum(held(one) for one in found) / total if total else 0.0,

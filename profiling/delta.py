@@ -52,7 +52,8 @@ def changes(parent: Page, child: Page) -> tuple[Change, ...]:
         if before is None or after is None or quantity.key in _UNSAID:
             continue
         if _moved(quantity, before, after):
-            found.append(_change(quantity, before, after))
+            paid = _paid(quantity, before, after, parent, child)
+            found.append(_change(quantity, before, after, paid=paid))
     return tuple(sorted(found, key=_rank))
 
 
@@ -60,6 +61,14 @@ def _moved(quantity: Quantity, before: float, after: float) -> bool:
     if quantity.unit == "%" and abs(after - before) < LEAST_POINTS:
         return False
     return abs(after - before) > NOISE * max(abs(before), abs(after))
+
+
+def _paid(quantity: Quantity, before: float, after: float, parent: Page, child: Page) -> bool:
+    """Tell whether a change costs or saves time: a larger share of less time may be less."""
+    whole, left = parent.value("time_us"), child.value("time_us")
+    if not quantity.key.startswith("stall_") or not whole or not left:
+        return True
+    return (after * left > before * whole) == (after > before)
 
 
 def _rank(change: Change) -> tuple[int, float]:
@@ -70,8 +79,8 @@ def _rank(change: Change) -> tuple[int, float]:
     return (len(_FIRST), -abs(change.after - change.before) / scale)
 
 
-def _change(quantity: Quantity, before: float, after: float) -> Change:
-    direction = _direction(quantity, before, after)
+def _change(quantity: Quantity, before: float, after: float, *, paid: bool = True) -> Change:
+    direction = _direction(quantity, before, after) if paid else "neither"
     words = {"better": " (better)", "worse": " (worse)", "neither": ""}[direction]
     text = f"{quantity.key} {_number(before)} -> {_number(after)} {quantity.unit}{words}"
     return Change(

@@ -536,7 +536,6 @@ KERNEL_ROWS = (
         source=GUIDE,
         counters=("smsp__warps_eligible.avg.per_cycle_active",),
         of=_counter("smsp__warps_eligible.avg.per_cycle_active"),
-        better="higher",
         predictable=True,
     ),
     Quantity(

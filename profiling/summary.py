@@ -17,6 +17,9 @@ from refine_agent.profiling.records import Ceilings, Finding, Page, Rung, Work
 MOST_CHARS = 4800
 CHARS_PER_TOKEN = 4
 DETAILED_KERNELS = 2
+MOST_KERNELS = 8
+# Eight lines about a kernel that fills 16 KB are eight lines less about the one that matters.
+WORTH_DETAILS = 0.02
 SHOWN_FINDINGS = 6
 SHOWN_SMALLER = 2
 
@@ -170,10 +173,16 @@ def _needs(this: Call) -> str:
 
 
 def _details(this: Call) -> Iterable[str]:
-    for report in call.heaviest(this, DETAILED_KERNELS):
+    every = call.heaviest(this, MOST_KERNELS)
+    heavy = [report for report in every if call.share_of(this, report.name) >= WORTH_DETAILS]
+    shown = heavy[:DETAILED_KERNELS] or every[:1]
+    for report in shown:
         if len(call.kernels(this)) > 1:
             yield f"KERNEL {report.name}"
         yield from details.kernel(report)
+    left = [f"{one.name} {percent(call.share_of(this, one.name))}" for one in every[len(shown) :]]
+    if left:
+        yield f"KERNELS WITHOUT DETAILS HERE  {'; '.join(left)}"
     yield from details.compiled(this)
     yield from details.processor(this)
     yield from details.rules(this.reports)

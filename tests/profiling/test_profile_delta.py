@@ -10,6 +10,7 @@ from tests.profiling.test_profile_page import page_of
 
 def page(**values: float) -> Page:
     units = {"traffic_ratio": "x", "time_us": "us", "occupancy_pct": "%", "dram_gbps": "GB/s"}
+    units |= {"stall_long_scoreboard_pct": "%"}
     return Page(
         candidate_digest="d",
         rung="ncu",
@@ -87,3 +88,16 @@ def test_an_author_may_predict_only_what_the_page_measures() -> None:
     assert {"time_us", "traffic_ratio", "occupancy_pct", "registers"} <= set(keys)
     assert "gap_pct" not in keys
     assert "stall_selected_pct" not in keys
+
+
+def test_a_larger_share_of_less_time_is_not_called_worse() -> None:
+    parent = page(time_us=151.0, stall_long_scoreboard_pct=44.0)
+    faster = page(time_us=100.0, stall_long_scoreboard_pct=60.0)
+    slower = page(time_us=151.0, stall_long_scoreboard_pct=60.0)
+
+    def direction(child: Page) -> str:
+        (stall,) = [one for one in delta.changes(parent, child) if one.metric.startswith("stall")]
+        return stall.direction
+
+    assert direction(faster) == "neither"
+    assert direction(slower) == "worse"

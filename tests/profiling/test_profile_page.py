@@ -256,6 +256,45 @@ def test_the_kind_of_matrix_instruction_and_its_own_limit_are_said(opcode: str, 
     assert words in page_of(report).text()
 
 
+def test_kernels_that_hardly_count_get_no_details_and_none_is_cut_in_silence() -> None:
+    def another(name: str, micros: float) -> KernelReport:
+        counters = layer_norm().counters | {"gpu__time_duration.sum": micros * 1e3}
+        return msgspec.structs.replace(layer_norm(), name=name, counters=counters)
+
+    page = page_of(
+        layer_norm(),
+        another("split_a", 20.0),
+        another("split_b", 15.0),
+        another("fill", 0.8),
+        timing_us=150.0,
+    )
+    assert "KERNEL split_a" in page.text()
+    assert "KERNELS WITHOUT DETAILS HERE  split_b 10 %; fill 0.5 %" in page.text()
+    pair = page_of(layer_norm(), another("fill", 0.8), timing_us=120.0).text()
+    assert "KERNEL fill" not in pair
+    assert "KERNELS WITHOUT DETAILS HERE  fill 0.7 %" in pair
+
+
+def test_a_warp_that_drains_waits_for_its_stores_and_not_at_the_kernels_end() -> None:
+    store = Instruction(
+        offset=0,
+        sass="STG.E.EF.128 desc[UR4][R2.64], R4",
+        place=Place(file="cuda_source", line=77),
+        executed=8,
+    )
+    end = Instruction(
+        offset=16,
+        sass="HFMA2.MMA R43, -RZ, RZ, 0, 4.7e-07",
+        place=Place(file="cuda_source", line=79),
+        samples=9,
+        stalls={"drain": 9},
+    )
+    assert (
+        "(drain) <- its stores at cuda_source:77"
+        in page_of(waiting_at("drain", 1, store, end)).text()
+    )
+
+
 WIDE = Instruction(
     offset=0, sass="LDS.128 R4, [R8]", executed=8, wavefronts=32, wavefronts_ideal=32, nway=4
 )
