@@ -11,10 +11,11 @@ from refine_agent.profiling.records import Change, Direction, Grade, Outcome, Pa
 NOISE = 0.03
 # Percentages near zero change by large factors and mean nothing: at least two points must move.
 LEAST_POINTS = 2.0
-# A prediction is confirmed when the measured value is within a tenth of the predicted one, or has
-# gone at least four fifths of the predicted way.
+# A prediction is confirmed when the measured value has gone at least four fifths of the predicted
+# way, or half of it and is within a tenth of the predicted value.
 CLOSE = 0.10
 FAR_ENOUGH = 0.8
+HALFWAY = 0.5
 PARTLY = 0.3
 
 # What moves a decision comes first.
@@ -51,6 +52,8 @@ def changes(parent: Page, child: Page) -> tuple[Change, ...]:
         before, after = parent.value(quantity.key), child.value(quantity.key)
         if before is None or after is None or quantity.key in _UNSAID:
             continue
+        if quantity.key in _AGAINST_A_FLOOR and _other_floor(quantity, parent, child):
+            continue
         if _moved(quantity, before, after):
             paid = _paid(quantity, before, after, parent, child)
             found.append(_change(quantity, before, after, paid=paid))
@@ -61,6 +64,20 @@ def _moved(quantity: Quantity, before: float, after: float) -> bool:
     if quantity.unit == "%" and abs(after - before) < LEAST_POINTS:
         return False
     return abs(after - before) > NOISE * max(abs(before), abs(after))
+
+
+_AGAINST_A_FLOOR = {"floor_ratio", "bound_ratio"}
+
+
+def _other_floor(quantity: Quantity, parent: Page, child: Page) -> bool:
+    """Tell whether two ratios were taken to different floors and cannot be compared."""
+    floors = []
+    for page in (parent, child):
+        took, ratio = page.value("time_us"), page.value(quantity.key)
+        if not took or not ratio:
+            return False
+        floors.append(took / ratio)
+    return abs(floors[0] - floors[1]) > NOISE * max(floors)
 
 
 def _paid(quantity: Quantity, before: float, after: float, parent: Page, child: Page) -> bool:
@@ -134,11 +151,13 @@ def _ungraded(prediction: Prediction, why: str) -> Grade:
 
 def _verdict(quantity: Quantity, expected: float, start: float | None, measured: float) -> Outcome:
     slack = max(CLOSE * abs(expected), LEAST_POINTS if quantity.unit == "%" else 0.0)
-    if abs(measured - expected) <= slack:
-        return "confirmed"
+    close = abs(measured - expected) <= slack
     if start is None or expected == start:
-        return "refuted"
+        return "confirmed" if close else "refuted"
     progress = (measured - start) / (expected - start)
+    # A small change predicted lies within the slack of no change at all, and of the opposite one.
+    if close and progress >= HALFWAY:
+        return "confirmed"
     if _beyond(quantity, expected, start, measured) or FAR_ENOUGH <= progress <= 2 - FAR_ENOUGH:
         return "confirmed"
     return "partly" if progress >= PARTLY else "refuted"

@@ -10,7 +10,7 @@ from tests.profiling.test_profile_page import page_of
 
 def page(**values: float) -> Page:
     units = {"traffic_ratio": "x", "time_us": "us", "occupancy_pct": "%", "dram_gbps": "GB/s"}
-    units |= {"stall_long_scoreboard_pct": "%"}
+    units |= {"stall_long_scoreboard_pct": "%", "floor_ratio": "x"}
     return Page(
         candidate_digest="d",
         rung="ncu",
@@ -37,6 +37,8 @@ def test_a_prediction_that_came_true_is_confirmed_in_one_sentence() -> None:
         ("traffic_ratio", 1.4, 1.0, 1.8, "refuted"),
         ("time_us", 120.0, 80.0, 60.0, "confirmed"),  # better than predicted
         ("time_us", 120.0, 80.0, 86.0, "confirmed"),  # within a tenth
+        ("time_us", 539.0, 525.0, 549.5, "refuted"),  # within a tenth, and the wrong way
+        ("time_us", 539.0, 525.0, 538.0, "refuted"),  # within a tenth, and hardly moved
         ("occupancy_pct", 50.0, 75.0, 90.0, "confirmed"),
         ("occupancy_pct", 50.0, 75.0, 40.0, "refuted"),
         ("dram_gbps", 2000.0, 4000.0, 3000.0, "partly"),
@@ -101,3 +103,11 @@ def test_a_larger_share_of_less_time_is_not_called_worse() -> None:
 
     assert direction(faster) == "neither"
     assert direction(slower) == "worse"
+
+
+def test_ratios_to_different_floors_are_not_compared() -> None:
+    parent = page(time_us=131.0, floor_ratio=0.318)
+    other = page(time_us=108.0, floor_ratio=2.17)
+    same = page(time_us=108.0, floor_ratio=0.318 * 108 / 131)
+    assert [one.metric for one in delta.changes(parent, other)] == ["time_us"]
+    assert [one.metric for one in delta.changes(parent, same)] == ["time_us", "floor_ratio"]
