@@ -243,7 +243,7 @@ def _memory(report: KernelReport) -> Iterator[str]:
         parts.append(f"{excess:.0f} % of global sectors in excess{of}{worst}")
     conflicts, ways = reading(report, "bank_conflict_pct"), reading(report, "bank_conflict_nway")
     if conflicts is not None and ways:
-        degree = f", worst {ways:.0f}-way" if ways > 1 else ""
+        degree = f", worst {ways:.0f}-way" if ways > 1 and conflicts >= 1 else ""
         worst = _worst(report, excess_wavefronts) if conflicts >= WORTH_A_PLACE_PCT else ""
         parts.append(f"shared: {conflicts:.0f} % of wavefronts from bank conflicts{degree}{worst}")
     spilled, local = reading(report, "spill_instructions"), reading(report, "local_instructions")

@@ -31,6 +31,10 @@ def occupancy(case: Case) -> Finding | None:
     if not fits or fits > LOW_OCCUPANCY_PCT or case.pct("waves") < 1:
         return None
     limits = limiting(case.report)
+    # Tiles of a matrix product fill shared memory and registers by design: fewer of either, and the
+    # tensor cores starve.
+    if tensor_instructions(case.report) and "shared_mem" in limits:
+        return None
     kind = _LIMITERS.get(limits[0], "occupancy_blocks") if limits else "occupancy_blocks"
     return Finding(
         kind=kind,
