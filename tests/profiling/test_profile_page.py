@@ -275,6 +275,35 @@ def test_kernels_that_hardly_count_get_no_details_and_none_is_cut_in_silence() -
     assert "KERNELS WITHOUT DETAILS HERE  fill 0.7 %" in pair
 
 
+def test_the_worst_of_negligible_conflicts_is_not_named() -> None:
+    rare = of_instructions(
+        WIDE,
+        COPIES,
+        memory_l1_wavefronts_shared=100_048,
+        memory_l1_wavefronts_shared_ideal=100_000,
+    )
+    assert "worst 10-way" not in page_of(rare).text()
+
+
+def test_a_tensor_kernel_whose_tiles_fill_shared_memory_is_not_told_to_raise_occupancy() -> None:
+    full = with_idle_memory(
+        with_counters(
+            launch__occupancy_limit_shared_mem=1,
+            launch__occupancy_limit_registers=1,
+            sm__maximum_warps_per_active_cycle_pct=12.5,
+        )
+    )
+    assert work_rules.occupancy(Case(report=full)) is not None
+    product = msgspec.structs.replace(full, opcodes={"HGMMA.64x96x8.F32.TF32": 9})
+    assert work_rules.occupancy(Case(report=product)) is None
+
+
+def test_a_clock_that_power_holds_back_is_said() -> None:
+    assert "GHz" not in page_of(layer_norm()).text()
+    hot = with_counters(smsp__cycles_elapsed_dot_avg_dot_per_second=1.62e9)
+    assert "SM clock 1.62 of 1.98 GHz in the profile" in page_of(hot).text()
+
+
 def test_a_warp_that_drains_waits_for_its_stores_and_not_at_the_kernels_end() -> None:
     store = Instruction(
         offset=0,
