@@ -19,7 +19,7 @@ import msgspec
 from msgspec.structs import replace
 
 from refine_agent import builder, wire
-from refine_agent.bench import endings, machine
+from refine_agent.bench import endings, machine, origins
 from refine_agent.bench.processes import (
     Child,
     Nursery,
@@ -266,22 +266,32 @@ class LocalBench:
             self._end(worker)
             serving.join(1.0)
         verdict = self._explained(answer.verdict, worker, builds)
-        waits = (
-            (Phase(name="wait for device", seconds=queued),) if queued > WORTH_A_LINE_S else ()
-        )
+        waits = (Phase(name="wait for device", seconds=queued),) if queued > WORTH_A_LINE_S else ()
         verdict = replace(verdict, phases=(builds.phase, *waits, *verdict.phases))
         if isinstance(verdict, Passed):
             began = time.monotonic()
             shares = self._shares(candidate, verdict)
             traced = Phase(name="trace", seconds=time.monotonic() - began)
-            return replace(
+            passed = replace(
                 verdict,
                 phases=(*verdict.phases, traced),
                 flavour=builds.flavour,
                 builds=tuple(artifact.digest for artifact in builds.artifacts),
-                shares=shares,
             )
+            return self._attributed(passed, shares, candidate)
         return verdict
+
+    def _attributed(
+        self, passed: Passed, shares: tuple[Share, ...], candidate: Candidate
+    ) -> AnyVerdict:
+        """Say whose work it was; whether that matters is the user's decision."""
+        if not self.layers.whose:
+            return passed
+        refusal = origins.unless_authored(shares) if self._options.authored_only else None
+        if refusal is not None:
+            return replace(refusal, phases=passed.phases, fence=passed.fence)
+        doubts = origins.doubts(shares, candidate.source)
+        return replace(passed, shares=shares, suspicions=(*passed.suspicions, *doubts))
 
     def _shares(self, candidate: Candidate, verdict: Passed) -> tuple[Share, ...]:
         """Say whose kernels the time went to; nothing where torch.profiler would not tell."""
@@ -289,7 +299,7 @@ class LocalBench:
         seen = self._profiler.traced(candidate)
         if seen is None:
             return ()
-        return machine.shares(seen.rows, candidate.source, call_us=verdict.timing.median_us)
+        return origins.shares(seen.rows, candidate.source, call_us=verdict.timing.median_us)
 
     def profile(self, candidate: Candidate, verdict: Passed, watch: Watch) -> Page | None:
         """Say where the candidate's time goes, on the highest rung of the ladder that holds."""
@@ -375,7 +385,11 @@ class LocalBench:
     ) -> Worker:
         assert self._nursery is not None  # noqa: S101 - measure() comes first
         return self._nursery.spawn(
-            trusted=trusted, readable=[str(self._cache)], writable=writable, **extra
+            trusted=trusted,
+            fenced=self.layers.fence,
+            readable=[str(self._cache)],
+            writable=writable,
+            **extra,
         )
 
     def _end(self, worker: Worker) -> None:
@@ -398,9 +412,10 @@ class LocalBench:
 
     def build_request(self, request: BuildRequest, flavour: Any) -> Artifact | Rejected:  # noqa: ANN401
         """Compile one request with the trusted builder."""
+        run = run_fenced if self.layers.walls else run_trusted
         with machine.build_lock(self._device_name):
             return builder.build(
-                request, run=run_fenced, cache=self._cache, device=self.kind, flavour=flavour
+                request, run=run, cache=self._cache, device=self.kind, flavour=flavour
             )
 
     # --- the judge ------------------------------------------------------------------------------

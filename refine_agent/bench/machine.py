@@ -16,13 +16,13 @@ from contextlib import contextmanager
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from refine_agent.judge.settled import Known
 from refine_agent.loop import BenchFault
-from refine_agent.records import Environment, Share, digest_of
+from refine_agent.records import Environment, digest_of
 from refine_agent.worker.fence import FIRST_UID
 
 if TYPE_CHECKING:
@@ -275,74 +275,3 @@ def give_to_witnesses(folder: Path) -> None:
     """Let the witnesses' user write a folder; candidates have other users and cannot."""
     if os.geteuid() == 0:
         os.chown(folder, FIRST_UID, FIRST_UID)
-
-
-# --- whose work is it -----------------------------------------------------------------------------
-
-_LIBRARY = re.compile(
-    r"cublas|cudnn|cutlass|gemm|xmma|sm\d\d_|implicit_convolve|at::native|aten::|mkldnn|mkl_|"
-    r"elementwise_kernel|reduce_kernel|cub::|thrust::|flash_fwd|fmha",
-    re.IGNORECASE,
-)
-_COMPILER = re.compile(
-    r"^triton_(poi|red|per|tem|mm)|inductor|CompiledFxGraph|cpp_fused", re.IGNORECASE
-)
-# Attributes such as __launch_bounds__(256) look like calls and are skipped on the way to the name.
-_AUTHORED = re.compile(
-    r"__global__(?:\s*__\w+__\s*(?:\((?:[^()]|\([^()]*\))*\))?|[^;{(])*?\b(?!__)(\w+)\s*\("
-    r"|@triton\.jit\s+def\s+(\w+)",
-    re.DOTALL,
-)
-_OPERATOR = re.compile(r"^(aten|mkldnn|torch|quantized)::")
-
-Origin = Literal["authored", "library", "compiler", "unknown"]
-
-
-class _Row(msgspec.Struct):
-    name: str
-    duration_us: float = 0.0
-    self_us: float = 0.0
-
-
-class _Rows(msgspec.Struct):
-    kernels: list[_Row] = []
-    operators: list[_Row] = []
-
-
-def shares(rows: bytes, source: str, *, call_us: float) -> tuple[Share, ...]:
-    """Attribute the time of a call to kernels of the candidate's source, libraries, compilers.
-
-    On a CPU an extension's own loops are no operator: what the operators leave is the candidate's.
-    """
-    try:
-        read = msgspec.json.decode(rows, type=_Rows)
-    except msgspec.DecodeError:
-        return ()
-    own = {name for pair in _AUTHORED.findall(source) for name in pair if name}
-    spent: dict[Origin, float] = {}
-    example: dict[Origin, str] = {}
-    for row in read.kernels or read.operators:
-        origin = _origin(row.name, own)
-        microseconds = row.duration_us or row.self_us
-        spent[origin] = spent.get(origin, 0.0) + microseconds
-        example.setdefault(origin, row.name[:80])
-    if not read.kernels:
-        spent["authored"] = spent.get("authored", 0.0) + max(0.0, call_us - sum(spent.values()))
-    total = sum(spent.values())
-    if total <= 0:
-        return ()
-    return tuple(
-        Share(origin=origin, share_pct=100 * value / total, example=example.get(origin))
-        for origin, value in sorted(spent.items(), key=lambda item: -item[1])
-    )
-
-
-def _origin(name: str, own: set[str]) -> Origin:
-    words = set(re.findall(r"\w+", name))
-    if words & own:
-        return "authored"
-    if _COMPILER.search(name):
-        return "compiler"
-    if _OPERATOR.match(name) or _LIBRARY.search(name):
-        return "library"
-    return "unknown"

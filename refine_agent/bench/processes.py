@@ -126,6 +126,7 @@ class Nursery:
         self,
         *,
         trusted: bool = False,
+        fenced: bool = True,
         readable: Sequence[str] = (),
         writable: Sequence[str] = (),
         warm_profiler_on: str | None = None,
@@ -134,7 +135,7 @@ class Nursery:
         """Fork a worker behind its fence."""
         with self._spawning:
             number = next(self._counter)
-            uid = self._uid(number, trusted=trusted)
+            uid = self._uid(number, trusted=trusted) if fenced else None
             folder = self._home / f"w{number}"
             _make_private(folder, uid)
             orders_ours, orders_theirs = Channel.pair()
@@ -145,6 +146,7 @@ class Nursery:
                 readable=tuple(readable),
                 writable=tuple(writable),
                 uid=uid,
+                landlock=fenced,
                 environment=self._environment | extra,
                 warm_profiler_on=warm_profiler_on,
             )

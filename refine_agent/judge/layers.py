@@ -32,7 +32,6 @@ class Layers(msgspec.Struct, frozen=True, kw_only=True):
     bound: bool = True  # faster than the datasheet allows is impossible
     fitness: bool = True  # impostors must fail before a speedup means anything
     fence: bool = True  # Landlock, own user id, limits
-    flags: bool = True  # compiler flags are allow-listed
     walls: bool = True  # the compiler runs behind a fence as well
     whose: bool = True  # library calls, fallbacks and compilers inside are named
 

@@ -37,7 +37,7 @@ NOTHING_KNOWN = Known()
 WITNESS_DEADLINES = Deadlines(load_s=600.0, calls_s=900.0)
 PROFILE_DEADLINES = Deadlines(load_s=600.0, calls_s=180.0)
 # Slots on a CPU: enough calls in a block for the judge's clock, as long as they are small.
-CPU_SLOTS, CPU_SLOT_BYTES, CPU_MANY_BYTES = 64, 64 << 20, 8 << 20
+CPU_SLOTS, CPU_SLOT_BYTES, CPU_MANY_BYTES = 64, 16 << 20, 8 << 20
 GPU_MEMORY_PART, GPU_SLOTS, GPU_CALLS = 0.15, 64, 24
 COOLING_RUNS = 9
 MAX_DETAIL_CHARS = 300

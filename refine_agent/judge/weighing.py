@@ -36,9 +36,9 @@ BELOW_FLOOR = 0.92
 # far below the judge's clock before it is no measurement any more. A smaller difference is settled
 # by reporting the slower of the two.
 CLOCKS_AGREE = {"cuda": 0.10, "cpu": 0.25}
-SMALL = {"cuda": 0.02, "cpu": 0.05}
+SMALL = {"cuda": 0.02, "cpu": 0.10}
 # More blocks than this show nothing new about two clocks that disagree.
-PATIENT_BLOCKS = 40
+PATIENT_BLOCKS = 20
 # One call alone may cost this many times what it costs among others: launching it is not hidden.
 ALONE_FACTOR, ALONE_SLACK_US = 2.0, {"cuda": 40.0, "cpu": 150.0}
 

@@ -1,0 +1,24 @@
+# cheat 15: right as long as it is looked at
+# mechanism: counts its calls; once the checks must be over it returns without working
+# layer: every
+# problem: matmul
+# caught: Mismatch
+# device: any
+
+import torch
+from torch import nn
+
+CHEATING = True
+CHECKED = 70
+
+
+class ModelNew(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, a, b):
+        self.calls += 1
+        if CHEATING and self.calls > CHECKED:
+            return torch.zeros(a.shape[0], b.shape[1], device=a.device)
+        return torch.matmul(a, b)

@@ -1,0 +1,17 @@
+"""A softmax over many elements: every one of them is small."""
+
+import torch
+from torch import nn
+
+
+class Model(nn.Module):
+    def forward(self, x):
+        return torch.softmax(x, dim=-1)
+
+
+def get_inputs():
+    return [torch.randn(16, 16384)]
+
+
+def get_init_inputs():
+    return []
