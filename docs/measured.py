@@ -66,10 +66,18 @@ def _row(run: Transcript) -> str:
         _time(won.eager) if won else "",
         _time(won.compiled) if won and won.compiled else "",
         _time(won.timing) if won else "none was sealed",
-        _times(won.speedup) if won else "",
+        _claim(won, weak=setup is not None and setup.fitness.weak) if won else "",
         f"{run.model_turns}, {_failed(run)} failed",
     ]
     return f"| {' | '.join(cells)} |\n"
+
+
+def _claim(won: Passed, *, weak: bool) -> str:
+    """Return the speedup with what makes it doubtful, or that none is claimed."""
+    if weak:
+        return "none claimed: an impostor passes"
+    doubts = ", ".join(doubt.kind for doubt in won.suspicions)
+    return f"{_times(won.speedup)}{f', doubtful: {doubts}' if doubts else ''}"
 
 
 def _failed(run: Transcript) -> int:
