@@ -67,7 +67,7 @@ def build(  # noqa: PLR0913 - one keyword for each thing that decides a build
     started = time.monotonic()
     toolchain = prepare(run=run, cache=cache, device=device, python=python)
     flags = allowed_flags(request, roots=_roots(toolchain, include_roots))
-    sentence = _refusal(request) or (flags.sentence if isinstance(flags, Refused) else None)
+    sentence = _refusal(request, device) or (flags.sentence if isinstance(flags, Refused) else None)
     if sentence is not None or isinstance(flags, Refused):
         seconds = time.monotonic() - started
         return Rejected(log=sentence or "", seconds=seconds, flavour=flavour)
@@ -93,7 +93,8 @@ class _Making(msgspec.Struct, frozen=True, kw_only=True):
             with self.store.making(digest) as folder:
                 if (found := self._found(digest)) is not None:  # while the lock was waited for
                     return found
-                compiled = self._checked(compile_lightly(self.job, folder))
+                home = self.store.entry(digest)
+                compiled = self._checked(compile_lightly(self.job, folder, home))
                 if compiled.built:
                     return self._published(compiled, digest, folder, why_stock=None)
             if (gap := self._gap(compiled)) is None:
@@ -111,7 +112,8 @@ class _Making(msgspec.Struct, frozen=True, kw_only=True):
         with self.store.making(digest) as folder:
             if (found := self._found(digest)) is not None:
                 return msgspec.structs.replace(found, why_stock=why)
-            compiled = self._checked(compile_with_torch(self.job, folder))
+            home = self.store.entry(digest)
+            compiled = self._checked(compile_with_torch(self.job, folder, home))
             if not compiled.built:
                 return self._rejected(compiled, "stock")
             return self._published(compiled, digest, folder, why_stock=why)
@@ -146,7 +148,7 @@ class _Making(msgspec.Struct, frozen=True, kw_only=True):
         )
         (folder / "artifact.json").write_bytes(msgspec.json.encode(artifact))
         self.store.publish(digest, folder)
-        self.store.evict()
+        self.store.keep_in_bounds()
         return artifact
 
     def _point_to(self, artifact: Artifact, digest: str) -> None:
@@ -175,8 +177,10 @@ class _Making(msgspec.Struct, frozen=True, kw_only=True):
         return Rejected(log=log.strip(), seconds=seconds, flavour=flavour)
 
 
-def _refusal(request: BuildRequest) -> str | None:
+def _refusal(request: BuildRequest, device: Device) -> str | None:
     """What no compiler needs to be asked about, as one sentence."""
+    if request.cuda_sources and device == "cpu":
+        return "CUDA sources cannot be built for the CPU; write C++ in cpp_sources instead."
     if not (request.name.isidentifier() and request.name.isascii()):
         return f"The extension's name {request.name!r} is not a C identifier; rename it."
     for name in request.headers:

@@ -45,13 +45,15 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     """A compiler died of a signal: most often of memory."""
 
 
-def readable(log: str, folder: Path) -> str:
+def readable(log: str, *folders: Path) -> str:
     """The log as its author should see it.
 
     No path of this machine, `cuda_source:12` for a line of its own, and not too long: the first
     errors matter most, and the compiler's count is at the end.
     """
-    text = log.replace(f"{folder}/headers/", "").replace(f"{folder}/", "")
+    text = log
+    for folder in folders:
+        text = text.replace(f"{folder}/headers/", "").replace(f"{folder}/", "")
     text = re.sub(r"(?:/[\w.+-]+)+/include/(?=(?:light|torch|ATen|c10)/)", "", text)
     text = _FOREIGN_REMARK.sub("", _NVCC_PLACE.sub(r"\1:\2", text))
     if len(text) <= _MAX_LOG_CHARS:

@@ -24,9 +24,12 @@ _OWN_HEADER = re.compile(r"^for_\w+/candidate/\w+\.h:\d+(?::\d+)?: ")
 _ARCH_FLAG = re.compile(r"--?(?:gencode|generate-code|arch|gpu-architecture)(?:=|\Z)")
 
 
-def compile_lightly(job: Job, folder: Path) -> Compiled:
-    """Compile every unit, side by side, and link them to `folder/NAME.so`."""
-    units = units_of(job.request, job.toolchain.operators())
+def compile_lightly(job: Job, folder: Path, home: Path) -> Compiled:
+    """Compile every unit, side by side, and link them to `folder/NAME.so`.
+
+    `home` is where the folder will lie: profilers look for the sources there.
+    """
+    units = units_of(job.request, job.toolchain.operators(), home=home)
     for unit in units:
         write_texts(unit.texts, folder)
     write_texts(job.request.headers, folder / "headers")
@@ -43,7 +46,7 @@ def compile_lightly(job: Job, folder: Path) -> Compiled:
     if all(each.exit_code == 0 for each in ended):
         ended.append(run(_link_command(units, job)))
     _tidy(folder, units)
-    log = readable("\n".join(each.output for each in ended if each.output), folder)
+    log = readable("\n".join(each.output for each in ended if each.output), folder, home)
     return Compiled(
         built=all(each.exit_code == 0 for each in ended),
         log=log,
@@ -97,8 +100,7 @@ def _link_command(units: list[Unit], job: Job) -> list[str]:
     argv = [toolchain.cxx, *(f"{unit.file}.o" for unit in units), "-shared"]
     # Nothing of the stand-in may ever answer for torch's own symbols, or the other way round.
     argv += ["-Wl,-Bsymbolic", "-Wl,--version-script=exports.map"]
-    argv += [str(toolchain.shim), f"-Wl,-rpath,{toolchain.folder}"]
-    argv += ["-o", f"{job.request.name}.so", *job.flags.linker]
+    argv += [str(toolchain.shim), "-o", f"{job.request.name}.so", *job.flags.linker]
     if job.request.uses_cuda and toolchain.toolkit is not None:
         libraries = toolchain.toolkit / "lib64"
         # Without the toolkit's own runtime library, the one that torch has loaded answers.

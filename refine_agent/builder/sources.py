@@ -97,18 +97,23 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     texts: dict[str, str]
 
 
-def units_of(request: BuildRequest, operators: Operators) -> list[Unit]:
-    """The units torch would compile: main.cpp with the bindings, and cuda.cu if there is CUDA."""
+def units_of(request: BuildRequest, operators: Operators, *, home: Path) -> list[Unit]:
+    """The units torch would compile: main.cpp with the bindings, and cuda.cu if there is CUDA.
+
+    Device code says that its lines are those of `home/cuda_source`, where profilers find them.
+    """
     headers = "\n".join(request.headers.values())
     cpp = _Source(
         label="cpp_source",
         text="\n".join(request.cpp_sources),
+        lines_of="cpp_source",
         implicit=("torch/extension.h",),
         bindings=_bindings(request.functions),
     )
     cuda = _Source(
         label="cuda_source",
         text="\n".join(request.cuda_sources),
+        lines_of=f"{home}/cuda_source",
         implicit=("torch/types.h", "cuda.h", "cuda_runtime.h"),
         bindings="",
     )
@@ -139,6 +144,7 @@ def bindable(functions: Iterable[str]) -> bool:
 class _Source(msgspec.Struct, frozen=True, kw_only=True):
     label: str
     text: str
+    lines_of: str
     implicit: Sequence[str]
     bindings: str
 
@@ -151,7 +157,13 @@ def _unit(source: _Source, request: BuildRequest, operators: Operators, headers:
     include = f"for_{source.label}"
     implicit = () if request.no_implicit_headers else source.implicit
     lines = [f"#include <{name}>" for name in ("candidate/prelude.h", *implicit)]
-    lines += [f'#line 1 "{source.label}"', source.text, '#line 1 "bindings"', source.bindings, ""]
+    lines += [
+        f'#line 1 "{source.lines_of}"',
+        source.text,
+        '#line 1 "bindings"',
+        source.bindings,
+        "",
+    ]
     return Unit(
         file=file,
         include=include,

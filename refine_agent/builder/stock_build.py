@@ -36,13 +36,14 @@ _NOISE = re.compile(
 )
 
 
-def compile_with_torch(job: Job, folder: Path) -> Compiled:
-    """Build with torch's headers and bindings to `folder/NAME.so`."""
+def compile_with_torch(job: Job, folder: Path, home: Path) -> Compiled:
+    """Build with torch's headers to `folder/NAME.so`; `home` is where the folder will lie."""
     private = folder / "stock"
     private.mkdir()
     (folder / "tmp").mkdir()
     write_texts(job.request.headers, private / "headers")
-    (private / "request.json").write_bytes(msgspec.json.encode(_asked(job, private)))
+    _keep_sources(job.request, private)  # where the compiler looks for the lines that it quotes
+    (private / "request.json").write_bytes(msgspec.json.encode(_asked(job, private, home)))
     (private / "build.py").write_text(_SCRIPT, encoding="utf-8")
     argv = [job.toolchain.python, "build.py"]
     environment = _environment(job, folder)
@@ -54,7 +55,7 @@ def compile_with_torch(job: Job, folder: Path) -> Compiled:
         _keep_sources(job.request, folder)
     shutil.rmtree(private, ignore_errors=True)
     shutil.rmtree(folder / "tmp", ignore_errors=True)
-    log = _cleaned(done.output, private)
+    log = _cleaned(done.output, private, home)
     return Compiled(
         built=built,
         log=log,
@@ -75,11 +76,11 @@ def _environment(job: Job, folder: Path) -> dict[str, str]:
     return environment
 
 
-def _asked(job: Job, private: Path) -> dict[str, object]:
+def _asked(job: Job, private: Path, home: Path) -> dict[str, object]:
     """The arguments of load_inline; lines are marked as in the light build."""
     request, flags = job.request, job.flags
     own_headers = [str(private / "headers")] if request.headers else []
-    cuda = ['#line 1 "cuda_source"\n' + "\n".join(request.cuda_sources)]
+    cuda = [f'#line 1 "{home}/cuda_source"\n' + "\n".join(request.cuda_sources)]
     return {
         "name": request.name,
         "cpp_sources": [
@@ -105,7 +106,7 @@ def _keep_sources(request: BuildRequest, folder: Path) -> None:
     write_texts({name: "\n".join(text) + "\n" for name, text in labelled.items() if text}, folder)
 
 
-def _cleaned(log: str, private: Path) -> str:
+def _cleaned(log: str, private: Path, home: Path) -> str:
     """The compilers' words without those of ninja, torch and Python around them."""
     text = log.partition("\nTraceback (most recent call last):")[0] if "error:" in log else log
-    return readable(_NOISE.sub("", text), private)
+    return readable(_NOISE.sub("", text), private, home)

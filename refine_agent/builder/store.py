@@ -9,6 +9,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from refine_agent.builder.records import BuilderFault
 
 _SEAL = "complete.json"
 DEFAULT_LIMIT_BYTES = 4 * 2**30
+_LOOK_AGAIN_S = 600
 
 
 class _Seal(msgspec.Struct, frozen=True):
@@ -78,6 +80,15 @@ class Store(msgspec.Struct, frozen=True):
         shutil.rmtree(entry, ignore_errors=True)  # what is there is broken: find() refused it
         folder.rename(entry)
         return entry
+
+    def keep_in_bounds(self) -> None:
+        """Evict down to the default limit, at most every few minutes: it looks at every entry."""
+        looked = self.root / "looked"
+        with contextlib.suppress(OSError):
+            if looked.exists() and time.time() - looked.stat().st_mtime < _LOOK_AGAIN_S:
+                return
+            looked.touch()
+            self.evict()
 
     def evict(self, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> int:
         """Remove the least recently used entries until the rest fit; returns the bytes freed."""

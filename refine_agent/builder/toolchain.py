@@ -264,7 +264,8 @@ def _shim_command(toolchain: Toolchain) -> list[str]:
     if facts.torch_cuda is not None and toolchain.toolkit is not None:
         includes.append(f"{toolchain.toolkit}/include")
         libraries += ["c10_cuda", "torch_cuda"]
-        cuda = ["-DRA_WITH_CUDA"]
+        cuda = ["-DRA_WITH_CUDA", f"-L{toolchain.toolkit}/lib64"]
+        libraries += ["cudart"] if (toolchain.toolkit / "lib64/libcudart.so").exists() else []
     return [
         toolchain.cxx,
         *(f"-std={facts.standard}", "-O1", "-fPIC", "-shared", "-w", "-fvisibility=hidden"),

@@ -89,7 +89,7 @@ def _compiled(request: BuildRequest, cache: Path, toolchain: Toolchain) -> Compi
     assert isinstance(flags, Flags)
     job = Job(request=request, flags=flags, toolchain=toolchain, run=run_plainly, deadline_s=120)
     with tempfile.TemporaryDirectory(dir=cache) as folder:
-        return compile_lightly(job, Path(folder))
+        return compile_lightly(job, Path(folder), home=Path(folder))
 
 
 def _lacks_a_library(log: str) -> bool:

@@ -319,12 +319,10 @@ A pass(P& loaded) {
   return static_cast<A>(loaded.value);
 }
 
-template <auto F>
-struct Bound;
-template <class R, class... A, R (*F)(A...) noexcept>
-struct Bound<F> : Bound<static_cast<R (*)(A...)>(F)> {};
+template <class Signature, Signature F>
+struct BoundAs;
 template <class R, class... A, R (*F)(A...)>
-struct Bound<F> {
+struct BoundAs<R (*)(A...), F> {
   static constexpr int64_t arity = sizeof...(A);
   static int call(void* const* arguments, void** out) {
     return run(arguments, out, std::index_sequence_for<A...>{});
@@ -356,6 +354,13 @@ struct Bound<F> {
     return text.c_str();
   }
 };
+
+template <class R, class... A>
+constexpr auto without_noexcept(R (*f)(A...)) {
+  return f;
+}
+template <auto F>
+struct Bound : BoundAs<decltype(without_noexcept(F)), F> {};
 
 } // namespace c10::ra
 

@@ -18,8 +18,12 @@
 #include <torch/csrc/utils/pybind.h>
 
 #ifdef RA_WITH_CUDA
+// ATen's CUDA context needs the headers of the CUDA libraries, which a small toolkit may lack.
+#if __has_include(<cublas_v2.h>) && __has_include(<cublasLt.h>) && __has_include(<cusparse.h>) && \
+    __has_include(<cusolverDn.h>)
+#define RA_WITH_LIBRARIES
 #include <ATen/cuda/CUDAContext.h>
-#include <ATen/cuda/Exceptions.h>
+#endif
 #include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAException.h>
 #include <c10/cuda/CUDAFunctions.h>
@@ -31,6 +35,8 @@
 #include <cstring>
 #include <ctime>
 #include <exception>
+#include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -872,17 +878,27 @@ RA_API int ra_cuda_exchange_device(int32_t device, int32_t* before) {
 }
 RA_API int ra_cuda_properties(int64_t device, void** out) {
   return guarded([&] {
-    *out = device < 0 ? at::cuda::getCurrentDeviceProperties() : at::cuda::getDeviceProperties(index_of(static_cast<int>(device)));
+    static std::vector<std::unique_ptr<cudaDeviceProp>> known(c10::cuda::device_count());
+    const auto index = device < 0 ? c10::cuda::current_device() : device;
+    TORCH_CHECK(index >= 0 && index < static_cast<int64_t>(known.size()), "device=", index, ", num_gpus=", known.size());
+    static std::mutex asking;
+    const std::lock_guard<std::mutex> lock(asking);
+    if (known[index] == nullptr) {
+      auto properties = std::make_unique<cudaDeviceProp>();
+      C10_CUDA_CHECK(cudaGetDeviceProperties(properties.get(), static_cast<int>(index)));
+      known[index] = std::move(properties);
+    }
+    *out = known[index].get();
   });
 }
-RA_API int ra_cuda_handle(int library, void** out) {
+RA_API int ra_cuda_handle([[maybe_unused]] int library, [[maybe_unused]] void** out) {
   return guarded([&] {
-    switch (library) {
-      case 0: *out = at::cuda::getCurrentCUDABlasHandle(); return;
-      case 1: *out = at::cuda::getCurrentCUDASparseHandle(); return;
-      case 4: *out = at::cuda::getCurrentCUDABlasLtHandle(); return;
-      default: TORCH_CHECK(false, "the light headers do not know this library's handle");
-    }
+#ifdef RA_WITH_LIBRARIES
+    if (library == 0) { *out = at::cuda::getCurrentCUDABlasHandle(); return; }
+    if (library == 1) { *out = at::cuda::getCurrentCUDASparseHandle(); return; }
+    if (library == 4) { *out = at::cuda::getCurrentCUDABlasLtHandle(); return; }
+#endif
+    TORCH_CHECK(false, "the light headers have no handle of this CUDA library");
   });
 }
 RA_API int ra_cuda_allocate(size_t bytes, void** out) { return guarded([&] { *out = c10::cuda::CUDACachingAllocator::raw_alloc(bytes); }); }
