@@ -92,7 +92,7 @@ def _processor_seconds(pid: int) -> float:
 
 
 def _all_processes() -> list[int]:
-    return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
 
 
 def _owner(pid: int) -> int | None:
@@ -127,7 +127,7 @@ def _children(pid: int) -> list[int]:
 
 def _tasks(pid: int) -> list[str]:
     try:
-        return os.listdir(f"/proc/{pid}/task")
+        return [task.name for task in Path(f"/proc/{pid}/task").iterdir()]
     except OSError:
         return []
 

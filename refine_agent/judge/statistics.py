@@ -29,6 +29,17 @@ def median(values: Sequence[float]) -> float:
     return float(np.median(np.asarray(values, dtype=np.float64)))
 
 
+def mean(values: Sequence[float]) -> float:
+    """Return the mean."""
+    return float(np.mean(np.asarray(values, dtype=np.float64)))
+
+
+def quartile_range(values: Sequence[float]) -> float:
+    """Return the distance between the quartiles: the scatter, whatever the outliers."""
+    low, high = np.quantile(np.asarray(values, dtype=np.float64), (0.25, 0.75))
+    return float(high - low)
+
+
 def _interval(values: np.ndarray) -> tuple[float, float]:
     if len(values) == 1:
         return float(values[0]), float(values[0])

@@ -135,8 +135,8 @@ class House:
                 seen[impostor.name] = not all_right(impostor.results, key.exact, key.limits)
         if not usable:
             raise ProblemFault(
-                "the reference is not finite, or not within 2 % of its float64 self, on any inputs; "
-                "check get_inputs()"
+                "the reference is not finite, or not within 2 % of its float64 self, on any "
+                "inputs; check get_inputs()"
             )
         if self._is_exact_in_integers():
             usable.append(cases.INTEGERS)

@@ -37,6 +37,8 @@ BELOW_FLOOR = 0.92
 # by reporting the slower of the two.
 CLOCKS_AGREE = {"cuda": 0.10, "cpu": 0.25}
 SMALL = {"cuda": 0.02, "cpu": 0.10}
+# The mean of a block's calls may exceed their median by this much more than the witnesses' does.
+UNEVEN = 1.3
 # More blocks than this show nothing new about two clocks that disagree.
 PATIENT_BLOCKS = 20
 # One call alone may cost this many times what it costs among others: launching it is not hidden.
@@ -58,25 +60,16 @@ class _Clocks(msgspec.Struct, frozen=True, kw_only=True):
 
     claim: Timing
     clock: Timing
-    floor_us: float  # by the judge's clock in the least disturbed block
+    gaps_us: list[float]  # per block: the judge's clock above the mean of the claims, per call
+    skews: list[float]  # per block: mean of the claims over their median
     claims_us: list[tuple[float, ...]]
     clock_us: list[tuple[float, ...]]
-
-    @property
-    def gap_us(self) -> float:
-        """How far even the least disturbed block lies above the claim.
-
-        Whatever else runs on the machine makes a block longer, nothing makes it shorter than the
-        work that was done in it.
-        """
-        return max(0.0, self.floor_us - self.claim.high_us)
 
 
 def unsettled(blocks: dict[str, Samples], layers: Layers, *, kind: str) -> bool:
     """Whether the clocks disagree and more blocks may still show that they do not.
 
-    A disturbed block is longer than the work done in it, so on a busy machine it takes more of
-    them to see one that is not; a forged claim stays below every one of them.
+    On a busy machine the judge is late for some answers; a forged claim is off in all of them.
     """
     if not layers.clock or len(blocks["null"].walls_us) >= PATIENT_BLOCKS:
         return False
@@ -99,7 +92,7 @@ def weigh(evidence: Evidence, settled: Settled, layers: Layers, *, kind: str) ->
     doubts = [*evidence.oddities, *_suspicions(passed, settled, layers, kind=kind)]
     if slower:
         doubts.append(_slower_counts(mine))
-    if (batched := _batched(evidence, mine, held.usual_us, kind)) is not None:
+    if (batched := _batched(evidence, clocks, kind)) is not None:
         doubts.append(batched)
     return replace(passed, suspicions=tuple(doubts))
 
@@ -142,7 +135,11 @@ def _clocks(samples: Samples, null: Samples) -> _Clocks:
     return _Clocks(
         claim=statistics.timing(samples.flat_us),
         clock=statistics.timing(own),
-        floor_us=_floor(samples, null),
+        gaps_us=[
+            value - statistics.mean(claims)
+            for value, claims in zip(own, samples.claims_us, strict=True)
+        ],
+        skews=[statistics.mean(claims) / statistics.median(claims) for claims in samples.claims_us],
         claims_us=samples.claims_us,
         clock_us=[(value,) for value in own],
     )
@@ -157,18 +154,12 @@ def _own(samples: Samples, null: Samples) -> list[float]:
     ]
 
 
-def _floor(samples: Samples, null: Samples) -> float:
-    """The judge's own clock per call in the least disturbed block of each."""
-    calls = len(samples.claims_us[0])
-    return max(0.0, min(samples.walls_us) - min(null.walls_us)) / calls
-
-
 class _Agreement(msgspec.Struct, frozen=True, kw_only=True):
-    """How a candidate's claim stands to the judge's clock."""
+    """How a candidate's claims stand to the judge's clock."""
 
-    usual_us: float  # what the trusted witnesses' clocks differ by
+    over_us: float  # how far the judge's clock lies above them, beyond what is usual
     slower: bool  # the judge's clock counts
-    disputed: bool  # the claim is no measurement
+    disputed: bool  # the claims are no measurement
 
 
 def _all_clocks(blocks: dict[str, Samples]) -> dict[str, _Clocks]:
@@ -177,13 +168,24 @@ def _all_clocks(blocks: dict[str, Samples]) -> dict[str, _Clocks]:
 
 
 def _held_against(clocks: dict[str, _Clocks], kind: str) -> _Agreement:
+    """Hold the claims against the judge's clock, by the measure of the trusted witnesses.
+
+    What is usual between two clocks of this machine, today, the witnesses show in the same blocks;
+    so they do for how unevenly time is spread over the calls of a block. Whole blocks are compared,
+    so that time cannot be moved from one call to another, and their medians, so that being honest
+    in a few of them is not enough.
+    """
     mine = clocks["candidate"]
-    usual = max(each.gap_us for role, each in clocks.items() if role != "candidate")
-    over = mine.gap_us - usual
+    trusted = [each for role, each in clocks.items() if role != "candidate"]
+    usual = max(max(0.0, statistics.median(each.gaps_us)) for each in trusted)
+    scatter = max(statistics.quartile_range(each.gaps_us) for each in trusted)
+    over = statistics.median(mine.gaps_us) - usual - scatter
+    skew = statistics.median(mine.skews) / max(statistics.median(each.skews) for each in trusted)
+    claim = statistics.median([statistics.mean(claims) for claims in mine.claims_us])
     return _Agreement(
-        usual_us=usual,
-        slower=over > SMALL[kind] * mine.claim.median_us,
-        disputed=over > CLOCKS_AGREE[kind] * mine.claim.high_us,
+        over_us=over,
+        slower=over > SMALL[kind] * claim or skew > UNEVEN,
+        disputed=over > CLOCKS_AGREE[kind] * claim,
     )
 
 
@@ -192,8 +194,8 @@ def _dispute(mine: _Clocks) -> Disqualified:
     return Disqualified(
         rule="the clocks disagree",
         evidence=f"the candidate's process reports {mine.claim.median_us:.1f} µs per call, the "
-        f"judge's clock {mine.clock.median_us:.1f} µs, at the very least {mine.floor_us:.1f} µs, "
-        f"over {mine.claim.samples} calls",
+        f"judge's clock {mine.clock.median_us:.1f} µs [{mine.clock.low_us:.1f}, "
+        f"{mine.clock.high_us:.1f}], over {mine.claim.samples} calls",
     )
 
 
@@ -212,26 +214,29 @@ def _alone(evidence: Evidence, role: str) -> Timing | None:
     return statistics.timing(_own(evidence.alone[role], evidence.alone["null"]))
 
 
-def _batched(evidence: Evidence, mine: _Clocks, usual_us: float, kind: str) -> Suspicion | None:
+def _batched(evidence: Evidence, clocks: dict[str, _Clocks], kind: str) -> Suspicion | None:
     """Calls that cost much less together than alone may have been done together."""
-    alone = _alone(evidence, "candidate")
-    if alone is None:
-        return None
-    floors = {
-        role: _floor(samples, evidence.alone["null"])
-        - _floor(evidence.blocks[role], evidence.blocks["null"])
-        for role, samples in evidence.alone.items()
-        if role != "null"
+    alone = {role: _alone(evidence, role) for role in clocks}
+    extra = {
+        role: single.low_us - clocks[role].clock.median_us
+        for role, single in alone.items()
+        if single is not None
     }
-    mine_alone = floors.pop("candidate") + mine.floor_us
-    usual = max([usual_us, *floors.values()])
+    if "candidate" not in extra:
+        return None
+    mine = clocks["candidate"]
     together = max(mine.clock.median_us, mine.claim.median_us)
-    if mine_alone <= ALONE_FACTOR * together + usual + ALONE_SLACK_US[kind]:
+    usual = max([0.0, *(more for role, more in extra.items() if role != "candidate")])
+    usual += max(
+        statistics.quartile_range(_own(evidence.alone[role], evidence.alone["null"]))
+        for role in extra
+    )
+    if extra["candidate"] <= (ALONE_FACTOR - 1) * together + usual + ALONE_SLACK_US[kind]:
         return None
     return Suspicion(
         kind="cheaper together",
-        evidence=f"a call takes {mine_alone:.1f} µs alone and {together:.1f} µs among "
-        f"{len(mine.claims_us[0])}, on the judge's clock; the baselines differ by {usual:.1f} µs",
+        evidence=f"a call takes {extra['candidate']:.1f} µs more alone than the {together:.1f} µs "
+        f"among {len(mine.claims_us[0])}, on the judge's clock; the baselines {usual:.1f} µs",
     )
 
 
