@@ -231,8 +231,9 @@ class CudaArena:
     def _do(self, name: str, *arguments: object) -> None:
         code = getattr(self._cuda, name)(*arguments)
         if code != 0:
+            wanted = getattr(self, "total_bytes", 0) / 1e9
             raise ArenaFault(
-                f"{name} failed with CUDA error {code} for {getattr(self, 'total_bytes', 0) / 1e9:.1f} GB; "
+                f"{name} failed with CUDA error {code} for {wanted:.1f} GB; "
                 "free device memory or use smaller inputs"
             )
 

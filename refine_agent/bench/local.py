@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import itertools
 import os
-import socket
 import threading
 import time
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import msgspec
 from msgspec.structs import replace
@@ -45,7 +43,9 @@ from refine_agent.loop import BenchFault, ProblemRefused
 from refine_agent.records import Passed, Phase, Setup, Share
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from refine_agent.loop import Watch
     from refine_agent.profiling.records import Page
@@ -87,7 +87,7 @@ class LocalBench:
         self._witnesses: list[Worker] = []
         self._warnings: list[str] = []
 
-    def __enter__(self) -> LocalBench:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

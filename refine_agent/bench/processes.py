@@ -11,7 +11,6 @@ import itertools
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -31,6 +30,7 @@ from refine_agent.worker.fence import FIRST_UID, Rules, interpreter_folders
 from refine_agent.worker.nursery import Born, End, Ended, Exited, NurseryChannel, Spawn
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Mapping, Sequence
 
 # What a child may know of the environment. No keys, no tokens, no session of the user's.
@@ -190,7 +190,7 @@ class Nursery:
             while worker.pid not in self._endings:
                 if not self._told.wait(max(0.0, deadline - time.monotonic())):
                     raise BenchFault(
-                        f"process {worker.pid} could not be killed (it may hang in the GPU driver); "
+                        f"process {worker.pid} could not be killed (it may hang in the driver); "
                         "check the GPU with nvidia-smi, then resume"
                     )
         worker.ended.wait(2.0)
@@ -239,7 +239,8 @@ class Nursery:
             while not self._births:
                 if not self._told.wait(max(0.0, deadline - time.monotonic())):
                     raise BenchFault(
-                        f"the {what} did not start within {START_DEADLINE_S:.0f} s; see {self._home}/nursery.out"
+                        f"the {what} did not start within {START_DEADLINE_S:.0f} s; "
+                        f"see {self._home}/nursery.out"
                     )
             born = self._births.pop(0)
         if born.pid == 0:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 # Candidates get user ids nobody else has: signals, ptrace and process limits go by user id.
 FIRST_UID = 64_000
+_READ_AND_ENTER = 0o005  # the bits of a folder's mode that open it to everybody
 
 _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS = 4, 8
 _CAPSET = {"x86_64": 126, "aarch64": 91}
@@ -177,7 +178,7 @@ def _readable_by_others(besides: Sequence[str] = ()) -> bool:
 
 def _open_to_others(path: Path) -> bool:
     return all(
-        folder.stat().st_mode & 0o005 == 0o005
+        folder.stat().st_mode & _READ_AND_ENTER == _READ_AND_ENTER
         for folder in (path, *path.parents)
         if folder.exists()
     )

@@ -43,7 +43,7 @@ _DEVICES = (
     "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty",
     "/dev/nvidia*", "/dev/dri", "/dev/dxg", "/dev/kfd",
 )  # fmt: skip
-# A compiler needs the loader's cache and what its own name links to; torch's build counts the cores.
+# A compiler needs the loader's cache and what its own name links to; torch's build counts cores.
 # No process's environment is among it: an ``.incbin`` of one would carry a key into an extension.
 _COMPILER_SETTINGS = (
     "/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime",
