@@ -1,0 +1,40 @@
+"""What an ending means, told by the exit status that only a parent sees."""
+
+import signal
+
+from refine_agent.bench.endings import explain
+from refine_agent.builder.records import Rejected
+from refine_agent.records import BuildFailed, Crashed, TimedOut
+
+GONE = Crashed(during="check", reason="the other side closed the channel")
+
+
+def test_a_signal_is_named() -> None:
+    verdict = explain(GONE, status=signal.SIGSEGV, output="", rejected=None)
+
+    assert isinstance(verdict, Crashed)
+    assert "SIGSEGV" in verdict.reason
+
+
+def test_the_last_words_are_kept() -> None:
+    verdict = explain(GONE, status=1 << 8, output="kernel panic on line 3", rejected=None)
+
+    assert isinstance(verdict, Crashed)
+    assert "exit code 1" in verdict.reason
+    assert verdict.log == "kernel panic on line 3"
+
+
+def test_what_the_compiler_refused_is_a_failed_build_and_no_crash() -> None:
+    raised = Crashed(during="load", reason="RuntimeError: Error building extension 'k'")
+    refused = Rejected(log="error: expected ';'", seconds=1.0, flavour="light")
+
+    verdict = explain(raised, status=None, output="", rejected=refused)
+
+    assert isinstance(verdict, BuildFailed)
+    assert verdict.log == "error: expected ';'"
+
+
+def test_another_verdict_is_left_as_it_is() -> None:
+    late = TimedOut(during="check", seconds=60)
+
+    assert explain(late, status=signal.SIGKILL, output="x", rejected=None) == late

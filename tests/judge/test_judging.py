@@ -1,0 +1,172 @@
+"""Whole trials on a CPU: real workers behind the real fence, real builds, the real clock."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from refine_agent.bench import LocalBench
+from refine_agent.loop import ProblemRefused, Quiet
+from refine_agent.records import (
+    AnyVerdict,
+    BuildFailed,
+    Candidate,
+    Crashed,
+    Disqualified,
+    Mismatch,
+    Options,
+    Passed,
+    Problem,
+    Setup,
+)
+
+PROBLEM = """
+import torch
+from torch import nn
+
+class Model(nn.Module):
+    def __init__(self, features):
+        super().__init__()
+        self.norm = nn.LayerNorm(features)
+
+    def forward(self, x):
+        return self.norm(x)
+
+def get_inputs():
+    return [torch.randn(64, 256)]
+
+def get_init_inputs():
+    return [256]
+"""
+HONEST = PROBLEM.partition("def get_inputs")[0].replace("class Model(", "class ModelNew(")
+OPTIONS = Options(device="cpu", compile_baseline=False)
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBench]:
+    folder = tmp_path_factory.mktemp("run")
+    with LocalBench(Problem(name="norm", source=PROBLEM), OPTIONS, folder) as bench:
+        bench.measure(Problem(name="norm", source=PROBLEM), Quiet())
+        yield bench
+
+
+@pytest.fixture(scope="module")
+def setup(bench: LocalBench) -> Setup:
+    return bench.measure(Problem(name="norm", source=PROBLEM), Quiet())
+
+
+def judged(bench: LocalBench, source: str) -> AnyVerdict:
+    candidate = Candidate(source=source)
+    return bench.build(candidate, Quiet()) or bench.judge(candidate, Quiet())
+
+
+def with_forward(body: str) -> str:
+    return HONEST.replace("return self.norm(x)", body)
+
+
+def test_every_impostor_is_turned_away_before_anyone_is_judged(setup: Setup) -> None:
+    assert "zeros" in setup.fitness.rejected
+    assert "a copy of an input" in setup.fitness.rejected
+    assert not setup.fitness.weak
+
+
+def test_an_honest_module_passes_with_both_clocks_and_its_fence_named(bench: LocalBench) -> None:
+    verdict = judged(bench, HONEST)
+
+    assert isinstance(verdict, Passed)
+    assert verdict.timing.samples >= 5
+    assert verdict.fence
+    assert {phase.name for phase in verdict.phases} >= {"build", "load", "check", "timing"}
+
+
+def test_a_copy_of_the_input_is_no_layer_norm(bench: LocalBench) -> None:
+    verdict = judged(bench, with_forward("return x.clone()"))
+
+    assert isinstance(verdict, Mismatch)
+    assert verdict.where is not None
+    assert verdict.map is not None
+
+
+def test_parameters_away_from_their_defaults_expose_a_dropped_weight(bench: LocalBench) -> None:
+    body = "return torch.nn.functional.layer_norm(x, (256,))"
+
+    assert isinstance(judged(bench, with_forward(body)), Mismatch)
+
+
+def test_another_dtype_is_a_mismatch_that_names_both(bench: LocalBench) -> None:
+    verdict = judged(bench, with_forward("return self.norm(x).double()"))
+
+    assert isinstance(verdict, Mismatch)
+    assert "float64[64, 256]" in verdict.reason
+    assert "float32[64, 256]" in verdict.reason
+
+
+def test_an_input_that_was_written_to_disqualifies(bench: LocalBench) -> None:
+    verdict = judged(bench, with_forward("y = self.norm(x); x.zero_(); return y"))
+
+    assert isinstance(verdict, Disqualified)
+
+
+def test_a_segmentation_fault_is_told_as_one(bench: LocalBench) -> None:
+    verdict = judged(bench, with_forward("import os; os.kill(os.getpid(), 11)"))
+
+    assert isinstance(verdict, Crashed)
+    assert "SIGSEGV" in verdict.reason
+
+
+def test_leaving_with_exit_code_zero_is_a_crash(bench: LocalBench) -> None:
+    verdict = judged(bench, with_forward("import os; os._exit(0)"))
+
+    assert isinstance(verdict, Crashed)
+    assert "exit code 0" in verdict.reason
+
+
+def test_an_exception_reaches_its_author_with_its_line(bench: LocalBench) -> None:
+    verdict = judged(bench, with_forward("raise ValueError('no such luck')"))
+
+    assert isinstance(verdict, Crashed)
+    assert "no such luck" in verdict.reason
+    assert "candidate.py" in verdict.log
+
+
+def test_a_kernel_that_does_not_compile_fails_with_the_compilers_own_words(
+    bench: LocalBench,
+) -> None:
+    source = HONEST + (
+        "\nfrom torch.utils.cpp_extension import load_inline\n"
+        "load_inline('broken', 'torch::Tensor f(torch::Tensor x) { return undeclared; }', "
+        "functions=['f'])\n"
+    )
+
+    verdict = judged(bench, source)
+
+    assert isinstance(verdict, BuildFailed)
+    assert "undeclared" in verdict.log
+
+
+def test_a_candidate_finds_no_key_in_its_environment(
+    bench: LocalBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "not-for-candidates")
+    body = (
+        "import os\n        assert not [n for n in os.environ if n.endswith('KEY')], 'a key'\n"
+        "        return self.norm(x)"
+    )
+
+    assert isinstance(judged(bench, with_forward(body)), Passed)
+
+
+def test_the_next_candidate_is_judged_as_if_none_had_crashed_before(bench: LocalBench) -> None:
+    judged(bench, with_forward("import os; os.abort()"))
+
+    assert isinstance(judged(bench, HONEST + "\n# again"), Passed)
+
+
+def test_a_problem_whose_file_raises_is_refused_with_what_it_raised(tmp_path: Path) -> None:
+    problem = Problem(name="broken", source=PROBLEM.replace("torch.randn", "torch.no_such"))
+
+    with (
+        LocalBench(problem, OPTIONS, tmp_path) as bench,
+        pytest.raises(ProblemRefused, match="no_such"),
+    ):
+        bench.measure(problem, Quiet())
