@@ -319,10 +319,11 @@ A pass(P& loaded) {
   return static_cast<A>(loaded.value);
 }
 
-template <class Signature, Signature F>
-struct BoundAs;
+template <auto F>
+struct Bound;
 template <class R, class... A, R (*F)(A...)>
-struct BoundAs<R (*)(A...), F> {
+struct Bound<F> {
+  using Pointer = R (*)(A...);
   static constexpr int64_t arity = sizeof...(A);
   static int call(void* const* arguments, void** out) {
     return run(arguments, out, std::index_sequence_for<A...>{});
@@ -355,13 +356,6 @@ struct BoundAs<R (*)(A...), F> {
   }
 };
 
-template <class R, class... A>
-constexpr auto without_noexcept(R (*f)(A...)) {
-  return f;
-}
-template <auto F>
-struct Bound : BoundAs<decltype(without_noexcept(F)), F> {};
-
 } // namespace c10::ra
 
 // One RA_ENTRY(f) per function, after its declaration and its ra_doc_f; then
@@ -373,6 +367,8 @@ struct Bound : BoundAs<decltype(without_noexcept(F)), F> {};
   }                                                                                       \
   static const ra_function* ra_record_##f() {                                             \
     using Bound = ::c10::ra::Bound<&f>;                                                   \
+    static_assert(std::is_same_v<decltype(&f), Bound::Pointer>,                           \
+                  "torch binds no function that is declared noexcept: " #f);              \
     static const ra_function record = {#f,                                                \
                                        ra_doc_##f,                                        \
                                        reinterpret_cast<void*>(&ra_entry_##f),            \

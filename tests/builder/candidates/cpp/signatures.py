@@ -5,7 +5,6 @@ from torch.utils.cpp_extension import load_inline
 source = r'''
 #include <torch/extension.h>
 
-torch::Tensor no_throw(torch::Tensor x) noexcept { return x; }
 static torch::Tensor by_const_value(const torch::Tensor x) { return x + 1; }
 namespace { void by_rvalue(torch::Tensor&& x) { x.zero_(); } }
 extern "C" int three(void) { return 3; }
@@ -17,7 +16,7 @@ double many(torch::Tensor a, torch::Tensor b, int c, int d, float e, double f, b
 }
 '''
 ext = load_inline(name="cpp_signatures", cpp_sources=source,
-                  functions=["no_throw", "by_const_value", "by_rvalue", "three", "first", "deduced", "many"])
+                  functions=["by_const_value", "by_rvalue", "three", "first", "deduced", "many"])
 
 
 class ModelNew(nn.Module):
@@ -25,7 +24,7 @@ class ModelNew(nn.Module):
         zeroed = x.clone()
         ext.by_rvalue(zeroed)
         return [
-            ext.no_throw(x), ext.by_const_value(x), zeroed, ext.three(), ext.first([x, x]), ext.deduced(x, 2),
+            ext.by_const_value(x), zeroed, ext.three(), ext.first([x, x]), ext.deduced(x, 2),
             ext.many(x, x, 1, 2, 3, 4, True, "abc", [x], None, 5, [1, 2], "t", None),
             ext.many.__doc__, ext.many.__name__, ext.many.__module__,
         ]
