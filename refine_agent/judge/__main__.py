@@ -6,6 +6,8 @@ trial consists of is ``trial``'s business. Standard output and error belong to t
 
 from __future__ import annotations
 
+import contextlib
+import os
 import socket
 import sys
 import threading
@@ -33,10 +35,15 @@ from refine_agent.judge.orders import (
 if TYPE_CHECKING:
     from refine_agent.judge.trial import House
 
+PRIORITY = -10
+
 
 def main() -> None:
     """Serve the bench on the socket whose number is the only argument."""
     channel = JudgeChannel(socket.socket(fileno=int(sys.argv[1])))
+    # Where it may, the judge hears answers before anything else runs: it is the clock.
+    with contextlib.suppress(OSError):
+        os.nice(PRIORITY)
     _Bench(channel).serve()
 
 

@@ -32,15 +32,14 @@ INCREDIBLE = 2.0
 # The kernels that measured the ceiling are a library's, not the best there are: a read at 95 % of
 # the datasheet was seen where torch.sum reached 87 %.
 BELOW_FLOOR = 0.92
-# Beyond what the trusted witnesses' own clocks differ by in the same blocks, a claim may lie this
-# far below the judge's clock before it is no measurement any more. A smaller difference is settled
-# by reporting the slower of the two.
-CLOCKS_AGREE = {"cuda": 0.10, "cpu": 0.25}
-SMALL = {"cuda": 0.02, "cpu": 0.10}
+# A block of calls counts where the judge's clock and the claims agree to this part, beyond what the
+# trusted witnesses' clocks differ by in the same round.
+CLOCKS_AGREE = {"cuda": 0.05, "cpu": 0.15}
+# So many blocks have to count, and so many are taken at most: where a machine does other work as
+# well, the judge hears some answers late.
+ENOUGH_BLOCKS, PATIENT_BLOCKS, FEW_BLOCKS = 5, 30, 2
 # The mean of a block's calls may exceed their median by this much more than the witnesses' does.
 UNEVEN = 1.3
-# More blocks than this show nothing new about two clocks that disagree.
-PATIENT_BLOCKS = 20
 # One call alone may cost this many times what it costs among others: launching it is not hidden.
 ALONE_FACTOR, ALONE_SLACK_US = 2.0, {"cuda": 40.0, "cpu": 150.0}
 
@@ -56,41 +55,90 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Clocks(msgspec.Struct, frozen=True, kw_only=True):
-    """A role's time by its own claim and by the judge's clock, block by block."""
+    """A role's time by its own claims and by the judge's clock, block by block."""
 
-    claim: Timing
-    clock: Timing
-    gaps_us: list[float]  # per block: the judge's clock above the mean of the claims, per call
-    skews: list[float]  # per block: mean of the claims over their median
     claims_us: list[tuple[float, ...]]
-    clock_us: list[tuple[float, ...]]
+    clock_us: list[float]  # per call
+
+    @property
+    def gaps_us(self) -> list[float]:
+        """How far the judge's clock lies above the mean of the claims, per call.
+
+        Means, so that time cannot be moved from one call of a block to another.
+        """
+        return [
+            clock - statistics.mean(claims)
+            for clock, claims in zip(self.clock_us, self.claims_us, strict=True)
+        ]
+
+    @property
+    def skew(self) -> float:
+        """How unevenly time is spread over the calls of a block."""
+        return statistics.median(
+            [statistics.mean(claims) / statistics.median(claims) for claims in self.claims_us]
+        )
+
+    def agreeing(self, usual_us: float, kind: str) -> list[int]:
+        """Return the blocks in which the two clocks agree."""
+        return [
+            number
+            for number, (gap, claims) in enumerate(zip(self.gaps_us, self.claims_us, strict=True))
+            if gap <= usual_us + CLOCKS_AGREE[kind] * statistics.mean(claims)
+        ]
+
+    def at(self, chosen: list[int]) -> _Clocks:
+        """Return some of the blocks."""
+        return _Clocks(
+            claims_us=[self.claims_us[i] for i in chosen],
+            clock_us=[self.clock_us[i] for i in chosen],
+        )
+
+    @property
+    def claim(self) -> Timing:
+        """The median claim."""
+        return statistics.timing([claim for block in self.claims_us for claim in block])
+
+    @property
+    def clock(self) -> Timing:
+        """The median by the judge's clock."""
+        return statistics.timing(self.clock_us)
+
+
+class _Agreement(msgspec.Struct, frozen=True, kw_only=True):
+    """How a candidate's claims stand to the judge's clock."""
+
+    chosen: list[int]  # the blocks that count
+    believed: bool  # the claims count; otherwise the judge's clock does
+    disputed: bool  # the claims are no measurement
 
 
 def unsettled(blocks: dict[str, Samples], layers: Layers, *, kind: str) -> bool:
-    """Whether the clocks disagree and more blocks may still show that they do not.
+    """Whether too few blocks count so far, and more may be taken.
 
-    On a busy machine the judge is late for some answers; a forged claim is off in all of them.
+    An honest candidate on a busy machine has some in which nothing was late. One that is honest in
+    some of its blocks is measured by those; one that never is has none.
     """
     if not layers.clock or len(blocks["null"].walls_us) >= PATIENT_BLOCKS:
         return False
-    return _held_against(_all_clocks(blocks), kind).slower
+    return len(_agreement(_all_clocks(blocks), kind).chosen) < ENOUGH_BLOCKS
 
 
 def weigh(evidence: Evidence, settled: Settled, layers: Layers, *, kind: str) -> AnyVerdict:
     """Return the verdict on a candidate whose every output was right."""
     clocks = _all_clocks(evidence.blocks)
+    found = _agreement(clocks, kind)
+    if layers.clock and found.disputed:
+        return _dispute(clocks["candidate"])
+    believed = found.believed or not layers.clock
+    if layers.clock and found.chosen:
+        clocks = {role: each.at(found.chosen) for role, each in clocks.items()}
     mine = clocks["candidate"]
-    held = _held_against(clocks, kind)
-    if layers.clock and held.disputed:
-        return _dispute(mine)
-    slower = layers.clock and held.slower
-    times = {role: each.clock_us if slower else each.claims_us for role, each in clocks.items()}
-    timing = mine.clock if slower else mine.claim
+    timing = mine.claim if believed else mine.clock
     if layers.bound and (impossible := _impossible(timing, settled)) is not None:
         return impossible
-    passed = _passed(evidence, clocks, times, timing)
+    passed = _passed(evidence, clocks, timing, believed=believed)
     doubts = [*evidence.oddities, *_suspicions(passed, settled, layers, kind=kind)]
-    if slower:
+    if not believed:
         doubts.append(_slower_counts(mine))
     if (batched := _batched(evidence, clocks, kind)) is not None:
         doubts.append(batched)
@@ -100,10 +148,15 @@ def weigh(evidence: Evidence, settled: Settled, layers: Layers, *, kind: str) ->
 def _passed(
     evidence: Evidence,
     clocks: dict[str, _Clocks],
-    times: dict[str, list[tuple[float, ...]]],
     timing: Timing,
+    *,
+    believed: bool,
 ) -> Passed:
     mine, eager = clocks["candidate"], clocks["eager"]
+    times = {
+        role: each.claims_us if believed else [(value,) for value in each.clock_us]
+        for role, each in clocks.items()
+    }
     compiled, autotuned = clocks.get("compiled"), clocks.get("autotuned")
     ratios = {
         role: statistics.ratio(times[role], times["candidate"])
@@ -130,62 +183,37 @@ def _passed(
 # --- two clocks -----------------------------------------------------------------------------------
 
 
-def _clocks(samples: Samples, null: Samples) -> _Clocks:
-    own = _own(samples, null)
-    return _Clocks(
-        claim=statistics.timing(samples.flat_us),
-        clock=statistics.timing(own),
-        gaps_us=[
-            value - statistics.mean(claims)
-            for value, claims in zip(own, samples.claims_us, strict=True)
-        ],
-        skews=[statistics.mean(claims) / statistics.median(claims) for claims in samples.claims_us],
-        claims_us=samples.claims_us,
-        clock_us=[(value,) for value in own],
-    )
+def _all_clocks(blocks: dict[str, Samples]) -> dict[str, _Clocks]:
+    null = blocks["null"]
+    return {
+        role: _Clocks(claims_us=list(each.claims_us), clock_us=_own(each, null))
+        for role, each in blocks.items()
+        if role != "null"
+    }
 
 
 def _own(samples: Samples, null: Samples) -> list[float]:
     """The judge's own clock per call, less what a candidate that does nothing costs."""
-    idle = statistics.median(null.walls_us)
+    idle = statistics.lower_quartile(null.walls_us)
     return [
         max(0.0, wall - idle) / len(claims)
         for wall, claims in zip(samples.walls_us, samples.claims_us, strict=True)
     ]
 
 
-class _Agreement(msgspec.Struct, frozen=True, kw_only=True):
-    """How a candidate's claims stand to the judge's clock."""
-
-    over_us: float  # how far the judge's clock lies above them, beyond what is usual
-    slower: bool  # the judge's clock counts
-    disputed: bool  # the claims are no measurement
-
-
-def _all_clocks(blocks: dict[str, Samples]) -> dict[str, _Clocks]:
-    null = blocks["null"]
-    return {role: _clocks(each, null) for role, each in blocks.items() if role != "null"}
-
-
-def _held_against(clocks: dict[str, _Clocks], kind: str) -> _Agreement:
-    """Hold the claims against the judge's clock, by the measure of the trusted witnesses.
-
-    What is usual between two clocks of this machine, today, the witnesses show in the same blocks;
-    so they do for how unevenly time is spread over the calls of a block. Whole blocks are compared,
-    so that time cannot be moved from one call to another, and their medians, so that being honest
-    in a few of them is not enough.
-    """
+def _agreement(clocks: dict[str, _Clocks], kind: str) -> _Agreement:
+    """Hold the claims against the judge's clock, by the measure of the trusted witnesses."""
     mine = clocks["candidate"]
     trusted = [each for role, each in clocks.items() if role != "candidate"]
-    usual = max(max(0.0, statistics.median(each.gaps_us)) for each in trusted)
-    scatter = max(statistics.quartile_range(each.gaps_us) for each in trusted)
-    over = statistics.median(mine.gaps_us) - usual - scatter
-    skew = statistics.median(mine.skews) / max(statistics.median(each.skews) for each in trusted)
-    claim = statistics.median([statistics.mean(claims) for claims in mine.claims_us])
+    usual_us = max(max(0.0, statistics.lower_quartile(each.gaps_us)) for each in trusted)
+    chosen = mine.agreeing(usual_us, kind)
+    witnessed = max(len(each.agreeing(usual_us, kind)) for each in trusted)
+    enough = len(chosen) > FEW_BLOCKS
+    even = enough and mine.at(chosen).skew <= UNEVEN * max(each.skew for each in trusted)
     return _Agreement(
-        over_us=over,
-        slower=over > SMALL[kind] * claim or skew > UNEVEN,
-        disputed=over > CLOCKS_AGREE[kind] * claim,
+        chosen=chosen,
+        believed=even,
+        disputed=len(chosen) <= FEW_BLOCKS < witnessed,
     )
 
 

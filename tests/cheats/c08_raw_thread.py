@@ -2,7 +2,7 @@
 # mechanism: _thread.start_new_thread leaves threading.active_count() as it was; the thread takes a core from whatever is timed next
 # layer: idle
 # problem: matmul
-# caught: works between calls
+# caught: works between calls or Disqualified
 # device: any
 
 import _thread

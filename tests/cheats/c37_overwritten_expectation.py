@@ -2,7 +2,7 @@
 # mechanism: the expected tensor is writable, and is overwritten with what the candidate returns
 # layer: apart
 # problem: layernorm
-# caught: Mismatch
+# caught: Mismatch or Disqualified
 # device: any
 
 import gc

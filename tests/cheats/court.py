@@ -89,7 +89,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     def caught(self) -> bool:
         if self.expected == "nothing gained":
             return self.on.kind == "Passed" and (self.on.speedup or 0) < NOTHING
-        return self.expected == self.on.kind or self.expected in self.on.flags
+        return any(
+            expected == self.on.kind or expected in self.on.flags
+            for expected in self.expected.split(" or ")
+        )
 
     @property
     def passes_without(self) -> bool:
