@@ -1,0 +1,14 @@
+# control: a result that is a transposed view
+# problem: layernorm
+# device: any
+
+import torch
+from torch import nn
+
+class ModelNew(nn.Module):
+    def __init__(self, features):
+        super().__init__()
+        self.ln = nn.LayerNorm(features)
+
+    def forward(self, x):
+        return self.ln(x).t().contiguous().t()

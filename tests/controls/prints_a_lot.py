@@ -1,0 +1,15 @@
+# control: a candidate that talks
+# problem: layernorm
+# device: any
+
+import torch
+from torch import nn
+
+class ModelNew(nn.Module):
+    def __init__(self, features):
+        super().__init__()
+        self.ln = nn.LayerNorm(features)
+
+    def forward(self, x):
+        print("a line of output " * 20)
+        return self.ln(x)
