@@ -23,14 +23,19 @@ MAX_LOG_CHARS = 4000
 
 
 def explain(
-    verdict: AnyVerdict, *, status: int | None, output: str, rejected: Rejected | None
+    verdict: AnyVerdict,
+    *,
+    status: int | None,
+    output: str,
+    rejected: Rejected | None,
+    excess: str | None = None,
 ) -> AnyVerdict:
     """Return the verdict with what its worker's parent knows: how it ended, what was not built."""
     if not isinstance(verdict, Crashed):
         return verdict
     if rejected is not None and "building extension" in (verdict.reason + verdict.log):
         return BuildFailed(log=rejected.log, phases=verdict.phases, fence=verdict.fence)
-    how = _how(status)
+    how = excess or _how(status)
     if how is not None and _channel_broke(verdict):
         verdict = replace(verdict, reason=f"the process {how}")
     if verdict.log or not output.strip():

@@ -6,27 +6,28 @@ torch, and what a worker did is told by the judge or by its own ending.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import msgspec
 from msgspec.structs import replace
 
 from refine_agent import builder, wire
 from refine_agent.bench import endings, machine, origins
+from refine_agent.bench.line import JudgeGone, Line
 from refine_agent.bench.processes import (
-    Child,
     Nursery,
+    NurseryGone,
     Worker,
     environment,
     private_home,
     run_fenced,
     run_trusted,
-    start_judge,
 )
 from refine_agent.bench.profiles import Profiler
 from refine_agent.builder.records import (
@@ -39,19 +40,22 @@ from refine_agent.builder.records import (
 from refine_agent.judge import orders
 from refine_agent.judge.layers import ALL_LAYERS
 from refine_agent.judge.seats import DEADLINES, Deadlines
-from refine_agent.loop import BenchFault, ProblemRefused
+from refine_agent.loop import BenchFault
 from refine_agent.records import Passed, Phase, Setup, Share
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from refine_agent.bench.processes import Child
+    from refine_agent.bench.warden import Bounds
+    from refine_agent.judge.settled import Settled
     from refine_agent.loop import Watch
     from refine_agent.profiling.records import Page
     from refine_agent.records import AnyVerdict, Candidate, Options, Problem
 
-JUDGE_DEADLINE_S = 1800.0
+R = TypeVar("R")
 # Waiting for another run to let go of the device is a line of the ledger from here on.
 WORTH_A_LINE_S = 0.1
 
@@ -59,7 +63,7 @@ WORTH_A_LINE_S = 0.1
 class LocalBench:
     """Builds, judges and profiles candidates for one problem on this machine."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one keyword for each thing a test may want smaller
         self,
         problem: Problem,
         options: Options,
@@ -67,6 +71,7 @@ class LocalBench:
         *,
         cache: Path | None = None,
         deadlines: Deadlines = DEADLINES,
+        bounds: Bounds | None = None,
     ) -> None:
         self._problem = problem
         self._options = options
@@ -76,11 +81,12 @@ class LocalBench:
         self.layers = ALL_LAYERS  # a test leaves one out, to show what it is for
         self._home = private_home()
         self._tickets = itertools.count(1)
-        self._answers: dict[int, wire.Wire] = {}
-        self._answered = threading.Condition()
+        self._bounds = bounds
         self._nursery: Nursery | None = None
-        self._judge: Child | None = None
-        self._judge_channel: orders.JudgeChannel | None = None
+        self._line: Line | None = None
+        self._settled: Settled | None = None
+        self._starts = itertools.count(1)
+        self._starting = threading.Lock()
         self._setup: Setup | None = None
         self._builds: dict[str, _Builds] = {}
         self._profiler: Profiler | None = None
@@ -95,13 +101,16 @@ class LocalBench:
 
     def close(self) -> None:
         """End every process and remove what they left."""
+        self._end_processes()
+        machine.remove(self._home)
+
+    def _end_processes(self) -> None:
         if self._profiler is not None:
             self._profiler.close()
-        if self._judge is not None:
-            self._judge.close()
+        if self._line is not None:
+            self._line.close()
         if self._nursery is not None:
             self._nursery.close()
-        machine.remove(self._home)
 
     # --- setting up -----------------------------------------------------------------------------
 
@@ -116,7 +125,7 @@ class LocalBench:
         with _phase(phases, watch, "toolchain"):
             self._prepare_builder()
         with _phase(phases, watch, "problem"):
-            settled = self._open().settled
+            settled = self._settled = self._open().settled
         machine.remember(self._cache, self._device_name, problem, settled)
         fence = None
         for role in self._roles():
@@ -145,10 +154,10 @@ class LocalBench:
         visible = machine.visible_device(self._options.device)
         if visible is not None:
             os.environ["CUDA_VISIBLE_DEVICES"] = visible
-        self._nursery = Nursery(self._home, environment_of_children=environment())
-        self._judge = start_judge(self._home / "judge.out")
-        self._judge_channel = orders.JudgeChannel(self._judge.sock)
-        threading.Thread(target=self._listen, daemon=True, name="judge").start()
+        home = self._home / f"start{next(self._starts)}"
+        home.mkdir(mode=0o711)
+        self._nursery = Nursery(home, environment_of_children=environment(), bounds=self._bounds)
+        self._line = Line(home / "judge.out")
         self._nursery.wait_until_born()
         self._device = machine.device_of(self._options.device, sees_cuda=self._nursery.sees_cuda)
         self._device_name = machine.device_name(self._device)
@@ -209,19 +218,23 @@ class LocalBench:
         """Run the candidate's import and construction far from the device, so that it is built."""
         _ = watch
         builds = self._builds.setdefault(candidate.digest, _Builds())
-        return self._capture(candidate, builds, "light")
+        return self._again_if_gone(lambda: self._capture(candidate, builds, "light"))
 
     def judge(self, candidate: Candidate, watch: Watch) -> AnyVerdict:
         """Try the candidate in a fresh worker against the seated witnesses."""
         watch.phase("judge")
         builds = self._builds.setdefault(candidate.digest, _Builds())
-        return self._try(candidate, builds, "light")
+        return self._again_if_gone(lambda: self._try(candidate, builds, "light"))
 
     def seal(self, candidate: Candidate, watch: Watch) -> AnyVerdict:
         """Rebuild with torch's own headers, then try in a fresh process under fresh seeds."""
         watch.phase("seal")
         builds = _Builds()
-        return self._capture(candidate, builds, "stock") or self._try(candidate, builds, "stock")
+        return self._again_if_gone(
+            lambda: (
+                self._capture(candidate, builds, "stock") or self._try(candidate, builds, "stock")
+            )
+        )
 
     def _capture(
         self, candidate: Candidate, builds: _Builds, flavour: Flavour
@@ -234,7 +247,7 @@ class LocalBench:
             ticket=next(self._tickets), source=candidate.source, deadlines=self._deadlines
         )
         try:
-            verdict = self._ask(order, worker.orders).verdict
+            verdict: AnyVerdict | None = self._ask(order, worker.orders).verdict
         finally:
             self._end(worker)
             serving.join(1.0)
@@ -400,7 +413,11 @@ class LocalBench:
 
     def _explained(self, verdict: AnyVerdict, worker: Worker, builds: _Builds) -> AnyVerdict:
         return endings.explain(
-            verdict, status=worker.status, output=worker.output(), rejected=builds.rejected
+            verdict,
+            status=worker.status,
+            output=worker.output(),
+            rejected=builds.rejected,
+            excess=worker.excess,
         )
 
     def _serve_builds(self, worker: Worker, builds: _Builds, flavour: Any) -> threading.Thread:  # noqa: ANN401
@@ -421,50 +438,35 @@ class LocalBench:
     # --- the judge ------------------------------------------------------------------------------
 
     def _ask(self, order: Any, worker: socket.socket | None) -> Any:  # noqa: ANN401 - messages of orders
-        assert self._judge_channel is not None  # noqa: S101 - measure() comes first
-        ticket = getattr(order, "ticket", 0)
-        fds = (worker.fileno(),) if worker is not None else ()
+        assert self._line is not None  # noqa: S101 - measure() comes first
+        return self._line.ask(order, worker)
+
+    def _again_if_gone(self, attempt: Callable[[], R]) -> R:
+        """Make an attempt; if judge or nursery die under it, start both anew and make it once more.
+
+        A second death is nobody's accident: it is raised, and the run can be resumed.
+        """
+        line = self._line
         try:
-            self._judge_channel.send(order, fds=fds)
-        except wire.Broken:
-            raise self._judge_died() from None
-        if worker is not None:
-            worker.close()
-        deadline = time.monotonic() + JUDGE_DEADLINE_S
-        with self._answered:
-            while ticket not in self._answers and -1 not in self._answers:
-                if not self._answered.wait(max(0.0, deadline - time.monotonic())):
-                    raise BenchFault(
-                        f"the judge has not answered for {JUDGE_DEADLINE_S / 60:.0f} minutes; "
-                        "check the device with `refine_agent doctor`, then resume"
-                    )
-            if ticket not in self._answers:
-                raise self._judge_died()
-            answer = self._answers.pop(ticket)
-        if isinstance(answer, orders.Failed):
-            raise _fault(answer)
-        return answer
+            return attempt()
+        except (JudgeGone, NurseryGone):
+            self._start_anew(instead_of=line)
+            return attempt()
 
-    def _judge_died(self) -> BenchFault:
-        from refine_agent.bench.processes import tail  # noqa: PLC0415 - only when something went wrong
-
-        said = tail(self._home / "judge.out").strip().splitlines()[-1:] or ["it said nothing"]
-        return BenchFault(f"the judge's process ended ({said[0][:300]}); resume the run")
-
-    def _listen(self) -> None:
-        assert self._judge_channel is not None  # noqa: S101 - started just before
-        while True:
-            try:
-                answer = self._judge_channel.receive()
-            except wire.Broken:
-                answer, ticket = orders.Seated(ticket=-1), -1
-            else:
-                ticket = getattr(answer, "ticket", 0)
-            with self._answered:
-                self._answers[ticket] = answer
-                self._answered.notify_all()
-            if ticket == -1:
-                return
+    def _start_anew(self, *, instead_of: Line | None) -> None:
+        with self._starting:
+            if self._line is not instead_of:
+                return  # another thread was faster
+            assert self._settled is not None  # noqa: S101 - measure() comes first
+            with contextlib.suppress(BenchFault):
+                self._end_processes()
+            self._witnesses = []
+            self._start()
+            self._open()
+            for role in self._roles():
+                self._seat(role)
+            self._profiler = Profiler(self, self._settled)
+            self._profiler.start_ahead()
 
 
 class _Builds:
@@ -516,14 +518,6 @@ def _built(bench: LocalBench, asked: wire.BuildAsked, builds: _Builds, flavour: 
     else:
         builds.rejected = answer
     return wire.BuildAnswered(ok=isinstance(answer, Artifact), answer=msgspec.json.encode(answer))
-
-
-def _fault(answer: orders.Failed) -> BenchFault | ProblemRefused:
-    if answer.kind == "problem":
-        return ProblemRefused(answer.message)
-    if answer.kind == "worker":
-        return BenchFault(f"a witness ended early: {answer.message[:600]}")
-    return BenchFault(f"the judge failed ({answer.message[:600]}); resume the run")
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from refine_agent import wire
+from refine_agent.bench.warden import Bounds, Warden, bounds_of
 from refine_agent.builder.records import Finished
 from refine_agent.loop import BenchFault
 from refine_agent.wire import Channel
@@ -82,6 +83,12 @@ class Worker:
         self.builds = builds
         self.status: int | None = None
         self.ended = threading.Event()
+        self.warden: Warden | None = None
+
+    @property
+    def excess(self) -> str | None:
+        """What of the machine it took too much of, if it was ended for that."""
+        return self.warden.excess if self.warden is not None else None
 
     def output(self) -> str:
         """Return the end of what it printed."""
@@ -98,17 +105,30 @@ def tail(path: Path, limit: int = OUTPUT_TAIL_BYTES) -> str:
         return ""
 
 
+class NurseryGone(BenchFault):
+    """The process that forks workers ended."""
+
+
 class Nursery:
     """The process that forks workers, seen from the bench."""
 
-    def __init__(self, home: Path, *, environment_of_children: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        home: Path,
+        *,
+        environment_of_children: Mapping[str, str],
+        bounds: Bounds | None = None,
+    ) -> None:
         self._home = home
+        self._bounds = bounds
         self._environment = dict(environment_of_children)
         self._workers: dict[int, Worker] = {}
         self._counter = itertools.count(1)
         self._births: list[Born] = []
         self._told = threading.Condition()
+        self._ending: dict[int, Worker] = {}  # told to end, and not reported yet
         self._endings: set[int] = set()
+        self._gone = False
         ours, theirs = Channel.pair()
         self._process = _start_module(
             "refine_agent.worker", theirs, home / "nursery.out", environment(**PATIENCE)
@@ -117,6 +137,11 @@ class Nursery:
         self._spawning = threading.Lock()
         self.sees_cuda = False
         threading.Thread(target=self._listen, daemon=True, name="nursery").start()
+
+    @property
+    def pid(self) -> int:
+        """The process that forks."""
+        return self._process.pid
 
     def wait_until_born(self) -> None:
         """Wait until torch is imported and workers can be forked."""
@@ -150,10 +175,13 @@ class Nursery:
                 environment=self._environment | extra,
                 warm_profiler_on=warm_profiler_on,
             )
-            self._channel.send(
-                Spawn(rules=rules),
-                fds=(orders_theirs.fileno(), builds_theirs.fileno(), output),
-            )
+            try:
+                self._channel.send(
+                    Spawn(rules=rules),
+                    fds=(orders_theirs.fileno(), builds_theirs.fileno(), output),
+                )
+            except wire.Broken:
+                raise NurseryGone(self._why_gone()) from None
             born = self._next_birth("worker")
             for handle in (orders_theirs, builds_theirs):
                 handle.close()
@@ -165,6 +193,10 @@ class Nursery:
                 orders=orders_ours,
                 builds=Channel(builds_ours),
             )
+            if not trusted:
+                bounds = self._bounds or bounds_of(self._home)
+                worker.warden = Warden(born.pid, folder, folder.with_suffix(".out"), bounds)
+                worker.warden.start()
             with self._told:
                 self._workers[born.pid] = worker
                 self._told.notify_all()
@@ -178,22 +210,35 @@ class Nursery:
 
     def end(self, worker: Worker, *, seconds: float = 10.0) -> None:
         """Kill a worker and everything it started; return when nothing of it lives."""
+        with self._told:
+            # Only once: the kernel may give its number to somebody else.
+            if self._workers.get(worker.pid) is not worker:
+                return
+            self._workers.pop(worker.pid)
+            self._endings.discard(worker.pid)
+            self._ending[worker.pid] = worker
+        if worker.warden is not None:
+            worker.warden.stop()
         with contextlib.suppress(OSError):
             worker.orders.close()
         worker.builds.close()
         try:
             self._channel.send(End(pid=worker.pid, uid=worker.own_uid))
         except wire.Broken:
-            return
+            raise NurseryGone(self._why_gone()) from None
         deadline = time.monotonic() + seconds
         with self._told:
             while worker.pid not in self._endings:
+                if self._gone:
+                    raise NurseryGone(self._why_gone())
                 if not self._told.wait(max(0.0, deadline - time.monotonic())):
                     raise BenchFault(
                         f"process {worker.pid} could not be killed (it may hang in the driver); "
                         "check the GPU with nvidia-smi, then resume"
                     )
         worker.ended.wait(2.0)
+        with self._told:
+            self._ending.pop(worker.pid, None)
         _remove(worker.folder)
 
     def close(self) -> None:
@@ -212,6 +257,7 @@ class Nursery:
                 message = self._channel.receive()
             except wire.Broken:
                 with self._told:
+                    self._gone = True
                     self._births.append(Born(pid=0, level="gone"))
                     self._told.notify_all()
                 return
@@ -226,7 +272,7 @@ class Nursery:
             case Ended():
                 self._endings.add(message.pid)
             case Exited():
-                worker = self._workers.get(message.pid)
+                worker = self._workers.get(message.pid) or self._ending.get(message.pid)
                 if worker is not None:
                     worker.status = message.status
                     worker.ended.set()
@@ -244,11 +290,12 @@ class Nursery:
                     )
             born = self._births.pop(0)
         if born.pid == 0:
-            said = tail(self._home / "nursery.out").strip().splitlines()[-1:] or ["it said nothing"]
-            raise BenchFault(
-                f"the process that forks workers ended ({said[0][:300]}); run `refine_agent doctor`"
-            )
+            raise NurseryGone(self._why_gone())
         return born
+
+    def _why_gone(self) -> str:
+        said = tail(self._home / "nursery.out").strip().splitlines()[-1:] or ["it said nothing"]
+        return f"the process that forks workers ended ({said[0][:300]}); run `refine_agent doctor`"
 
 
 class Child:
@@ -266,9 +313,8 @@ class Child:
         _stop(self.process)
 
 
-def start_judge(output: Path, *, uid_note: str = "") -> Child:
+def start_judge(output: Path) -> Child:
     """Start the judge's process."""
-    _ = uid_note
     ours, theirs = Channel.pair()
     process = _start_module("refine_agent.judge", theirs, output, environment())
     return Child(process, ours, output)

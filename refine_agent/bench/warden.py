@@ -1,0 +1,127 @@
+"""Watching what a candidate takes of the machine: memory and room on the disk.
+
+It owns the bounds that the kernel does not enforce by itself (address space is no measure where
+CUDA reserves terabytes of it, and a limit per file is none on their number) and ends who exceeds
+them; what the ending means is ``endings``'s.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LOOK_EVERY_S = 0.25
+# Leaves room for the judge, the bench and whatever else the machine does.
+MEMORY_PART, DISK_PART = 0.6, 0.5
+MOST_DISK_BYTES = 8 << 30
+# A folder with more files than this is not counted to the end.
+MOST_FILES = 20_000
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+    """What one candidate may take."""
+
+    memory_bytes: int
+    disk_bytes: int
+
+
+def bounds_of(folder: Path) -> Bounds:
+    """Return bounds that fit this machine as it is now."""
+    free = shutil.disk_usage(folder).free
+    return Bounds(
+        memory_bytes=int(MEMORY_PART * os.sysconf("SC_AVPHYS_PAGES") * _PAGE),
+        disk_bytes=int(min(MOST_DISK_BYTES, DISK_PART * free)),
+    )
+
+
+class Warden(threading.Thread):
+    """Watches one process and its children until it is told to stop; kills what takes too much."""
+
+    def __init__(self, pid: int, folder: Path, output: Path, bounds: Bounds) -> None:
+        super().__init__(daemon=True, name=f"warden of {pid}")
+        self.excess: str | None = None  # what it was killed for
+        self._pid = pid
+        self._folder = folder
+        self._output = output
+        self._bounds = bounds
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        """Look until the worker is over."""
+        while not self._over.wait(LOOK_EVERY_S):
+            self.excess = self._excess()
+            if self.excess is not None:
+                self._kill()
+                return
+
+    def stop(self) -> None:
+        """Look no more; the number may soon name another process."""
+        self._over.set()
+
+    def _excess(self) -> str | None:
+        used = sum(map(_resident_bytes, _tree(self._pid)))
+        if used > self._bounds.memory_bytes:
+            return f"was ended: it used {used / 1e9:.1f} GB of memory"
+        written = _size(self._output) + sum(_sizes(self._folder))
+        if written > self._bounds.disk_bytes:
+            return f"was ended: it wrote {written / 1e9:.1f} GB to the disk"
+        return None
+
+    def _kill(self) -> None:
+        if self._over.is_set():
+            return
+        for pid in _tree(self._pid):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _tree(pid: int) -> list[int]:
+    found = [pid]
+    for parent in found:
+        with contextlib.suppress(OSError), open(f"/proc/{parent}/task/{parent}/children") as file:  # noqa: PTH123 - /proc, not a path
+            found += map(int, file.read().split())
+    return found
+
+
+def _resident_bytes(pid: int) -> int:
+    """Memory of its own: shared pages are the arena's, or a library's."""
+    try:
+        with open(f"/proc/{pid}/statm", encoding="ascii") as file:  # noqa: PTH123 - /proc, not a path
+            _, resident, shared, *_ = map(int, file.read().split())
+    except (OSError, ValueError):
+        return 0
+    return (resident - shared) * _PAGE
+
+
+def _sizes(folder: Path) -> Iterator[int]:
+    left, waiting = MOST_FILES, [os.fspath(folder)]
+    while waiting and left > 0:
+        try:
+            entries = list(os.scandir(waiting.pop()))
+        except OSError:
+            continue
+        left -= len(entries)
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
+                else:
+                    yield entry.stat(follow_symlinks=False).st_size
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
