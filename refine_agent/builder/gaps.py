@@ -7,7 +7,7 @@ import re
 
 from refine_agent.builder.records import BuildRequest
 from refine_agent.builder.sources import bindable, without_comments
-from refine_agent.builder.toolchain import Toolchain
+from refine_agent.builder.toolchain import Names, Toolchain
 
 # What only torch's own build can do; found before anything is compiled.
 _OWN_BINDINGS = re.compile(
@@ -21,24 +21,40 @@ _INCLUDE = re.compile(
 )
 # Parts of torch that are C++ of their own, which no stand-in will ever hold.
 _BEYOND = re.compile(
-    r"\b((?:torch|at)::(?:nn|optim|data|jit|serialize|vec|native|meta|autograd::\w+)\b)"
+    r"\b((?:torch|at|c10)::(?:autograd|data|distributed|dynamo|fft|functorch|inductor|jit|linalg"
+    r"|meta|mps|native|nested|nn|optim|profiler|serialize|sparse|special|utils|vec|xpu))\b"
 )
 
-# Errors about a name that is not there; the group is the name, qualified or not.
+# Errors about a member that a class has not; the groups are the class and the member.
+_NO_MEMBER = (
+    re.compile(r"(?:class|struct) \"(?P<owner>[^\"]+)\"[^\"]* has no member \"(?P<name>\w+)\""),
+    re.compile(
+        r"'(?:const )?(?:class|struct) (?P<owner>[^']+)' has no member named '(?P<name>\w+)'"
+    ),
+)
+# Errors about a name that a namespace has not, or that nobody has.
 _ABSENT = (
-    re.compile(r"has no (?:actual )?member(?: class)?(?: named)? ['\"](?:\w+ )?([\w:~]+)['\"]"),
-    re.compile(r"'([\w:]+)' (?:is not a member of|was not declared|has not been declared)"),
-    re.compile(r"'([\w:]+)' is not a (?:class|type|template|namespace)"),
-    re.compile(r"'([\w:]+)' in (?:namespace|class|struct) '[^']*' does not name"),
-    re.compile(r"identifier \"([\w:]+)\" is undefined"),
+    re.compile(
+        r"namespace \"(?P<owner>[^\"]+)\" has no (?:actual )?member(?: class)? \"(?P<name>\w+)"
+    ),
+    re.compile(r"'(?P<name>\w+)' is not a (?:member of|class|type|template|namespace)"),
+    re.compile(r"'(?P<owner>[\w:]+)::(?P<name>\w+)' has not been declared"),
+    re.compile(r"'(?P<name>\w+)' (?:was not declared|has not been declared)"),
+    re.compile(r"'(?P<name>\w+)' in (?:namespace|class|struct) '[^']*' does not name"),
+    re.compile(r"identifier \"(?P<name>\w+)\" is undefined"),
 )
 # Errors about a name that is there, but not for these arguments.
 _UNMATCHED = (
-    re.compile(r"no matching function for call to '((?:at|c10|torch|caffe2)::[\w:]+)"),
-    re.compile(r"no instance of [a-z ]+ \"((?:at|c10|torch|caffe2)::[\w:]+)"),
+    re.compile(r"no matching function for call to '(?:[\w:]+::)?(?P<name>\w+)(?:<[^']*>)?\("),
+    re.compile(r"no instance of [a-z ]+ \"(?:[\w:]+::)?(?P<name>\w+)(?:<[^\"]*>)?\" matches"),
 )
-_TORCH = re.compile(r"\b(?:at|torch|c10|caffe2)\b|\bTensor\b")
-_MACRO = re.compile(r"(?:AT|TORCH|C10|THO)_[A-Z]")
+# Of what the light headers write by hand, what may lack an overload that torch has.
+_APPROXIMATE = re.compile(
+    r"tensor|from_blob|index|index_put_|Slice|TensorIndex|CUDA\w*Guard|OptionalCUDA\w*|CUDAEvent"
+    r"|CUDAStream|getStreamFromPool|\w*DeviceGuard|irange|parallel_\w+|makeArrayRef|SmallVector"
+    r"|MaybeOwned|backward|record_stream|List|Half|BFloat16"
+)
+_TORCH = re.compile(r"\b(?:at|torch|c10|caffe2)(?:::|\b)|\bTensor\b")
 _OWN_PLACE = re.compile(
     r"^light/|^for_\w+_source/candidate/|the light bindings do not know|c10::ra::(?!Bound|Python)"
 )
@@ -80,8 +96,9 @@ def _gap_of_includes(source: str, toolchain: Toolchain) -> str | None:
 def gap_in(log: str, toolchain: Toolchain) -> str | None:
     """What the light headers lack, going by the compilers' errors; None: the candidate is wrong.
 
-    A name that no header of torch mentions is missing from torch as well, so its error stands; and
-    the operators' overloads are torch's own, so a call that fits none of them fits none there.
+    A name that no header of torch mentions is missing from torch as well, so its error stands.
+    A name that the light headers do have is missing for want of an include, as it would be there.
+    And the overloads of operators are torch's own: a call that fits none of them fits none there.
     """
     for line in log.splitlines():
         if _ERROR.search(line) and (gap := _gap_of(line, toolchain)) is not None:
@@ -96,17 +113,22 @@ def _gap_of(line: str, toolchain: Toolchain) -> str | None:
         return f"the stand-in itself: {line.strip()[:200]}"
     if found := _INCOMPLETE.search(line):
         return f"lacks {found.group(1)}"
-    name = _first(_ABSENT, line)
-    if name is not None and toolchain.knows(name) and (_TORCH.search(line) or _MACRO.match(name)):
-        return f"lacks {name}"
-    name = _first(_UNMATCHED, line)
-    if name is not None and toolchain.knows(name) and not toolchain.operators().declares(name):
-        return f"lacks an overload of {name}"
+    return _gap_of_a_name(line, toolchain.names())
+
+
+def _gap_of_a_name(line: str, names: Names) -> str | None:
+    if found := _first(_NO_MEMBER, line):
+        theirs = names.tensor if found["owner"] == "at::Tensor" else names.torch
+        of_torch = _TORCH.match(found["owner"]) and found["name"] in theirs
+        return f"lacks {found['owner']}::{found['name']}" if of_torch else None
+    if found := _first(_ABSENT, line):
+        concerns_torch = _TORCH.search(line) or found["name"] in names.macros
+        lacking = found["name"] in names.torch and found["name"] not in names.light
+        return f"lacks {found['name']}" if concerns_torch and lacking else None
+    if (found := _first(_UNMATCHED, line)) and _APPROXIMATE.fullmatch(found["name"]):
+        return f"lacks an overload of {found['name']}"
     return None
 
 
-def _first(patterns: tuple[re.Pattern[str], ...], line: str) -> str | None:
-    for pattern in patterns:
-        if (found := pattern.search(line)) and found.group(1) is not None:
-            return str(found.group(1)).rpartition("::")[2]
-    return None
+def _first(patterns: tuple[re.Pattern[str], ...], line: str) -> re.Match[str] | None:
+    return next((found for each in patterns if (found := each.search(line)) is not None), None)

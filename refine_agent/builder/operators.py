@@ -50,10 +50,6 @@ class Operators(msgspec.Struct, frozen=True, kw_only=True):
     functions: dict[str, str]
     factories: dict[str, str]
 
-    def declares(self, name: str) -> bool:
-        """Whether torch's own declarations of that name are all here."""
-        return name in self.methods or name in self.functions or name in self.factories
-
     def wrappers(self, names: Iterable[str]) -> "Wrappers":
         """The text of those operators, and only those, that are named."""
         wanted = sorted(set(names))

@@ -22,6 +22,8 @@ from refine_agent.builder.store import Store, disk_full
 _PACKAGE = Path(__file__).parent
 _LIGHT = _PACKAGE / "light"
 _NAME = re.compile(rb"[A-Za-z_]\w*")
+_MACRO = re.compile(rb"^[ \t]*#[ \t]*define[ \t]+(\w+)", re.MULTILINE)
+_METHOD = re.compile(rb"^  (?:[^/\n][^\n]*?)?\b(\w+)\(", re.MULTILINE)
 _FOLDERS: dict[str, Path] = {}  # of torch, by the Python that was asked: a folder does not move
 _FIRST_WITH_SUFFIX = 9  # Hopper: wgmma builds for sm_90a only, and so it went on from there
 
@@ -47,7 +49,7 @@ class Toolchain(msgspec.Struct, frozen=True, kw_only=True):
 
     key: str
     folder: Path
-    """Holds include/, libra_shim.so, operators.json and names.txt."""
+    """Holds include/, libra_shim.so, operators.json and names.json."""
     python: str
     cxx: str
     nvcc: str | None
@@ -76,9 +78,22 @@ class Toolchain(msgspec.Struct, frozen=True, kw_only=True):
         """Every operator that torch declares, as C++ text."""
         return _operators(self.folder / "operators.json")
 
-    def knows(self, name: str) -> bool:
-        """Whether any header of torch mentions this identifier."""
-        return name in _known_names(self.folder / "names.txt")
+    def names(self) -> "Names":
+        """The identifiers that torch's headers mention, and those of them that are ours too."""
+        return _names(self.folder / "names.json")
+
+
+class Names(msgspec.Struct, frozen=True, kw_only=True):
+    """Identifiers, to tell what the light headers lack from what nobody has."""
+
+    torch: frozenset[str]
+    """Mentioned anywhere in torch's headers."""
+    macros: frozenset[str]
+    """Defined there by the preprocessor."""
+    tensor: frozenset[str]
+    """Followed by a parenthesis where torch declares its Tensor: the methods, and little else."""
+    light: frozenset[str]
+    """Mentioned in the light headers, whether or not a candidate's includes show them."""
 
 
 def prepare(
@@ -220,18 +235,29 @@ def _fill(toolchain: Toolchain, *, run: Run, cache: Path, deadline_s: float) -> 
     except ValueError as error:
         return str(error)
     (toolchain.folder / "operators.json").write_bytes(msgspec.json.encode(operators))
-    names = "\n".join(sorted(_names_of(torch_include)))
-    (toolchain.folder / "names.txt").write_text(names, encoding="utf-8")
+    names = _names_of(torch_include)
+    (toolchain.folder / "names.json").write_bytes(msgspec.json.encode(names))
     return _build_shim(toolchain, run=run, cache=cache, deadline_s=deadline_s)
 
 
-def _names_of(torch_include: Path) -> set[str]:
+def _names_of(torch_include: Path) -> Names:
+    folders = [torch_include / name for name in ("torch", "ATen", "c10")]
+    suffixes = (".h", ".cuh", ".hpp")
+    headers = [p for folder in folders for p in folder.rglob("*") if p.suffix in suffixes]
+    tensor = [torch_include / f"ATen/core/Tensor{part}.h" for part in ("Body", "Base")]
+    return Names(
+        torch=_found(_NAME, headers),
+        macros=_found(_MACRO, headers),
+        tensor=_found(_METHOD, tensor),
+        light=_found(_NAME, list(_LIGHT.glob("*.h"))),
+    )
+
+
+def _found(pattern: re.Pattern[bytes], headers: list[Path]) -> frozenset[str]:
     seen: set[bytes] = set()
-    for folder in ("torch", "ATen", "c10"):
-        for path in (torch_include / folder).rglob("*"):
-            if path.suffix in (".h", ".cuh", ".hpp"):
-                seen.update(_NAME.findall(path.read_bytes()))
-    return {name.decode() for name in seen}
+    for path in headers:
+        seen.update(pattern.findall(path.read_bytes()))
+    return frozenset(name.decode() for name in seen)
 
 
 def _build_shim(toolchain: Toolchain, *, run: Run, cache: Path, deadline_s: float) -> str | None:
@@ -283,5 +309,5 @@ def _operators(path: Path) -> Operators:
 
 
 @lru_cache(maxsize=4)
-def _known_names(path: Path) -> frozenset[str]:
-    return frozenset(path.read_text(encoding="utf-8").split("\n"))
+def _names(path: Path) -> Names:
+    return msgspec.json.decode(path.read_bytes(), type=Names)

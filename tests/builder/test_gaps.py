@@ -1,0 +1,99 @@
+"""A mistake of the candidate is never answered with torch's own build; a gap of ours always is."""
+
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from refine_agent.builder import BuildRequest, Toolchain
+from refine_agent.builder.flags import Flags
+from refine_agent.builder.gaps import gap_before_building, gap_in
+from refine_agent.builder.job import Job
+from refine_agent.builder.light_build import compile_lightly
+from refine_agent.builder.run import run_plainly
+
+_GAPS = {
+    "torch::linalg::inv(x)": "uses torch::linalg",
+    "torch::fft::fft(x)": "uses torch::fft",
+    "torch::make_generator<int>()": "lacks make_generator",
+    "at::globalContext().hasCUDA()": "lacks globalContext",
+    "x.options().computeDispatchKey()": "lacks c10::TensorOptions::computeDispatchKey",
+    "x.register_hook([](torch::Tensor g) {})": "lacks at::Tensor::register_hook",
+}
+_MISTAKES = {
+    "x.rows()": "no member",  # torch mentions rows, but not as a method
+    "x.softmax_with_temperature(2)": "no member",
+    "torch::fused_everything(x)": "member",
+    "torch::kFloat33": "member",
+    "y + x": "y",
+    "torch::zeros(x, x, x)": "convert",
+    "torch::Tensor(x.size(0))": "",
+    "at::cuda::getCurrentCUDAStream()": "getCurrentCUDAStream",  # not included
+    'x.sum("rows")': "sum",
+    "TORCH_CHECK_CUDA(x)": "TORCH_CHECK_CUDA",
+}  # fmt: skip
+
+
+def _request(expression: str, device: str) -> BuildRequest:
+    source = f"#include <torch/extension.h>\nvoid f(torch::Tensor x) {{ (void)({expression}); }}\n"
+    declared = "#include <torch/extension.h>\nvoid f(torch::Tensor x);"
+    return BuildRequest(
+        name="ext",
+        cpp_sources=(declared if device == "cuda" else source,),
+        cuda_sources=(source,) if device == "cuda" else (),
+        functions={"f": "f"},
+    )
+
+
+def _judged(request: BuildRequest, toolchain: Toolchain) -> tuple[str | None, str]:
+    """The gap, and what the author would hear."""
+    if (gap := gap_before_building(request, toolchain)) is not None:
+        return gap, ""
+    flags = Flags(host=(), device=(), linker=(), include_paths=())
+    job = Job(request=request, flags=flags, toolchain=toolchain, run=run_plainly, deadline_s=60)
+    with tempfile.TemporaryDirectory() as folder:
+        compiled = compile_lightly(job, Path(folder), home=Path(folder))
+    assert not compiled.built
+    return gap_in(compiled.log, toolchain), compiled.told
+
+
+@pytest.mark.parametrize(("expression", "gap"), _GAPS.items())
+def test_what_torch_has_and_the_light_headers_lack_is_a_gap(
+    expression: str, gap: str, toolchain: Toolchain
+) -> None:
+    assert _judged(_request(expression, "cpu"), toolchain)[0] == gap
+
+
+@pytest.mark.parametrize(("expression", "told"), _MISTAKES.items())
+def test_what_torch_would_refuse_too_is_a_mistake(
+    expression: str, told: str, toolchain: Toolchain
+) -> None:
+    gap, heard = _judged(_request(expression, "cpu"), toolchain)
+    assert gap is None
+    assert "cpp_source:2" in heard
+    assert told in heard
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("expression", "gap"), list(_GAPS.items())[2:5])
+def test_nvcc_words_it_otherwise_and_is_understood_about_gaps(
+    expression: str, gap: str, cuda_toolchain: Toolchain
+) -> None:
+    assert _judged(_request(expression, "cuda"), cuda_toolchain)[0] == gap
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("expression", list(_MISTAKES)[:6])
+def test_nvcc_words_it_otherwise_and_is_understood_about_mistakes(
+    expression: str, cuda_toolchain: Toolchain
+) -> None:
+    gap, heard = _judged(_request(expression, "cuda"), cuda_toolchain)
+    assert gap is None
+    assert "cuda_source:2" in heard
+
+
+def test_code_that_talks_to_python_itself_is_left_to_torch(toolchain: Toolchain) -> None:
+    for source in ("py::object f();", "#include <pybind11/numpy.h>", "PyObject* f();"):
+        assert gap_before_building(BuildRequest(name="e", cpp_sources=(source,)), toolchain)
+    commented = BuildRequest(name="e", cpp_sources=("// PYBIND11_MODULE and torch::nn\n",))
+    assert gap_before_building(commented, toolchain) is None
