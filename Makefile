@@ -2,7 +2,7 @@
 #
 #   make demo    the main job: eight turns on examples/layernorm.py, without a GPU or an API key
 #   make test    what CI runs: every test that this machine can run
-#   make lint    ruff, ruff format and mypy --strict
+#   make lint    ruff, ruff format, mypy --strict and clang-format
 #
 # `make demo PYTHON=python3.12 TORCH=torch==2.11.0` chooses another Python or torch.
 
@@ -47,6 +47,7 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror refine_agent/builder/light/*.h refine_agent/builder/light/*.cpp
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist *.egg-info

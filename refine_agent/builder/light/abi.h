@@ -10,20 +10,20 @@ extern "C" {
 // What a ra_value holds. The same tags serve arguments and results.
 enum ra_tag : int32_t {
   RA_NONE,
-  RA_TENSOR,       // p: TensorImpl*, null for an undefined tensor; owned in results only
-  RA_INT,          // i
-  RA_DOUBLE,       // d
-  RA_BOOL,         // i
-  RA_COMPLEX,      // d, imaginary part in e
-  RA_INTS,         // p: int64_t[n]
-  RA_DOUBLES,      // p: double[n]
-  RA_BOOLS,        // p: bool[n]
-  RA_STRING,       // p: char[n]
-  RA_TENSORS,      // p: TensorImpl*[n]
-  RA_DTYPE,        // i: ScalarType
-  RA_DEVICE,       // i: DeviceType, n: index
-  RA_LAYOUT,       // i
-  RA_MEMORY_FORMAT // i
+  RA_TENSOR,        // p: TensorImpl*, null for an undefined tensor; owned in results only
+  RA_INT,           // i
+  RA_DOUBLE,        // d
+  RA_BOOL,          // i
+  RA_COMPLEX,       // d, imaginary part in e
+  RA_INTS,          // p: int64_t[n]
+  RA_DOUBLES,       // p: double[n]
+  RA_BOOLS,         // p: bool[n]
+  RA_STRING,        // p: char[n]
+  RA_TENSORS,       // p: TensorImpl*[n]
+  RA_DTYPE,         // i: ScalarType
+  RA_DEVICE,        // i: DeviceType, n: index
+  RA_LAYOUT,        // i
+  RA_MEMORY_FORMAT  // i
 };
 
 struct ra_value {
@@ -56,9 +56,25 @@ enum ra_error_kind : int32_t {
 
 // C++ types that Python arguments and results are converted to and from.
 enum ra_kind : int32_t {
-  RA_PY_TENSOR, RA_PY_BOOL, RA_PY_I8, RA_PY_U8, RA_PY_I16, RA_PY_U16, RA_PY_I32, RA_PY_U32,
-  RA_PY_I64, RA_PY_U64, RA_PY_FLOAT, RA_PY_DOUBLE, RA_PY_STRING, RA_PY_INTS, RA_PY_SCALAR,
-  RA_PY_DEVICE, RA_PY_DTYPE, RA_PY_LAYOUT, RA_PY_MEMORY_FORMAT
+  RA_PY_TENSOR,
+  RA_PY_BOOL,
+  RA_PY_I8,
+  RA_PY_U8,
+  RA_PY_I16,
+  RA_PY_U16,
+  RA_PY_I32,
+  RA_PY_U32,
+  RA_PY_I64,
+  RA_PY_U64,
+  RA_PY_FLOAT,
+  RA_PY_DOUBLE,
+  RA_PY_STRING,
+  RA_PY_INTS,
+  RA_PY_SCALAR,
+  RA_PY_DEVICE,
+  RA_PY_DTYPE,
+  RA_PY_LAYOUT,
+  RA_PY_MEMORY_FORMAT
 };
 
 // One bound function. `call` converts, runs and converts back: 0 done, 1 the arguments do not fit,
@@ -66,16 +82,17 @@ enum ra_kind : int32_t {
 struct ra_function {
   const char* name;
   const char* doc;
-  void* entry;           // METH_FASTCALL | METH_KEYWORDS
+  void* entry;  // METH_FASTCALL | METH_KEYWORDS
   int64_t arity;
-  const char* signature; // see light/bind.h
+  const char* signature;  // see light/bind.h
   int (*call)(void* const* arguments, void** result);
 };
 
 // Every function that returns int returns 0, or 1 after keeping the error for ra_last_error.
 void ra_last_error(ra_error_kind* kind, const char** message, int32_t* type);
 void ra_raise(ra_error_kind kind, const char* message);
-void ra_warn(int deprecation, const char* function, const char* file, uint32_t line, const char* message);
+void ra_warn(int deprecation, const char* function, const char* file, uint32_t line,
+             const char* message);
 
 // Logs as torch's fatal messages do, and gives the text that their exception carries.
 void ra_log_fatal(const char* file, uint32_t line, const char* message, char** text);
@@ -85,21 +102,21 @@ void* ra_module(const char* name, const ra_function* const* functions, int64_t c
 void* ra_enter(const ra_function* function, void* const* arguments, int64_t count, void* keywords);
 
 // Conversions. Strings and lists come back in memory to be given to ra_free.
-int ra_from_python(ra_kind kind, void* object, ra_value* out); // 1: does not fit, nothing kept
-void* ra_to_python(ra_kind kind, const ra_value* value);       // null: a Python error is set
-void* ra_sequence(void* object);                               // null: does not fit
+int ra_from_python(ra_kind kind, void* object, ra_value* out);  // 1: does not fit, nothing kept
+void* ra_to_python(ra_kind kind, const ra_value* value);        // null: a Python error is set
+void* ra_sequence(void* object);                                // null: does not fit
 int64_t ra_sequence_size(void* sequence);
-void* ra_sequence_item(void* sequence, int64_t index); // borrowed
+void* ra_sequence_item(void* sequence, int64_t index);  // borrowed
 void ra_release(void* object);
 void* ra_retain_none();
 int ra_is_none(void* object);
 void* ra_list(int64_t size);
 void* ra_tuple(int64_t size);
-void ra_list_set(void* list, int64_t index, void* item);   // steals
-void ra_tuple_set(void* tuple, int64_t index, void* item); // steals
+void ra_list_set(void* list, int64_t index, void* item);    // steals
+void ra_tuple_set(void* tuple, int64_t index, void* item);  // steals
 void* ra_dict();
-int ra_dict_set(void* dict, void* key, void* item); // steals both
-void* ra_dict_items(void* object);                  // a sequence of pairs; null: does not fit
+int ra_dict_set(void* dict, void* key, void* item);  // steals both
+void* ra_dict_items(void* object);                   // a sequence of pairs; null: does not fit
 void ra_free(const void* memory);
 
 void ra_incref(void* tensor);
@@ -129,8 +146,9 @@ int ra_from_blob(void* data, const int64_t* sizes, const int64_t* strides, int64
                  const ra_value* options, void** out);
 int ra_storage(void* tensor, void** data, int64_t* bytes);
 int ra_grad(void* tensor, void** out);
-int ra_detach_data(void* tensor, const char* how, void** out); // "tensor_data", "variable_data", "data"
-int ra_show(void* tensor, char** text, int64_t* length);       // as operator<< prints it
+int ra_detach_data(void* tensor, const char* how,
+                   void** out);                           // "tensor_data", "variable_data", "data"
+int ra_show(void* tensor, char** text, int64_t* length);  // as operator<< prints it
 int ra_kind_name(void* tensor, char** text, int64_t* length);  // Tensor::toString
 int ra_promote(int32_t a, int32_t b, int32_t* out);
 
@@ -146,8 +164,9 @@ int ra_in_parallel_region();
 int64_t ra_thread_num();
 void ra_set_thread_num(int64_t id);
 int ra_manual_seed(uint64_t seed);
-int64_t ra_grad_mode(int64_t set); // -1 asks, 0 and 1 set; gives what it was
-void* ra_guard(int kind); // 0 AutoDispatchBelowADInplaceOrView, 1 AutoDispatchBelowAutograd, 2 InferenceMode
+int64_t ra_grad_mode(int64_t set);  // -1 asks, 0 and 1 set; gives what it was
+void* ra_guard(
+    int kind);  // 0 AutoDispatchBelowADInplaceOrView, 1 AutoDispatchBelowAutograd, 2 InferenceMode
 void ra_unguard(int kind, void* guard);
 int ra_backward(void* tensor, void* gradient, int retain_graph, int create_graph);
 
@@ -155,15 +174,16 @@ int ra_backward(void* tensor, void* gradient, int retain_graph, int create_graph
 int ra_cuda_available();
 int64_t ra_cuda_device_count();
 int ra_cuda_check(int32_t error, const char* file, const char* function, uint32_t line);
-int ra_cuda_stream(int device, int which, int64_t* id, void** stream); // 0 current, 1 default, 2 pool, 3 high-priority pool
+int ra_cuda_stream(int device, int which, int64_t* id,
+                   void** stream);  // 0 current, 1 default, 2 pool, 3 high-priority pool
 int ra_cuda_set_stream(int device, int64_t id);
 int ra_cuda_stream_of(int device, int64_t id, void** stream);
 int ra_cuda_external_stream(void* stream, int device, int64_t* id);
 int ra_cuda_current_device(int32_t* out);
 int ra_cuda_set_device(int32_t device);
 int ra_cuda_exchange_device(int32_t device, int32_t* before);
-int ra_cuda_properties(int64_t device, void** out); // -1: the current device
-int ra_cuda_handle(int library, void** out);        // 0 cublas, 1 cusparse, 4 cublasLt
+int ra_cuda_properties(int64_t device, void** out);  // -1: the current device
+int ra_cuda_handle(int library, void** out);         // 0 cublas, 1 cusparse, 4 cublasLt
 int ra_cuda_allocate(size_t bytes, void** out);
 int ra_cuda_deallocate(void* memory);
 int ra_cuda_synchronize(int64_t device);

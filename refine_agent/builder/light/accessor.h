@@ -6,13 +6,18 @@
 namespace at {
 
 template <class T>
-struct DefaultPtrTraits { using PtrType = T*; };
+struct DefaultPtrTraits {
+  using PtrType = T*;
+};
 #if defined(__CUDACC__)
 template <class T>
-struct RestrictPtrTraits { using PtrType = T* __restrict__; };
+struct RestrictPtrTraits {
+  using PtrType = T* __restrict__;
+};
 #endif
 
-template <class T, size_t N, template <class U> class PtrTraits = DefaultPtrTraits, class index_t = int64_t>
+template <class T, size_t N, template <class U> class PtrTraits = DefaultPtrTraits,
+          class index_t = int64_t>
 class TensorAccessorBase {
  public:
   using PtrType = typename PtrTraits<T>::PtrType;
@@ -31,7 +36,8 @@ class TensorAccessorBase {
   const index_t* strides_;
 };
 
-template <class T, size_t N, template <class U> class PtrTraits = DefaultPtrTraits, class index_t = int64_t>
+template <class T, size_t N, template <class U> class PtrTraits = DefaultPtrTraits,
+          class index_t = int64_t>
 class TensorAccessor : public TensorAccessorBase<T, N, PtrTraits, index_t> {
  public:
   using PtrType = typename PtrTraits<T>::PtrType;
@@ -44,21 +50,26 @@ class TensorAccessor : public TensorAccessorBase<T, N, PtrTraits, index_t> {
   }
 };
 template <class T, template <class U> class PtrTraits, class index_t>
-class TensorAccessor<T, 1, PtrTraits, index_t> : public TensorAccessorBase<T, 1, PtrTraits, index_t> {
+class TensorAccessor<T, 1, PtrTraits, index_t>
+    : public TensorAccessorBase<T, 1, PtrTraits, index_t> {
  public:
   using PtrType = typename PtrTraits<T>::PtrType;
   using TensorAccessorBase<T, 1, PtrTraits, index_t>::TensorAccessorBase;
   C10_HOST_DEVICE T& operator[](index_t i) { return this->data_[this->strides_[0] * i]; }
-  C10_HOST_DEVICE const T& operator[](index_t i) const { return this->data_[this->strides_[0] * i]; }
+  C10_HOST_DEVICE const T& operator[](index_t i) const {
+    return this->data_[this->strides_[0] * i];
+  }
 };
 
 // Carries its own sizes and strides, so that it can be a kernel argument.
-template <class T, size_t N, template <class U> class PtrTraits = DefaultPtrTraits, class index_t = int64_t>
+template <class T, size_t N, template <class U> class PtrTraits = DefaultPtrTraits,
+          class index_t = int64_t>
 class GenericPackedTensorAccessor {
  public:
   using PtrType = typename PtrTraits<T>::PtrType;
   template <class source_t>
-  C10_HOST GenericPackedTensorAccessor(PtrType data, const source_t* sizes, const source_t* strides) : data_(data) {
+  C10_HOST GenericPackedTensorAccessor(PtrType data, const source_t* sizes, const source_t* strides)
+      : data_(data) {
     for (size_t i = 0; i < N; ++i) {
       sizes_[i] = static_cast<index_t>(sizes[i]);
       strides_[i] = static_cast<index_t>(strides[i]);
@@ -69,12 +80,18 @@ class GenericPackedTensorAccessor {
   C10_HOST_DEVICE PtrType data() { return data_; }
   C10_HOST_DEVICE const PtrType data() const { return data_; }
   C10_HOST_DEVICE decltype(auto) operator[](index_t i) {
-    if constexpr (N == 1) return static_cast<T&>(data_[strides_[0] * i]);
-    else return TensorAccessor<T, N - 1, PtrTraits, index_t>(data_ + strides_[0] * i, sizes_ + 1, strides_ + 1);
+    if constexpr (N == 1)
+      return static_cast<T&>(data_[strides_[0] * i]);
+    else
+      return TensorAccessor<T, N - 1, PtrTraits, index_t>(data_ + strides_[0] * i, sizes_ + 1,
+                                                          strides_ + 1);
   }
   C10_HOST_DEVICE decltype(auto) operator[](index_t i) const {
-    if constexpr (N == 1) return static_cast<const T&>(data_[strides_[0] * i]);
-    else return TensorAccessor<T, N - 1, PtrTraits, index_t>(data_ + strides_[0] * i, sizes_ + 1, strides_ + 1);
+    if constexpr (N == 1)
+      return static_cast<const T&>(data_[strides_[0] * i]);
+    else
+      return TensorAccessor<T, N - 1, PtrTraits, index_t>(data_ + strides_[0] * i, sizes_ + 1,
+                                                          strides_ + 1);
   }
   GenericPackedTensorAccessor<T, N, PtrTraits, index_t> transpose(index_t a, index_t b) const {
     auto out = *this;
@@ -92,7 +109,8 @@ template <class T, size_t N, template <class U> class PtrTraits = DefaultPtrTrai
 using PackedTensorAccessor32 = GenericPackedTensorAccessor<T, N, PtrTraits, int32_t>;
 template <class T, size_t N, template <class U> class PtrTraits = DefaultPtrTraits>
 using PackedTensorAccessor64 = GenericPackedTensorAccessor<T, N, PtrTraits, int64_t>;
-template <class T, size_t N, template <class U> class PtrTraits = DefaultPtrTraits, class index_t = int64_t>
+template <class T, size_t N, template <class U> class PtrTraits = DefaultPtrTraits,
+          class index_t = int64_t>
 using PackedTensorAccessor = GenericPackedTensorAccessor<T, N, PtrTraits, index_t>;
 
-} // namespace at
+}  // namespace at

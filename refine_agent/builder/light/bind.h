@@ -1,5 +1,5 @@
-// Owns Python bindings: RA_BIND(f) deduces f's arguments and result from its declaration and converts
-// as pybind11 would. Leaves Python itself to the shim, so that <Python.h> is never parsed.
+// Owns Python bindings: RA_BIND(f) deduces f's arguments and result from its declaration and
+// converts as pybind11 would. Leaves Python itself to the shim, so that <Python.h> is never parsed.
 #pragma once
 #include <array>
 #include <new>
@@ -15,7 +15,8 @@ namespace c10::ra {
 // Python.<T>: load() fits an argument, get() passes it, give() makes a result, describe() names it.
 template <class T, class = void>
 struct Python {
-  static_assert(!std::is_same_v<T, T>, "ra: the light bindings do not know this argument or result type");
+  static_assert(!std::is_same_v<T, T>,
+                "ra: the light bindings do not know this argument or result type");
 };
 
 template <class T, ra_kind kind, char code>
@@ -24,19 +25,19 @@ struct Plain {
   static void describe(std::string& out) { out += code; }
 };
 
-#define RA_PLAIN_INTEGER(type, kind)                                                       \
-  template <>                                                                              \
-  struct Python<type> : Plain<type, kind, 'i'> {                                           \
-    bool load(void* o) {                                                                   \
-      ra_value v;                                                                          \
-      if (ra_from_python(kind, o, &v) != 0) return false;                                  \
-      value = static_cast<type>(v.i);                                                      \
-      return true;                                                                         \
-    }                                                                                      \
-    static void* give(type v) {                                                            \
-      const ra_value plain{RA_INT, {static_cast<int64_t>(v)}, {0}};                        \
-      return ra_to_python(kind, &plain);                                                   \
-    }                                                                                      \
+#define RA_PLAIN_INTEGER(type, kind)                                \
+  template <>                                                       \
+  struct Python<type> : Plain<type, kind, 'i'> {                    \
+    bool load(void* o) {                                            \
+      ra_value v;                                                   \
+      if (ra_from_python(kind, o, &v) != 0) return false;           \
+      value = static_cast<type>(v.i);                               \
+      return true;                                                  \
+    }                                                               \
+    static void* give(type v) {                                     \
+      const ra_value plain{RA_INT, {static_cast<int64_t>(v)}, {0}}; \
+      return ra_to_python(kind, &plain);                            \
+    }                                                               \
   };
 RA_PLAIN_INTEGER(signed char, RA_PY_I8)
 RA_PLAIN_INTEGER(unsigned char, RA_PY_U8)
@@ -50,22 +51,22 @@ RA_PLAIN_INTEGER(long long, RA_PY_I64)
 RA_PLAIN_INTEGER(unsigned long long, RA_PY_U64)
 #undef RA_PLAIN_INTEGER
 
-#define RA_PLAIN_TYPE(type, kind, code, in, out)                   \
-  template <>                                                      \
-  struct Python<type> {                                            \
-    type value{RA_PLAIN_START_##code};                             \
-    static void describe(std::string& text) { text += #code; }     \
-    bool load(void* o) {                                           \
-      ra_value v;                                                  \
-      if (ra_from_python(kind, o, &v) != 0) return false;          \
-      in;                                                          \
-      return true;                                                 \
-    }                                                              \
-    static void* give(const type& result) {                        \
-      ra_value v{};                                                \
-      out;                                                         \
-      return ra_to_python(kind, &v);                               \
-    }                                                              \
+#define RA_PLAIN_TYPE(type, kind, code, in, out)               \
+  template <>                                                  \
+  struct Python<type> {                                        \
+    type value{RA_PLAIN_START_##code};                         \
+    static void describe(std::string& text) { text += #code; } \
+    bool load(void* o) {                                       \
+      ra_value v;                                              \
+      if (ra_from_python(kind, o, &v) != 0) return false;      \
+      in;                                                      \
+      return true;                                             \
+    }                                                          \
+    static void* give(const type& result) {                    \
+      ra_value v{};                                            \
+      out;                                                     \
+      return ra_to_python(kind, &v);                           \
+    }                                                          \
   };
 #define RA_PLAIN_START_b false
 #define RA_PLAIN_START_f 0
@@ -79,12 +80,17 @@ RA_PLAIN_TYPE(bool, RA_PY_BOOL, b, value = v.i != 0, v.i = result)
 RA_PLAIN_TYPE(float, RA_PY_FLOAT, f, value = static_cast<float>(v.d), v.d = result)
 RA_PLAIN_TYPE(double, RA_PY_DOUBLE, f, value = v.d, v.d = result)
 RA_PLAIN_TYPE(Scalar, RA_PY_SCALAR, S, value = Scalar(v), v = result.ra())
-RA_PLAIN_TYPE(Device, RA_PY_DEVICE, d, value = Device(static_cast<DeviceType>(v.i), static_cast<DeviceIndex>(v.n)),
+RA_PLAIN_TYPE(Device, RA_PY_DEVICE, d,
+              value = Device(static_cast<DeviceType>(v.i), static_cast<DeviceIndex>(v.n)),
               (v.i = static_cast<int64_t>(result.type()), v.n = result.index()))
-RA_PLAIN_TYPE(ScalarType, RA_PY_DTYPE, t, value = static_cast<ScalarType>(v.i), v.i = static_cast<int64_t>(result))
-RA_PLAIN_TYPE(Layout, RA_PY_LAYOUT, l, value = static_cast<Layout>(v.i), v.i = static_cast<int64_t>(result))
-RA_PLAIN_TYPE(MemoryFormat, RA_PY_MEMORY_FORMAT, m, value = static_cast<MemoryFormat>(v.i), v.i = static_cast<int64_t>(result))
-RA_PLAIN_TYPE(std::string, RA_PY_STRING, s, (value.assign(static_cast<const char*>(v.p), v.n), ra_free(v.p)),
+RA_PLAIN_TYPE(ScalarType, RA_PY_DTYPE, t, value = static_cast<ScalarType>(v.i),
+              v.i = static_cast<int64_t>(result))
+RA_PLAIN_TYPE(Layout, RA_PY_LAYOUT, l, value = static_cast<Layout>(v.i),
+              v.i = static_cast<int64_t>(result))
+RA_PLAIN_TYPE(MemoryFormat, RA_PY_MEMORY_FORMAT, m, value = static_cast<MemoryFormat>(v.i),
+              v.i = static_cast<int64_t>(result))
+RA_PLAIN_TYPE(std::string, RA_PY_STRING, s,
+              (value.assign(static_cast<const char*>(v.p), v.n), ra_free(v.p)),
               (v.p = result.data(), v.n = static_cast<int64_t>(result.size())))
 #undef RA_PLAIN_TYPE
 
@@ -100,7 +106,9 @@ struct Python<const char*> {
     value = held.value.c_str();
     return true;
   }
-  static void* give(const char* s) { return s == nullptr ? ra_retain_none() : Python<std::string>::give(s); }
+  static void* give(const char* s) {
+    return s == nullptr ? ra_retain_none() : Python<std::string>::give(s);
+  }
 };
 
 template <>
@@ -166,7 +174,10 @@ struct Python<std::vector<T>> {
     void* list = ra_list(static_cast<int64_t>(result.size()));
     for (size_t i = 0; list != nullptr && i < result.size(); ++i) {
       void* item = Python<T>::give(result[i]);
-      if (item == nullptr) { ra_release(list); return nullptr; }
+      if (item == nullptr) {
+        ra_release(list);
+        return nullptr;
+      }
       ra_list_set(list, static_cast<int64_t>(i), item);
     }
     return list;
@@ -176,7 +187,7 @@ struct Python<std::vector<T>> {
 template <class T>
 struct Python<std::optional<T>> {
   std::optional<T> value;
-  Python<T> held; // outlives what `value` may refer to
+  Python<T> held;  // outlives what `value` may refer to
   static void describe(std::string& text) {
     text += '?';
     Python<T>::describe(text);
@@ -187,7 +198,9 @@ struct Python<std::optional<T>> {
     value.emplace(std::move(held.value));
     return true;
   }
-  static void* give(const std::optional<T>& result) { return result ? Python<T>::give(*result) : ra_retain_none(); }
+  static void* give(const std::optional<T>& result) {
+    return result ? Python<T>::give(*result) : ra_retain_none();
+  }
 };
 template <class T>
 struct Python<OptionalArrayRef<T>> : Python<std::optional<ArrayRef<T>>> {};
@@ -203,7 +216,10 @@ struct PythonTuple {
     void* tuple = ra_tuple(static_cast<int64_t>(sizeof...(T)));
     int64_t i = 0;
     for (void* item : items) {
-      if (item == nullptr) { ra_release(tuple); return nullptr; }
+      if (item == nullptr) {
+        ra_release(tuple);
+        return nullptr;
+      }
       ra_tuple_set(tuple, i++, item);
     }
     return tuple;
@@ -223,16 +239,24 @@ struct PythonTuple {
 template <class... T>
 struct Python<std::tuple<T...>> : PythonTuple<std::decay_t<T>...> {
   std::tuple<T...> value;
-  bool load(void* o) { return PythonTuple<std::decay_t<T>...>::unpack(o, value, std::index_sequence_for<T...>{}); }
+  bool load(void* o) {
+    return PythonTuple<std::decay_t<T>...>::unpack(o, value, std::index_sequence_for<T...>{});
+  }
   static void* give(const std::tuple<T...>& result) {
-    return std::apply([](const auto&... item) { return PythonTuple<std::decay_t<T>...>::pack({Python<std::decay_t<T>>::give(item)...}); }, result);
+    return std::apply(
+        [](const auto&... item) {
+          return PythonTuple<std::decay_t<T>...>::pack({Python<std::decay_t<T>>::give(item)...});
+        },
+        result);
   }
 };
 template <class A, class B>
 struct Python<std::pair<A, B>> : PythonTuple<A, B> {
   std::pair<A, B> value;
   bool load(void* o) { return PythonTuple<A, B>::unpack(o, value, std::index_sequence<0, 1>{}); }
-  static void* give(const std::pair<A, B>& result) { return PythonTuple<A, B>::pack({Python<A>::give(result.first), Python<B>::give(result.second)}); }
+  static void* give(const std::pair<A, B>& result) {
+    return PythonTuple<A, B>::pack({Python<A>::give(result.first), Python<B>::give(result.second)});
+  }
 };
 template <class T, size_t N>
 struct Python<std::array<T, N>> {
@@ -248,7 +272,9 @@ struct Python<std::array<T, N>> {
     for (size_t i = 0; i < N; ++i) value[i] = std::move(items.value[i]);
     return true;
   }
-  static void* give(const std::array<T, N>& result) { return Python<std::vector<T>>::give({result.begin(), result.end()}); }
+  static void* give(const std::array<T, N>& result) {
+    return Python<std::vector<T>>::give({result.begin(), result.end()});
+  }
 };
 template <class Map, class K, class V>
 struct PythonMap {
@@ -276,7 +302,10 @@ struct PythonMap {
     for (const auto& [key, item] : result) {
       void* k = Python<K>::give(key);
       void* v = Python<V>::give(item);
-      if (k == nullptr || v == nullptr || ra_dict_set(dict, k, v) != 0) { ra_release(dict); return nullptr; }
+      if (k == nullptr || v == nullptr || ra_dict_set(dict, k, v) != 0) {
+        ra_release(dict);
+        return nullptr;
+      }
     }
     return dict;
   }
@@ -305,13 +334,17 @@ inline int raise_current() {
 
 // The converters of one call, one per argument; std::tuple would do, for twice the compile time.
 template <size_t I, class T>
-struct Slot { Python<T> python; };
+struct Slot {
+  Python<T> python;
+};
 template <class Index, class... T>
 struct Slots;
 template <size_t... I, class... T>
 struct Slots<std::index_sequence<I...>, T...> : Slot<I, T>... {};
 template <size_t I, class T>
-Python<T>& slot(Slot<I, T>& s) { return s.python; }
+Python<T>& slot(Slot<I, T>& s) {
+  return s.python;
+}
 
 // Passes a loaded value as the parameter wants it: by value, by reference, or moved from.
 template <class A, class P>
@@ -349,38 +382,38 @@ struct Bound<F> {
     if (text.empty()) {
       (Python<std::decay_t<A>>::describe(text), ...);
       text += '>';
-      if constexpr (std::is_void_v<R>) text += 'V';
-      else Python<std::decay_t<R>>::describe(text);
+      if constexpr (std::is_void_v<R>)
+        text += 'V';
+      else
+        Python<std::decay_t<R>>::describe(text);
     }
     return text.c_str();
   }
 };
 
-} // namespace c10::ra
+}  // namespace c10::ra
 
 // One RA_ENTRY(f) per function, after its declaration and its ra_doc_f; then
-// RA_MODULE(&ra_record_f, ..., ) with a comma after each, and the module's name in TORCH_EXTENSION_NAME.
-#define RA_ENTRY(f)                                                                       \
-  static const ra_function* ra_record_##f();                                              \
-  static void* ra_entry_##f(void*, void* const* arguments, long count, void* keywords) {  \
-    return ra_enter(ra_record_##f(), arguments, count, keywords);                         \
-  }                                                                                       \
-  static const ra_function* ra_record_##f() {                                             \
-    using Bound = ::c10::ra::Bound<&f>;                                                   \
-    static_assert(std::is_same_v<decltype(&f), Bound::Pointer>,                           \
-                  "torch binds no function that is declared noexcept: " #f);              \
-    static const ra_function record = {#f,                                                \
-                                       ra_doc_##f,                                        \
-                                       reinterpret_cast<void*>(&ra_entry_##f),            \
-                                       Bound::arity,                                      \
-                                       Bound::signature(),                                \
-                                       &Bound::call};                                     \
-    return &record;                                                                       \
+// RA_MODULE(&ra_record_f, ..., ) with a comma after each, and the module's name in
+// TORCH_EXTENSION_NAME.
+#define RA_ENTRY(f)                                                                      \
+  static const ra_function* ra_record_##f();                                             \
+  static void* ra_entry_##f(void*, void* const* arguments, long count, void* keywords) { \
+    return ra_enter(ra_record_##f(), arguments, count, keywords);                        \
+  }                                                                                      \
+  static const ra_function* ra_record_##f() {                                            \
+    using Bound = ::c10::ra::Bound<&f>;                                                  \
+    static_assert(std::is_same_v<decltype(&f), Bound::Pointer>,                          \
+                  "torch binds no function that is declared noexcept: " #f);             \
+    static const ra_function record = {                                                  \
+        #f,           ra_doc_##f,         reinterpret_cast<void*>(&ra_entry_##f),        \
+        Bound::arity, Bound::signature(), &Bound::call};                                 \
+    return &record;                                                                      \
   }
-#define RA_MODULE(...)                                                                    \
-  extern "C" __attribute__((visibility("default"))) void* C10_CONCATENATE(                \
-      PyInit_, TORCH_EXTENSION_NAME)() {                                                  \
-    const ra_function* records[] = {__VA_ARGS__ nullptr};                                 \
-    return ra_module(C10_STRINGIZE(TORCH_EXTENSION_NAME), records,                        \
-                     sizeof records / sizeof records[0] - 1);                             \
+#define RA_MODULE(...)                                                     \
+  extern "C" __attribute__((visibility("default"))) void* C10_CONCATENATE( \
+      PyInit_, TORCH_EXTENSION_NAME)() {                                   \
+    const ra_function* records[] = {__VA_ARGS__ nullptr};                  \
+    return ra_module(C10_STRINGIZE(TORCH_EXTENSION_NAME), records,         \
+                     sizeof records / sizeof records[0] - 1);              \
   }

@@ -10,11 +10,11 @@ class Tensor;
 using TensorList = c10::ArrayRef<Tensor>;
 using ITensorList = TensorList;
 using ITensorListRef = TensorList;
-struct Generator {}; // only ever absent
+struct Generator {};  // only ever absent
 namespace Reduction {
 enum Reduction { None, Mean, Sum, END };
-} // namespace Reduction
-} // namespace at
+}  // namespace Reduction
+}  // namespace at
 
 namespace c10 {
 // Copied, not shared, unlike torch's: nobody keeps one.
@@ -25,7 +25,7 @@ class List : public std::vector<T> {
   List() = default;
   List(ArrayRef<T> items) : std::vector<T>(items.begin(), items.end()) {}
 };
-} // namespace c10
+}  // namespace c10
 
 namespace c10::ra {
 
@@ -52,13 +52,17 @@ class Value {
   Value(IntArrayRef a) : Value(RA_INTS, a.data(), a.size()) {}
   Value(ArrayRef<double> a) : Value(RA_DOUBLES, a.data(), a.size()) {}
   Value(ArrayRef<bool> a) : Value(RA_BOOLS, a.data(), a.size()) {}
-  Value(OptionalIntArrayRef a) : v_{} { if (a.has_value()) set(RA_INTS, a->data(), a->size()); }
+  Value(OptionalIntArrayRef a) : v_{} {
+    if (a.has_value()) set(RA_INTS, a->data(), a->size());
+  }
   Value(const std::string& s) : Value(RA_STRING, s.data(), s.size()) {}
   Value(std::string_view s) : Value(RA_STRING, s.data(), s.size()) {}
   Value(at::TensorList list);
   Value(const List<std::optional<at::Tensor>>& list);
   template <class T>
-  Value(const std::optional<T>& o) : v_{} { if (o) *this = Value(*o); }
+  Value(const std::optional<T>& o) : v_{} {
+    if (o) *this = Value(*o);
+  }
   template <size_t N>
   Value(const std::array<bool, N>& a) : Value(RA_BOOLS, a.data(), N) {}
   const ra_value& get() {
@@ -93,21 +97,35 @@ class Operator {
 };
 
 template <class R>
-struct Result; // how an operator's result becomes a C++ value
+struct Result;  // how an operator's result becomes a C++ value
 template <>
-struct Result<at::Tensor> { static at::Tensor take(const ra_value& v); };
+struct Result<at::Tensor> {
+  static at::Tensor take(const ra_value& v);
+};
 template <>
-struct Result<std::vector<at::Tensor>> { static std::vector<at::Tensor> take(const ra_value& v); };
+struct Result<std::vector<at::Tensor>> {
+  static std::vector<at::Tensor> take(const ra_value& v);
+};
 template <>
-struct Result<bool> { static bool take(const ra_value& v) { return v.i != 0; } };
+struct Result<bool> {
+  static bool take(const ra_value& v) { return v.i != 0; }
+};
 template <>
-struct Result<int64_t> { static int64_t take(const ra_value& v) { return v.i; } };
+struct Result<int64_t> {
+  static int64_t take(const ra_value& v) { return v.i; }
+};
 template <>
-struct Result<double> { static double take(const ra_value& v) { return v.d; } };
+struct Result<double> {
+  static double take(const ra_value& v) { return v.d; }
+};
 template <>
-struct Result<Scalar> { static Scalar take(const ra_value& v) { return Scalar(v); } };
+struct Result<Scalar> {
+  static Scalar take(const ra_value& v) { return Scalar(v); }
+};
 template <>
-struct Result<ScalarType> { static ScalarType take(const ra_value& v) { return static_cast<ScalarType>(v.i); } };
+struct Result<ScalarType> {
+  static ScalarType take(const ra_value& v) { return static_cast<ScalarType>(v.i); }
+};
 
 template <class R>
 struct Call {
@@ -122,13 +140,16 @@ struct Call<void> {
   static void run(const Operator& op, std::initializer_list<Value> arguments) {
     ra_value out[8] = {};
     op.run(arguments, out, 8);
-    for (auto& v : out) if (v.tag == RA_TENSOR && v.p != nullptr) ra_decref(const_cast<void*>(v.p));
+    for (auto& v : out)
+      if (v.tag == RA_TENSOR && v.p != nullptr) ra_decref(const_cast<void*>(v.p));
   }
 };
 template <class... R>
 struct Call<std::tuple<R...>> {
   template <size_t... I>
-  static std::tuple<R...> take(const ra_value* out, std::index_sequence<I...>) { return std::tuple<R...>(Result<R>::take(out[I])...); }
+  static std::tuple<R...> take(const ra_value* out, std::index_sequence<I...>) {
+    return std::tuple<R...>(Result<R>::take(out[I])...);
+  }
   static std::tuple<R...> run(const Operator& op, std::initializer_list<Value> arguments) {
     ra_value out[sizeof...(R)] = {};
     op.run(arguments, out, sizeof...(R));
@@ -136,13 +157,13 @@ struct Call<std::tuple<R...>> {
   }
 };
 
-} // namespace c10::ra
+}  // namespace c10::ra
 
 // The body of every wrapper in <candidate/...>. RA_TYPE keeps the commas of a tuple together.
 #define RA_TYPE(...) __VA_ARGS__
-#define RA_CALL(result, name, overload, ...)                \
-  static const ::c10::ra::Operator ra_op(name, overload);   \
+#define RA_CALL(result, name, overload, ...)              \
+  static const ::c10::ra::Operator ra_op(name, overload); \
   return ::c10::ra::Call<result>::run(ra_op, {__VA_ARGS__})
-#define RA_RUN(name, overload, ...)                         \
-  static const ::c10::ra::Operator ra_op(name, overload);   \
+#define RA_RUN(name, overload, ...)                       \
+  static const ::c10::ra::Operator ra_op(name, overload); \
   ::c10::ra::Call<void>::run(ra_op, {__VA_ARGS__})

@@ -1,5 +1,5 @@
-// Owns c10::cuda: error checks, streams, guards. Leaves at::cuda to cuda_context.h, and kernels and the
-// runtime to the CUDA toolkit.
+// Owns c10::cuda: error checks, streams, guards. Leaves at::cuda to cuda_context.h, and kernels and
+// the runtime to the CUDA toolkit.
 #pragma once
 #include <cuda.h>
 #include <cuda_runtime_api.h>
@@ -8,12 +8,19 @@
 
 namespace c10::cuda {
 
-inline void c10_cuda_check_implementation(int32_t error, const char* file, const char* function, uint32_t line, bool) {
+inline void c10_cuda_check_implementation(int32_t error, const char* file, const char* function,
+                                          uint32_t line, bool) {
   if (C10_UNLIKELY(error != 0)) ::c10::ra::check(ra_cuda_check(error, file, function, line));
 }
 
-inline DeviceIndex device_count() noexcept { return static_cast<DeviceIndex>(ra_cuda_device_count()); }
-inline DeviceIndex current_device() { int32_t out; ra::check(ra_cuda_current_device(&out)); return static_cast<DeviceIndex>(out); }
+inline DeviceIndex device_count() noexcept {
+  return static_cast<DeviceIndex>(ra_cuda_device_count());
+}
+inline DeviceIndex current_device() {
+  int32_t out;
+  ra::check(ra_cuda_current_device(&out));
+  return static_cast<DeviceIndex>(out);
+}
 inline void set_device(DeviceIndex device) { ra::check(ra_cuda_set_device(device)); }
 inline void stream_synchronize(cudaStream_t stream) {
   c10_cuda_check_implementation(cudaStreamSynchronize(stream), __FILE__, __func__, __LINE__, true);
@@ -35,9 +42,18 @@ class CUDAStream {
   Device device() const { return Device(DeviceType::CUDA, device_); }
   CUDAStream unwrap() const { return *this; }
   bool query() const { return cudaStreamQuery(stream()) == cudaSuccess; }
-  void synchronize() const { c10_cuda_check_implementation(cudaStreamSynchronize(stream()), __FILE__, __func__, __LINE__, true); }
-  int priority() const { int out = 0; cudaStreamGetPriority(stream(), &out); return out; }
-  bool operator==(const CUDAStream& o) const noexcept { return device_ == o.device_ && id_ == o.id_; }
+  void synchronize() const {
+    c10_cuda_check_implementation(cudaStreamSynchronize(stream()), __FILE__, __func__, __LINE__,
+                                  true);
+  }
+  int priority() const {
+    int out = 0;
+    cudaStreamGetPriority(stream(), &out);
+    return out;
+  }
+  bool operator==(const CUDAStream& o) const noexcept {
+    return device_ == o.device_ && id_ == o.id_;
+  }
   bool operator!=(const CUDAStream& o) const noexcept { return !(*this == o); }
 
  private:
@@ -53,29 +69,43 @@ inline CUDAStream stream(DeviceIndex device, int which) {
   ra::check(ra_cuda_stream(device, which, &id, &ignored));
   return CUDAStream(device, id);
 }
-} // namespace detail
-inline CUDAStream getCurrentCUDAStream(DeviceIndex device = -1) { return detail::stream(device, 0); }
-inline CUDAStream getDefaultCUDAStream(DeviceIndex device = -1) { return detail::stream(device, 1); }
-inline CUDAStream getStreamFromPool(const bool high_priority = false, DeviceIndex device = -1) { return detail::stream(device, high_priority ? 3 : 2); }
-inline CUDAStream getStreamFromPool(const int priority, DeviceIndex device = -1) { return detail::stream(device, priority < 0 ? 3 : 2); }
+}  // namespace detail
+inline CUDAStream getCurrentCUDAStream(DeviceIndex device = -1) {
+  return detail::stream(device, 0);
+}
+inline CUDAStream getDefaultCUDAStream(DeviceIndex device = -1) {
+  return detail::stream(device, 1);
+}
+inline CUDAStream getStreamFromPool(const bool high_priority = false, DeviceIndex device = -1) {
+  return detail::stream(device, high_priority ? 3 : 2);
+}
+inline CUDAStream getStreamFromPool(const int priority, DeviceIndex device = -1) {
+  return detail::stream(device, priority < 0 ? 3 : 2);
+}
 inline CUDAStream getStreamFromExternal(cudaStream_t external, DeviceIndex device) {
   int64_t id;
   ra::check(ra_cuda_external_stream(external, device, &id));
   return CUDAStream(device, id);
 }
-inline void setCurrentCUDAStream(CUDAStream s) { ra::check(ra_cuda_set_stream(s.device_index(), s.id())); }
+inline void setCurrentCUDAStream(CUDAStream s) {
+  ra::check(ra_cuda_set_stream(s.device_index(), s.id()));
+}
 
 // Guards leave the device as they found it.
 class CUDAGuard {
  public:
-  explicit CUDAGuard(DeviceIndex device) : original_(exchange(device)), current_(device < 0 ? original_ : device) {}
+  explicit CUDAGuard(DeviceIndex device)
+      : original_(exchange(device)), current_(device < 0 ? original_ : device) {}
   explicit CUDAGuard(Device device) : CUDAGuard(checked(device)) {}
   CUDAGuard(const CUDAGuard&) = delete;
   CUDAGuard& operator=(const CUDAGuard&) = delete;
   ~CUDAGuard() { ra_cuda_set_device(original_); }
   void set_device(Device device) { set_index(checked(device)); }
   void reset_device(Device device) { set_index(checked(device)); }
-  void set_index(DeviceIndex device) { exchange(device); current_ = device; }
+  void set_index(DeviceIndex device) {
+    exchange(device);
+    current_ = device;
+  }
   Device original_device() const { return Device(DeviceType::CUDA, original_); }
   Device current_device() const { return Device(DeviceType::CUDA, current_); }
 
@@ -95,13 +125,21 @@ class CUDAGuard {
 class OptionalCUDAGuard {
  public:
   OptionalCUDAGuard() = default;
-  explicit OptionalCUDAGuard(std::optional<Device> device) { if (device) guard_.emplace(*device); }
-  explicit OptionalCUDAGuard(std::optional<DeviceIndex> device) { if (device) guard_.emplace(*device); }
+  explicit OptionalCUDAGuard(std::optional<Device> device) {
+    if (device) guard_.emplace(*device);
+  }
+  explicit OptionalCUDAGuard(std::optional<DeviceIndex> device) {
+    if (device) guard_.emplace(*device);
+  }
   void set_device(Device device) { guard_.emplace(device); }
   void reset_device(Device device) { guard_.emplace(device); }
   void set_index(DeviceIndex device) { guard_.emplace(device); }
-  std::optional<Device> original_device() const { return guard_ ? std::make_optional(guard_->original_device()) : std::nullopt; }
-  std::optional<Device> current_device() const { return guard_ ? std::make_optional(guard_->current_device()) : std::nullopt; }
+  std::optional<Device> original_device() const {
+    return guard_ ? std::make_optional(guard_->original_device()) : std::nullopt;
+  }
+  std::optional<Device> current_device() const {
+    return guard_ ? std::make_optional(guard_->current_device()) : std::nullopt;
+  }
   void reset() { guard_.reset(); }
 
  private:
@@ -109,10 +147,16 @@ class OptionalCUDAGuard {
 };
 class CUDAStreamGuard {
  public:
-  explicit CUDAStreamGuard(CUDAStream s) : device_(s.device_index()), before_(getCurrentCUDAStream(s.device_index())), now_(s) { setCurrentCUDAStream(s); }
+  explicit CUDAStreamGuard(CUDAStream s)
+      : device_(s.device_index()), before_(getCurrentCUDAStream(s.device_index())), now_(s) {
+    setCurrentCUDAStream(s);
+  }
   CUDAStreamGuard(const CUDAStreamGuard&) = delete;
   ~CUDAStreamGuard() { ra_cuda_set_stream(before_.device_index(), before_.id()); }
-  void reset_stream(CUDAStream s) { setCurrentCUDAStream(s); now_ = s; }
+  void reset_stream(CUDAStream s) {
+    setCurrentCUDAStream(s);
+    now_ = s;
+  }
   CUDAStream original_stream() const { return before_; }
   CUDAStream current_stream() const { return now_; }
 
@@ -124,7 +168,9 @@ class OptionalCUDAStreamGuard {
  public:
   OptionalCUDAStreamGuard() = default;
   explicit OptionalCUDAStreamGuard(CUDAStream s) { guard_.emplace(s); }
-  explicit OptionalCUDAStreamGuard(std::optional<CUDAStream> s) { if (s) guard_.emplace(*s); }
+  explicit OptionalCUDAStreamGuard(std::optional<CUDAStream> s) {
+    if (s) guard_.emplace(*s);
+  }
   void reset_stream(CUDAStream s) { guard_.emplace(s); }
   void reset() { guard_.reset(); }
 
@@ -133,27 +179,37 @@ class OptionalCUDAStreamGuard {
 };
 
 namespace CUDACachingAllocator {
-inline void* raw_alloc(size_t bytes) { void* out; ra::check(ra_cuda_allocate(bytes, &out)); return out; }
+inline void* raw_alloc(size_t bytes) {
+  void* out;
+  ra::check(ra_cuda_allocate(bytes, &out));
+  return out;
+}
 inline void raw_delete(void* memory) { ra::check(ra_cuda_deallocate(memory)); }
-} // namespace CUDACachingAllocator
+}  // namespace CUDACachingAllocator
 
-} // namespace c10::cuda
+}  // namespace c10::cuda
 
-#define C10_CUDA_CHECK(EXPR)                                                                              \
-  do {                                                                                                    \
-    const cudaError_t __err = EXPR;                                                                       \
-    c10::cuda::c10_cuda_check_implementation(static_cast<int32_t>(__err), __FILE__, __func__,             \
-                                             static_cast<uint32_t>(__LINE__), true);                      \
+#define C10_CUDA_CHECK(EXPR)                                                                  \
+  do {                                                                                        \
+    const cudaError_t __err = EXPR;                                                           \
+    c10::cuda::c10_cuda_check_implementation(static_cast<int32_t>(__err), __FILE__, __func__, \
+                                             static_cast<uint32_t>(__LINE__), true);          \
   } while (0)
-#define C10_CUDA_CHECK_WARN(EXPR)                                                 \
-  do {                                                                            \
-    const cudaError_t __err = EXPR;                                               \
-    if (C10_UNLIKELY(__err != cudaSuccess)) {                                     \
-      [[maybe_unused]] auto error_unused = cudaGetLastError();                    \
-      TORCH_WARN("CUDA warning: ", cudaGetErrorString(__err));                    \
-    }                                                                             \
+#define C10_CUDA_CHECK_WARN(EXPR)                              \
+  do {                                                         \
+    const cudaError_t __err = EXPR;                            \
+    if (C10_UNLIKELY(__err != cudaSuccess)) {                  \
+      [[maybe_unused]] auto error_unused = cudaGetLastError(); \
+      TORCH_WARN("CUDA warning: ", cudaGetErrorString(__err)); \
+    }                                                          \
   } while (0)
 #define C10_CUDA_ERROR_HANDLED(EXPR) EXPR
-#define C10_CUDA_IGNORE_ERROR(EXPR) do { if ((EXPR) != cudaSuccess) (void)cudaGetLastError(); } while (0)
-#define C10_CUDA_CLEAR_ERROR() do { (void)cudaGetLastError(); } while (0)
+#define C10_CUDA_IGNORE_ERROR(EXPR)                      \
+  do {                                                   \
+    if ((EXPR) != cudaSuccess) (void)cudaGetLastError(); \
+  } while (0)
+#define C10_CUDA_CLEAR_ERROR() \
+  do {                         \
+    (void)cudaGetLastError();  \
+  } while (0)
 #define C10_CUDA_KERNEL_LAUNCH_CHECK() C10_CUDA_CHECK(cudaGetLastError())

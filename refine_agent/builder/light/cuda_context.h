@@ -1,5 +1,5 @@
-// Owns at::cuda: device properties, events and the handles of the CUDA libraries. Leaves streams and
-// guards to cuda.h.
+// Owns at::cuda: device properties, events and the handles of the CUDA libraries. Leaves streams
+// and guards to cuda.h.
 #pragma once
 #include "cuda.h"
 
@@ -39,19 +39,27 @@ class CUDAEvent {
   explicit CUDAEvent(unsigned flags) : flags_(flags) {}
   CUDAEvent(const CUDAEvent&) = delete;
   CUDAEvent(CUDAEvent&& o) noexcept : flags_(o.flags_), event_(o.event_) { o.event_ = nullptr; }
-  ~CUDAEvent() { if (event_ != nullptr) cudaEventDestroy(event_); }
+  ~CUDAEvent() {
+    if (event_ != nullptr) cudaEventDestroy(event_);
+  }
   operator cudaEvent_t() const { return event_; }
   cudaEvent_t event() const { return event_; }
   bool isCreated() const { return event_ != nullptr; }
   bool query() const { return event_ == nullptr || cudaEventQuery(event_) == cudaSuccess; }
   void record() { record(getCurrentCUDAStream()); }
-  void recordOnce(const CUDAStream& s) { if (event_ == nullptr) record(s); }
+  void recordOnce(const CUDAStream& s) {
+    if (event_ == nullptr) record(s);
+  }
   void record(const CUDAStream& s) {
     if (event_ == nullptr) C10_CUDA_CHECK(cudaEventCreateWithFlags(&event_, flags_));
     C10_CUDA_CHECK(cudaEventRecord(event_, s));
   }
-  void block(const CUDAStream& s) { if (event_ != nullptr) C10_CUDA_CHECK(cudaStreamWaitEvent(s, event_, 0)); }
-  void synchronize() const { if (event_ != nullptr) C10_CUDA_CHECK(cudaEventSynchronize(event_)); }
+  void block(const CUDAStream& s) {
+    if (event_ != nullptr) C10_CUDA_CHECK(cudaStreamWaitEvent(s, event_, 0));
+  }
+  void synchronize() const {
+    if (event_ != nullptr) C10_CUDA_CHECK(cudaEventSynchronize(event_));
+  }
   float elapsed_time(const CUDAEvent& other) const {
     float ms = 0;
     C10_CUDA_CHECK(cudaEventElapsedTime(&ms, event_, other.event_));
@@ -63,7 +71,7 @@ class CUDAEvent {
   cudaEvent_t event_ = nullptr;
 };
 
-} // namespace at::cuda
+}  // namespace at::cuda
 
 #ifdef RA_USES_CUBLAS
 namespace at::cuda {
@@ -74,13 +82,14 @@ inline cublasHandle_t getCurrentCUDABlasHandle() {
 }
 namespace blas {
 inline const char* _cublasGetErrorEnum(cublasStatus_t error) { return cublasGetStatusName(error); }
-} // namespace blas
-} // namespace at::cuda
-#define TORCH_CUDABLAS_CHECK(EXPR)                                                        \
-  do {                                                                                    \
-    cublasStatus_t __err = EXPR;                                                          \
-    TORCH_CHECK(__err == CUBLAS_STATUS_SUCCESS, "CUDA error: ",                           \
-                at::cuda::blas::_cublasGetErrorEnum(__err), " when calling `" #EXPR "`"); \
+}  // namespace blas
+}  // namespace at::cuda
+#define TORCH_CUDABLAS_CHECK(EXPR)                                          \
+  do {                                                                      \
+    cublasStatus_t __err = EXPR;                                            \
+    TORCH_CHECK(__err == CUBLAS_STATUS_SUCCESS,                             \
+                "CUDA error: ", at::cuda::blas::_cublasGetErrorEnum(__err), \
+                " when calling `" #EXPR "`");                               \
   } while (0)
 #endif
 #ifdef RA_USES_CUBLASLT
@@ -90,7 +99,7 @@ inline cublasLtHandle_t getCurrentCUDABlasLtHandle() {
   c10::ra::check(ra_cuda_handle(4, &out));
   return static_cast<cublasLtHandle_t>(out);
 }
-} // namespace at::cuda
+}  // namespace at::cuda
 #endif
 #ifdef RA_USES_CUSPARSE
 namespace at::cuda {
@@ -99,5 +108,5 @@ inline cusparseHandle_t getCurrentCUDASparseHandle() {
   c10::ra::check(ra_cuda_handle(1, &out));
   return static_cast<cusparseHandle_t>(out);
 }
-} // namespace at::cuda
+}  // namespace at::cuda
 #endif

@@ -1,5 +1,5 @@
-// Owns errors and their text: c10::Error and its kind, c10::str, TORCH_CHECK and its family, warnings.
-// Leaves turning them into Python exceptions to the shim, which has torch's own wording.
+// Owns errors and their text: c10::Error and its kind, c10::str, TORCH_CHECK and its family,
+// warnings. Leaves turning them into Python exceptions to the shim, which has torch's own wording.
 #pragma once
 #include <exception>
 #include <stdexcept>
@@ -33,7 +33,10 @@ class Error : public std::exception {
   const char* what() const noexcept override { return message_.c_str(); }
   virtual const char* what_without_backtrace() const noexcept { return message_.c_str(); }
   const std::string& msg() const { return message_; }
-  void add_context(const std::string& text) { message_ += "\n" + text; kind_ = kind_ == RA_KEPT ? RA_ERROR : kind_; }
+  void add_context(const std::string& text) {
+    message_ += "\n" + text;
+    kind_ = kind_ == RA_KEPT ? RA_ERROR : kind_;
+  }
   ra_error_kind ra_kind() const noexcept { return kind_; }
   void ra_keep() noexcept { kind_ = RA_KEPT; }
 
@@ -42,11 +45,11 @@ class Error : public std::exception {
   std::string message_;
 };
 
-#define RA_ERROR_CLASS(name, kind)                                                     \
-  class name : public Error {                                                          \
-   public:                                                                             \
-    name(SourceLocation, std::string message) : Error(kind, std::move(message)) {}     \
-    explicit name(std::string message) : Error(kind, std::move(message)) {}            \
+#define RA_ERROR_CLASS(name, kind)                                                 \
+  class name : public Error {                                                      \
+   public:                                                                         \
+    name(SourceLocation, std::string message) : Error(kind, std::move(message)) {} \
+    explicit name(std::string message) : Error(kind, std::move(message)) {}        \
   };
 RA_ERROR_CLASS(IndexError, RA_INDEX_ERROR)
 RA_ERROR_CLASS(ValueError, RA_VALUE_ERROR)
@@ -67,13 +70,34 @@ namespace ra {
 class Text {
  public:
   std::string string;
-  Text& operator<<(const char* s) { string += s == nullptr ? "" : s; return *this; }
-  Text& operator<<(const std::string& s) { string += s; return *this; }
-  Text& operator<<(std::string_view s) { string += s; return *this; }
-  Text& operator<<(char c) { string += c; return *this; }
-  Text& operator<<(signed char c) { string += static_cast<char>(c); return *this; }
-  Text& operator<<(unsigned char c) { string += static_cast<char>(c); return *this; }
-  Text& operator<<(bool b) { string += b ? "1" : "0"; return *this; }
+  Text& operator<<(const char* s) {
+    string += s == nullptr ? "" : s;
+    return *this;
+  }
+  Text& operator<<(const std::string& s) {
+    string += s;
+    return *this;
+  }
+  Text& operator<<(std::string_view s) {
+    string += s;
+    return *this;
+  }
+  Text& operator<<(char c) {
+    string += c;
+    return *this;
+  }
+  Text& operator<<(signed char c) {
+    string += static_cast<char>(c);
+    return *this;
+  }
+  Text& operator<<(unsigned char c) {
+    string += static_cast<char>(c);
+    return *this;
+  }
+  Text& operator<<(bool b) {
+    string += b ? "1" : "0";
+    return *this;
+  }
   Text& operator<<(short v) { return print("%d", static_cast<int>(v)); }
   Text& operator<<(unsigned short v) { return print("%u", static_cast<unsigned>(v)); }
   Text& operator<<(int v) { return print("%d", v); }
@@ -104,7 +128,7 @@ class Text {
     return *this << ']';
   }
   template <class T>
-  Text& operator<<(const std::vector<T>& items) { // as c10/util/Logging.h prints sequences
+  Text& operator<<(const std::vector<T>& items) {  // as c10/util/Logging.h prints sequences
     for (size_t i = 0; i < items.size() && i < 100; ++i) {
       if (i > 0) *this << ' ';
       *this << items[i];
@@ -112,11 +136,17 @@ class Text {
     return items.size() > 100 ? *this << " ..." : *this;
   }
   template <class T, unsigned N>
-  Text& operator<<(const SmallVector<T, N>& items) { return *this << ArrayRef<T>(items.data(), items.size()); }
+  Text& operator<<(const SmallVector<T, N>& items) {
+    return *this << ArrayRef<T>(items.data(), items.size());
+  }
   template <class T, class = std::enable_if_t<std::is_enum_v<T> && std::is_convertible_v<T, int>>>
-  Text& operator<<(T value) { return *this << static_cast<int>(value); }
+  Text& operator<<(T value) {
+    return *this << static_cast<int>(value);
+  }
 #ifdef RA_USES_STREAMS
-  template <class T, class = std::enable_if_t<!std::is_arithmetic_v<T> && !std::is_enum_v<T> && !std::is_array_v<T>>,
+  template <class T,
+            class = std::enable_if_t<!std::is_arithmetic_v<T> && !std::is_enum_v<T> &&
+                                     !std::is_array_v<T>>,
             class = decltype(std::declval<std::ostream&>() << std::declval<const T&>())>
   Text& operator<<(const T& value) {
     std::ostringstream stream;
@@ -137,7 +167,7 @@ class Text {
 
 [[noreturn]] void fail(ra_error_kind kind, const std::string& message);
 
-} // namespace ra
+}  // namespace ra
 
 inline std::string str() { return {}; }
 inline const char* str(const char* s) { return s; }
@@ -153,14 +183,22 @@ namespace ra {
 
 [[noreturn]] inline void fail(ra_error_kind kind, const std::string& message) {
   switch (kind) {
-    case RA_INDEX_ERROR: throw IndexError(message);
-    case RA_VALUE_ERROR: throw ValueError(message);
-    case RA_TYPE_ERROR: throw TypeError(message);
-    case RA_NOT_IMPLEMENTED_ERROR: throw NotImplementedError(message);
-    case RA_LINALG_ERROR: throw LinAlgError(message);
-    case RA_OUT_OF_MEMORY_ERROR: throw OutOfMemoryError(message);
-    case RA_BUFFER_ERROR: throw BufferError(message);
-    default: throw Error(RA_ERROR, message);
+    case RA_INDEX_ERROR:
+      throw IndexError(message);
+    case RA_VALUE_ERROR:
+      throw ValueError(message);
+    case RA_TYPE_ERROR:
+      throw TypeError(message);
+    case RA_NOT_IMPLEMENTED_ERROR:
+      throw NotImplementedError(message);
+    case RA_LINALG_ERROR:
+      throw LinAlgError(message);
+    case RA_OUT_OF_MEMORY_ERROR:
+      throw OutOfMemoryError(message);
+    case RA_BUFFER_ERROR:
+      throw BufferError(message);
+    default:
+      throw Error(RA_ERROR, message);
   }
 }
 
@@ -178,13 +216,20 @@ template <class E>
   const char* message;
   ra_last_error(&kind, &message, &type);
   switch (type) {
-    case RA_INDEX_ERROR: throw_kept<IndexError>(message);
-    case RA_VALUE_ERROR: throw_kept<ValueError>(message);
-    case RA_TYPE_ERROR: throw_kept<TypeError>(message);
-    case RA_NOT_IMPLEMENTED_ERROR: throw_kept<NotImplementedError>(message);
-    case RA_LINALG_ERROR: throw_kept<LinAlgError>(message);
-    case RA_OUT_OF_MEMORY_ERROR: throw_kept<OutOfMemoryError>(message);
-    default: throw_kept<Error>(message);
+    case RA_INDEX_ERROR:
+      throw_kept<IndexError>(message);
+    case RA_VALUE_ERROR:
+      throw_kept<ValueError>(message);
+    case RA_TYPE_ERROR:
+      throw_kept<TypeError>(message);
+    case RA_NOT_IMPLEMENTED_ERROR:
+      throw_kept<NotImplementedError>(message);
+    case RA_LINALG_ERROR:
+      throw_kept<LinAlgError>(message);
+    case RA_OUT_OF_MEMORY_ERROR:
+      throw_kept<OutOfMemoryError>(message);
+    default:
+      throw_kept<Error>(message);
   }
 }
 
@@ -192,25 +237,34 @@ inline void check(int status) {
   if (C10_UNLIKELY(status != 0)) rethrow();
 }
 
-} // namespace ra
+}  // namespace ra
 
 namespace detail {
-[[noreturn]] inline void torchCheckFail(const char*, const char*, uint32_t, const std::string& message) {
+[[noreturn]] inline void torchCheckFail(const char*, const char*, uint32_t,
+                                        const std::string& message) {
   ::c10::ra::fail(RA_ERROR, message);
 }
-[[noreturn]] inline void torchInternalAssertFail(const char*, const char*, uint32_t, const char* condition, const std::string& message) {
+[[noreturn]] inline void torchInternalAssertFail(const char*, const char*, uint32_t,
+                                                 const char* condition,
+                                                 const std::string& message) {
   ::c10::ra::fail(RA_ERROR, condition + message);
 }
 template <class... A>
-auto torchCheckMsgImpl(const char*, const A&... args) { return ::c10::str(args...); }
+auto torchCheckMsgImpl(const char*, const A&... args) {
+  return ::c10::str(args...);
+}
 inline const char* torchCheckMsgImpl(const char* message) { return message; }
 inline const char* torchCheckMsgImpl(const char*, const char* args) { return args; }
-} // namespace detail
+}  // namespace detail
 
 class Warning {
  public:
-  struct UserWarning { static constexpr int deprecation = 0; };
-  struct DeprecationWarning { static constexpr int deprecation = 1; };
+  struct UserWarning {
+    static constexpr int deprecation = 0;
+  };
+  struct DeprecationWarning {
+    static constexpr int deprecation = 1;
+  };
 };
 using UserWarning = Warning::UserWarning;
 using DeprecationWarning = Warning::DeprecationWarning;
@@ -227,12 +281,15 @@ const T& ArrayRef<T>::back() const {
 }
 template <class T>
 const T& ArrayRef<T>::at(size_t index) const {
-  if (index >= Length) ra::fail(RA_ERROR, str("ArrayRef: invalid index Index = ", index, "; Length = ", Length));
+  if (index >= Length)
+    ra::fail(RA_ERROR, str("ArrayRef: invalid index Index = ", index, "; Length = ", Length));
   return Data[index];
 }
 template <class T>
 ArrayRef<T> ArrayRef<T>::slice(size_t first, size_t count) const {
-  if (first + count > Length) ra::fail(RA_ERROR, str("ArrayRef: invalid slice, N = ", first, "; M = ", count, "; size = ", Length));
+  if (first + count > Length)
+    ra::fail(RA_ERROR,
+             str("ArrayRef: invalid slice, N = ", first, "; M = ", count, "; size = ", Length));
   return ArrayRef<T>(Data + first, count);
 }
 inline Device::Device(const std::string& text) : type_(DeviceType::CPU) {
@@ -248,11 +305,14 @@ inline ScalarType promoteTypes(ScalarType a, ScalarType b) {
 }
 inline int64_t maybe_wrap_dim(int64_t dim, int64_t rank, bool wrap_scalar = true) {
   if (rank == 0) {
-    if (!wrap_scalar) ra::fail(RA_INDEX_ERROR, str("Dimension specified as ", dim, " but tensor has no dimensions"));
+    if (!wrap_scalar)
+      ra::fail(RA_INDEX_ERROR,
+               str("Dimension specified as ", dim, " but tensor has no dimensions"));
     rank = 1;
   }
   if (dim < -rank || dim >= rank)
-    ra::fail(RA_INDEX_ERROR, str("Dimension out of range (expected to be in range of [", -rank, ", ", rank - 1, "], but got ", dim, ")"));
+    ra::fail(RA_INDEX_ERROR, str("Dimension out of range (expected to be in range of [", -rank,
+                                 ", ", rank - 1, "], but got ", dim, ")"));
   return dim < 0 ? dim + rank : dim;
 }
 
@@ -273,68 +333,87 @@ std::ostream& operator<<(std::ostream& out, ArrayRef<T> items) {
 }
 #endif
 
-} // namespace c10
+}  // namespace c10
 
 #ifdef RA_USES_STREAMS
 namespace caffe2 {
 inline std::ostream& operator<<(std::ostream& out, TypeMeta value) { return out << value.name(); }
-} // namespace caffe2
+}  // namespace caffe2
 #endif
 
-#define TORCH_CHECK_MSG(cond, type, ...)                                              \
+#define TORCH_CHECK_MSG(cond, type, ...) \
   (::c10::detail::torchCheckMsgImpl(                                                  \
       "Expected " #cond " to be true, but got false.  "                               \
       "(Could this error message be improved?  If so, "                               \
       "please report an enhancement request to PyTorch.)", ##__VA_ARGS__))
-#define RA_CHECK_AS(kind, cond, type, ...) \
-  if (C10_UNLIKELY(!(cond))) { ::c10::ra::fail(kind, TORCH_CHECK_MSG(cond, type, ##__VA_ARGS__)); }
-#define TORCH_CHECK(cond, ...)                                                                 \
-  if (C10_UNLIKELY(!(cond))) {                                                                 \
-    ::c10::detail::torchCheckFail(__func__, __FILE__, static_cast<uint32_t>(__LINE__),         \
-                                  TORCH_CHECK_MSG(cond, "", ##__VA_ARGS__));                   \
+#define RA_CHECK_AS(kind, cond, type, ...)                             \
+  if (C10_UNLIKELY(!(cond))) {                                         \
+    ::c10::ra::fail(kind, TORCH_CHECK_MSG(cond, type, ##__VA_ARGS__)); \
   }
-#define TORCH_CHECK_WITH_MSG(error_t, cond, type, ...) \
-  if (C10_UNLIKELY(!(cond))) { throw ::c10::error_t(TORCH_CHECK_MSG(cond, type, ##__VA_ARGS__)); }
+#define TORCH_CHECK(cond, ...)                                                         \
+  if (C10_UNLIKELY(!(cond))) {                                                         \
+    ::c10::detail::torchCheckFail(__func__, __FILE__, static_cast<uint32_t>(__LINE__), \
+                                  TORCH_CHECK_MSG(cond, "", ##__VA_ARGS__));           \
+  }
+#define TORCH_CHECK_WITH_MSG(error_t, cond, type, ...)                \
+  if (C10_UNLIKELY(!(cond))) {                                        \
+    throw ::c10::error_t(TORCH_CHECK_MSG(cond, type, ##__VA_ARGS__)); \
+  }
 #define TORCH_CHECK_WITH(error_t, cond, ...) TORCH_CHECK_WITH_MSG(error_t, cond, "", ##__VA_ARGS__)
 #define TORCH_CHECK_INDEX(cond, ...) RA_CHECK_AS(RA_INDEX_ERROR, cond, "INDEX", ##__VA_ARGS__)
 #define TORCH_CHECK_VALUE(cond, ...) RA_CHECK_AS(RA_VALUE_ERROR, cond, "VALUE", ##__VA_ARGS__)
 #define TORCH_CHECK_TYPE(cond, ...) RA_CHECK_AS(RA_TYPE_ERROR, cond, "TYPE", ##__VA_ARGS__)
 #define TORCH_CHECK_LINALG(cond, ...) RA_CHECK_AS(RA_LINALG_ERROR, cond, "LINALG", ##__VA_ARGS__)
-#define TORCH_CHECK_NOT_IMPLEMENTED(cond, ...) RA_CHECK_AS(RA_NOT_IMPLEMENTED_ERROR, cond, "TYPE", ##__VA_ARGS__)
+#define TORCH_CHECK_NOT_IMPLEMENTED(cond, ...) \
+  RA_CHECK_AS(RA_NOT_IMPLEMENTED_ERROR, cond, "TYPE", ##__VA_ARGS__)
 #define TORCH_CHECK_BUFFER(cond, ...) RA_CHECK_AS(RA_BUFFER_ERROR, cond, "TYPE", ##__VA_ARGS__)
-#define TORCH_CHECK_ARG(cond, argN, ...) TORCH_CHECK(cond, "invalid argument ", argN, ": ", __VA_ARGS__)
+#define TORCH_CHECK_ARG(cond, argN, ...) \
+  TORCH_CHECK(cond, "invalid argument ", argN, ": ", __VA_ARGS__)
 #if defined(__CUDACC__)
 #define TORCH_CHECK_IF_NOT_ON_CUDA(cond, ...)
 #else
 #define TORCH_CHECK_IF_NOT_ON_CUDA(cond, ...) TORCH_CHECK(cond, ##__VA_ARGS__)
 #endif
-#define STD_TORCH_CHECK(cond, ...) \
-  if (C10_UNLIKELY(!(cond))) { throw std::runtime_error(::c10::str(TORCH_CHECK_MSG(cond, "", ##__VA_ARGS__))); }
-#define TORCH_INTERNAL_ASSERT(cond, ...)                                                              \
-  if (C10_UNLIKELY(!(cond))) {                                                                        \
-    ::c10::detail::torchInternalAssertFail(                                                           \
-        __func__, __FILE__, static_cast<uint32_t>(__LINE__),                                          \
-        #cond " INTERNAL ASSERT FAILED at " C10_STRINGIZE(__FILE__) ":" C10_STRINGIZE(__LINE__)       \
-            ", please report a bug to PyTorch. ",                                                     \
-        ::c10::str(__VA_ARGS__));                                                                     \
+#define STD_TORCH_CHECK(cond, ...)                                                  \
+  if (C10_UNLIKELY(!(cond))) {                                                      \
+    throw std::runtime_error(::c10::str(TORCH_CHECK_MSG(cond, "", ##__VA_ARGS__))); \
+  }
+#define TORCH_INTERNAL_ASSERT(cond, ...)                                               \
+  if (C10_UNLIKELY(!(cond))) {                                                         \
+    ::c10::detail::torchInternalAssertFail(                                            \
+        __func__, __FILE__, static_cast<uint32_t>(__LINE__),                           \
+        #cond " INTERNAL ASSERT FAILED at " C10_STRINGIZE(__FILE__) ":" C10_STRINGIZE( \
+            __LINE__) ", please report a bug to PyTorch. ",                            \
+        ::c10::str(__VA_ARGS__));                                                      \
   }
 #ifdef NDEBUG
-#define TORCH_INTERNAL_ASSERT_DEBUG_ONLY(...) while (false) TORCH_INTERNAL_ASSERT(__VA_ARGS__)
+#define TORCH_INTERNAL_ASSERT_DEBUG_ONLY(...) \
+  while (false) TORCH_INTERNAL_ASSERT(__VA_ARGS__)
 #else
 #define TORCH_INTERNAL_ASSERT_DEBUG_ONLY(...) TORCH_INTERNAL_ASSERT(__VA_ARGS__)
 #endif
 #define C10_THROW_ERROR(err_type, msg) throw ::c10::err_type(msg)
-#define AT_ASSERT(...) do { TORCH_INTERNAL_ASSERT(__VA_ARGS__); } while (false)
-#define AT_ASSERTM(cond, ...) do { TORCH_INTERNAL_ASSERT(cond, __VA_ARGS__); } while (false)
-#define AT_ERROR(...) do { TORCH_CHECK(false, ::c10::str(__VA_ARGS__)); } while (false)
-#define RA_WARN(kind, ...) \
-  ra_warn(kind, __func__, __FILE__, static_cast<uint32_t>(__LINE__), ::c10::ra::owned(::c10::str(__VA_ARGS__)).c_str());
+#define AT_ASSERT(...)                  \
+  do {                                  \
+    TORCH_INTERNAL_ASSERT(__VA_ARGS__); \
+  } while (false)
+#define AT_ASSERTM(cond, ...)                 \
+  do {                                        \
+    TORCH_INTERNAL_ASSERT(cond, __VA_ARGS__); \
+  } while (false)
+#define AT_ERROR(...)                            \
+  do {                                           \
+    TORCH_CHECK(false, ::c10::str(__VA_ARGS__)); \
+  } while (false)
+#define RA_WARN(kind, ...)                                           \
+  ra_warn(kind, __func__, __FILE__, static_cast<uint32_t>(__LINE__), \
+          ::c10::ra::owned(::c10::str(__VA_ARGS__)).c_str());
 #define TORCH_WARN(...) RA_WARN(0, __VA_ARGS__)
 #define TORCH_WARN_DEPRECATION(...) RA_WARN(1, __VA_ARGS__)
-#define TORCH_WARN_ONCE(...)                                                        \
+#define TORCH_WARN_ONCE(...)                                                          \
   [[maybe_unused]] static const auto C10_ANONYMOUS_VARIABLE(torch_warn_once_) = [&] { \
-    TORCH_WARN(__VA_ARGS__);                                                        \
-    return true;                                                                    \
+    TORCH_WARN(__VA_ARGS__);                                                          \
+    return true;                                                                      \
   }()
 namespace c10::ra {
 inline std::string owned(std::string text) { return text; }
@@ -344,7 +423,10 @@ class CheckMessage {
  public:
   CheckMessage(const char* file, uint32_t line) : file_(file), line_(line) {}
   template <class T>
-  CheckMessage& operator<<(const T& value) { text_ << value; return *this; }
+  CheckMessage& operator<<(const T& value) {
+    text_ << value;
+    return *this;
+  }
   ~CheckMessage() noexcept(false) {
     char* whole;
     ra_log_fatal(file_, line_, text_.string.c_str(), &whole);
@@ -361,11 +443,12 @@ class CheckMessage {
 struct Voidify {
   void operator&(const CheckMessage&) const {}
 };
-} // namespace c10::ra
-#define TORCH_CHECK_OP(a, b, op)                                                         \
-  ((a)op(b)) ? (void)0                                                                   \
-             : ::c10::ra::Voidify() & ::c10::ra::CheckMessage(__FILE__, __LINE__)        \
-          << "Check failed: " #a " " #op " " #b " (" << (a) << " vs. " << (b) << "). "
+}  // namespace c10::ra
+#define TORCH_CHECK_OP(a, b, op)                                                            \
+  ((a)op(b)) ? (void)0                                                                      \
+             : ::c10::ra::Voidify() & ::c10::ra::CheckMessage(__FILE__, __LINE__)           \
+                                          << "Check failed: " #a " " #op " " #b " (" << (a) \
+                                          << " vs. " << (b) << "). "
 #define TORCH_CHECK_EQ(a, b) TORCH_CHECK_OP(a, b, ==)
 #define TORCH_CHECK_NE(a, b) TORCH_CHECK_OP(a, b, !=)
 #define TORCH_CHECK_LE(a, b) TORCH_CHECK_OP(a, b, <=)
@@ -373,7 +456,8 @@ struct Voidify {
 #define TORCH_CHECK_GE(a, b) TORCH_CHECK_OP(a, b, >=)
 #define TORCH_CHECK_GT(a, b) TORCH_CHECK_OP(a, b, >)
 #ifdef NDEBUG
-#define RA_DCHECK_OP(a, b, op) while (false) TORCH_CHECK_OP(a, b, op)
+#define RA_DCHECK_OP(a, b, op) \
+  while (false) TORCH_CHECK_OP(a, b, op)
 #else
 #define RA_DCHECK_OP(a, b, op) TORCH_CHECK_OP(a, b, op)
 #endif

@@ -1,5 +1,5 @@
-// Owns storage of the 8-bit floats, so that kernels can reinterpret it. Leaves arithmetic on them to the
-// toolkit's <cuda_fp8.h>, which is where candidates do it.
+// Owns storage of the 8-bit floats, so that kernels can reinterpret it. Leaves arithmetic on them
+// to the toolkit's <cuda_fp8.h>, which is where candidates do it.
 #pragma once
 #include "scalar.h"
 
@@ -18,8 +18,8 @@ struct alignas(1) Float8_e5m2 {
   Float8_e5m2() = default;
   constexpr C10_HOST_DEVICE Float8_e5m2(uint8_t bits, from_bits_t) : x(bits) {}
 };
-} // namespace c10
+}  // namespace c10
 namespace at {
 using c10::Float8_e4m3fn;
 using c10::Float8_e5m2;
-} // namespace at
+}  // namespace at

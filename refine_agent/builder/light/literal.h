@@ -1,24 +1,31 @@
-// Owns torch::tensor({...}) and torch::from_blob. Leaves every other factory to torch's own declarations.
+// Owns torch::tensor({...}) and torch::from_blob. Leaves every other factory to torch's own
+// declarations.
 #pragma once
 #include "tensor.h"
 
 namespace at {
 
 namespace ra {
-inline Tensor from_memory(void* data, IntArrayRef sizes, const int64_t* strides, const TensorOptions& options) {
+inline Tensor from_memory(void* data, IntArrayRef sizes, const int64_t* strides,
+                          const TensorOptions& options) {
   ra_value wanted[2] = {};
-  if (options.has_dtype()) wanted[0] = {RA_DTYPE, {static_cast<int64_t>(c10::typeMetaToScalarType(options.dtype()))}, {0}};
-  if (options.has_device()) wanted[1] = {RA_DEVICE, {static_cast<int64_t>(options.device().type())}, {options.device().index()}};
+  if (options.has_dtype())
+    wanted[0] = {RA_DTYPE, {static_cast<int64_t>(c10::typeMetaToScalarType(options.dtype()))}, {0}};
+  if (options.has_device())
+    wanted[1] = {
+        RA_DEVICE, {static_cast<int64_t>(options.device().type())}, {options.device().index()}};
   void* out;
-  c10::ra::check(ra_from_blob(data, sizes.data(), strides, static_cast<int64_t>(sizes.size()), wanted, &out));
+  c10::ra::check(
+      ra_from_blob(data, sizes.data(), strides, static_cast<int64_t>(sizes.size()), wanted, &out));
   return Tensor::adopt(out);
 }
-} // namespace ra
+}  // namespace ra
 
 inline Tensor from_blob(void* data, IntArrayRef sizes, const TensorOptions& options = {}) {
   return ra::from_memory(data, sizes, nullptr, options);
 }
-inline Tensor from_blob(void* data, IntArrayRef sizes, IntArrayRef strides, const TensorOptions& options = {}) {
+inline Tensor from_blob(void* data, IntArrayRef sizes, IntArrayRef strides,
+                        const TensorOptions& options = {}) {
   return ra::from_memory(data, sizes, strides.data(), options);
 }
 
@@ -32,9 +39,11 @@ class TensorData {
     type_ = first.type_;
     sizes_.insert(sizes_.end(), first.sizes_.begin(), first.sizes_.end());
     for (const auto& item : items) {
-      TORCH_CHECK(item.sizes_ == first.sizes_, "Expected all sub-lists to have sizes: ", IntArrayRef(first.sizes_),
+      TORCH_CHECK(item.sizes_ == first.sizes_,
+                  "Expected all sub-lists to have sizes: ", IntArrayRef(first.sizes_),
                   ", but got sub-list with sizes: ", IntArrayRef(item.sizes_));
-      TORCH_CHECK(item.type_ == type_, "Expected all elements of the tensor to have the same scalar type: ", type_,
+      TORCH_CHECK(item.type_ == type_,
+                  "Expected all elements of the tensor to have the same scalar type: ", type_,
                   ", but got element of scalar type: ", item.type_);
       values_.insert(values_.end(), item.values_.begin(), item.values_.end());
     }
@@ -42,11 +51,13 @@ class TensorData {
   template <class T, class = std::enable_if_t<std::is_arithmetic_v<T>>>
   TensorData(T value) : type_(c10::CppTypeToScalarType<T>::value), values_{Scalar(value)} {}
   template <class T, class = std::enable_if_t<std::is_arithmetic_v<T>>>
-  TensorData(ArrayRef<T> items) : sizes_{static_cast<int64_t>(items.size())}, type_(c10::CppTypeToScalarType<T>::value) {
+  TensorData(ArrayRef<T> items)
+      : sizes_{static_cast<int64_t>(items.size())}, type_(c10::CppTypeToScalarType<T>::value) {
     for (const T& item : items) values_.emplace_back(item);
   }
   template <class T, class = std::enable_if_t<std::is_arithmetic_v<T>>>
-  TensorData(const std::vector<T>& items) : sizes_{static_cast<int64_t>(items.size())}, type_(c10::CppTypeToScalarType<T>::value) {
+  TensorData(const std::vector<T>& items)
+      : sizes_{static_cast<int64_t>(items.size())}, type_(c10::CppTypeToScalarType<T>::value) {
     for (const T item : items) values_.emplace_back(item);
   }
   Tensor make(const TensorOptions& wanted) const;
@@ -59,17 +70,22 @@ class TensorData {
 
 inline Tensor TensorData::make(const TensorOptions& wanted) const {
   // As torch: floating literals have the default dtype, integral ones int64.
-  const auto natural = c10::isFloatingType(type_) ? ScalarType::Float : type_ == ScalarType::Bool ? ScalarType::Bool : ScalarType::Long;
+  const auto natural = c10::isFloatingType(type_)  ? ScalarType::Float
+                       : type_ == ScalarType::Bool ? ScalarType::Bool
+                                                   : ScalarType::Long;
   const auto dtype = wanted.has_dtype() ? c10::typeMetaToScalarType(wanted.dtype()) : natural;
   std::vector<double> reals;
   std::vector<int64_t> integers;
   const bool real = c10::isFloatingType(type_);
   for (const auto& v : values_) {
-    if (real) reals.push_back(v.toDouble());
-    else integers.push_back(v.toLong());
+    if (real)
+      reals.push_back(v.toDouble());
+    else
+      integers.push_back(v.toLong());
   }
   void* memory = real ? static_cast<void*>(reals.data()) : static_cast<void*>(integers.data());
-  const auto raw = from_blob(memory, sizes_, TensorOptions().dtype(real ? ScalarType::Double : ScalarType::Long));
+  const auto raw = from_blob(memory, sizes_,
+                             TensorOptions().dtype(real ? ScalarType::Double : ScalarType::Long));
   return raw.to_options(wanted.requires_grad(std::nullopt).dtype(dtype), false, true, std::nullopt);
 }
 inline Tensor tensor(const TensorData& data, const TensorOptions& options = {}) {
@@ -78,4 +94,4 @@ inline Tensor tensor(const TensorData& data, const TensorOptions& options = {}) 
   return out;
 }
 
-} // namespace at
+}  // namespace at

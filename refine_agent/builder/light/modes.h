@@ -1,5 +1,5 @@
-// Owns grad-mode guards, device guards for any device, seeds and a few questions to torch's context.
-// Leaves CUDA's own guards and streams to cuda.h.
+// Owns grad-mode guards, device guards for any device, seeds and a few questions to torch's
+// context. Leaves CUDA's own guards and streams to cuda.h.
 #pragma once
 #include "tensor.h"
 
@@ -32,7 +32,9 @@ struct InferenceMode : ShimGuard<2> {};
 class OptionalDeviceGuard {
  public:
   OptionalDeviceGuard() = default;
-  explicit OptionalDeviceGuard(std::optional<Device> device) { if (device) set_device(*device); }
+  explicit OptionalDeviceGuard(std::optional<Device> device) {
+    if (device) set_device(*device);
+  }
   explicit OptionalDeviceGuard(Device device) { set_device(device); }
   OptionalDeviceGuard(const OptionalDeviceGuard&) = delete;
   ~OptionalDeviceGuard() { reset(); }
@@ -62,7 +64,7 @@ class DeviceGuard : public OptionalDeviceGuard {
   explicit DeviceGuard(Device device) : OptionalDeviceGuard(device) {}
 };
 
-} // namespace c10
+}  // namespace c10
 
 namespace at {
 struct AutoDispatchBelowADInplaceOrView : c10::ShimGuard<0> {};
@@ -74,4 +76,4 @@ using c10::GradMode;
 using c10::NoGradGuard;
 using c10::OptionalDeviceGuard;
 inline void manual_seed(uint64_t seed) { c10::ra::check(ra_manual_seed(seed)); }
-} // namespace at
+}  // namespace at

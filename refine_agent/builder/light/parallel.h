@@ -1,5 +1,5 @@
-// Owns at::parallel_for and at::parallel_reduce: like torch's, header-only, and parallel only where the
-// candidate asked for OpenMP. Leaves the number of threads to torch.
+// Owns at::parallel_for and at::parallel_reduce: like torch's, header-only, and parallel only where
+// the candidate asked for OpenMP. Leaves the number of threads to torch.
 #pragma once
 #include "tensor.h"
 
@@ -46,7 +46,7 @@ void invoke_parallel(int64_t begin, int64_t end, int64_t grain_size, const F& f)
   if (error) std::rethrow_exception(error);
 }
 #endif
-} // namespace internal
+}  // namespace internal
 
 template <class F>
 void parallel_for(const int64_t begin, const int64_t end, const int64_t grain_size, const F& f) {
@@ -55,7 +55,8 @@ void parallel_for(const int64_t begin, const int64_t end, const int64_t grain_si
   ra_init_num_threads();
   const int64_t work = end - begin;
   if (work > grain_size && work > 1 && !in_parallel_region() && get_num_threads() > 1) {
-    internal::invoke_parallel(begin, end, grain_size, [&](int64_t first, int64_t last) { f(first, last); });
+    internal::invoke_parallel(begin, end, grain_size,
+                              [&](int64_t first, int64_t last) { f(first, last); });
     return;
   }
 #else
@@ -66,7 +67,8 @@ void parallel_for(const int64_t begin, const int64_t end, const int64_t grain_si
 }
 
 template <class T, class F, class S>
-T parallel_reduce(const int64_t begin, const int64_t end, const int64_t grain_size, const T identity, const F& f, const S& combine) {
+T parallel_reduce(const int64_t begin, const int64_t end, const int64_t grain_size,
+                  const T identity, const F& f, const S& combine) {
   if (begin >= end) return identity;
 #ifdef _OPENMP
   ra_init_num_threads();
@@ -89,4 +91,4 @@ T parallel_reduce(const int64_t begin, const int64_t end, const int64_t grain_si
   return f(begin, end, identity);
 }
 
-} // namespace at
+}  // namespace at

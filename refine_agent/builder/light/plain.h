@@ -1,5 +1,5 @@
-// Owns torch's plain types: dtypes, devices, layouts, array references, and their names and printing.
-// Leaves tensors, errors and scalars to their own headers.
+// Owns torch's plain types: dtypes, devices, layouts, array references, and their names and
+// printing. Leaves tensors, errors and scalars to their own headers.
 #pragma once
 #include <cstdint>
 #include <cstdio>
@@ -39,6 +39,7 @@ struct complex;
 
 // ---------------------------------------------------------------------------------------- dtypes
 
+// clang-format off
 #define RA_FORALL_DTYPES(_)                                                                        \
   _(uint8_t, Byte, 0) _(int8_t, Char, 1) _(int16_t, Short, 2) _(int, Int, 3) _(int64_t, Long, 4)   \
   _(c10::Half, Half, 5) _(float, Float, 6) _(double, Double, 7)                                    \
@@ -46,26 +47,41 @@ struct complex;
   _(c10::complex<double>, ComplexDouble, 10) _(bool, Bool, 11) _(c10::BFloat16, BFloat16, 15)      \
   _(c10::Float8_e5m2, Float8_e5m2, 23) _(c10::Float8_e4m3fn, Float8_e4m3fn, 24)                    \
   _(uint16_t, UInt16, 27) _(uint32_t, UInt32, 28) _(uint64_t, UInt64, 29)
+// clang-format on
 
 enum class ScalarType : int8_t {
 #define RA_ENUM(type, name, number) name = number,
   RA_FORALL_DTYPES(RA_ENUM)
 #undef RA_ENUM
-  QInt8 = 12, QUInt8 = 13, QInt32 = 14, QUInt4x2 = 16, QUInt2x4 = 17, Bits1x8 = 18, Bits2x4 = 19,
-  Bits4x2 = 20, Bits8 = 21, Bits16 = 22, Float8_e5m2fnuz = 25, Float8_e4m3fnuz = 26,
-  Float8_e8m0fnu = 44, Float4_e2m1fn_x2 = 45, Undefined = 46, NumOptions = 47
+      QInt8 = 12,
+  QUInt8 = 13,
+  QInt32 = 14,
+  QUInt4x2 = 16,
+  QUInt2x4 = 17,
+  Bits1x8 = 18,
+  Bits2x4 = 19,
+  Bits4x2 = 20,
+  Bits8 = 21,
+  Bits16 = 22,
+  Float8_e5m2fnuz = 25,
+  Float8_e4m3fnuz = 26,
+  Float8_e8m0fnu = 44,
+  Float4_e2m1fn_x2 = 45,
+  Undefined = 46,
+  NumOptions = 47
 };
 
 template <class T>
-struct CppTypeToScalarType; // incomplete for types that torch has no dtype for
+struct CppTypeToScalarType;  // incomplete for types that torch has no dtype for
 template <ScalarType S>
 struct ScalarTypeToCPPType;
-#define RA_MAP(type_, name, number)                                                   \
-  template <>                                                                         \
-  struct CppTypeToScalarType<type_>                                                   \
-      : std::integral_constant<ScalarType, ScalarType::name> {};                      \
-  template <>                                                                         \
-  struct ScalarTypeToCPPType<ScalarType::name> { using type = type_; };
+#define RA_MAP(type_, name, number)                                                            \
+  template <>                                                                                  \
+  struct CppTypeToScalarType<type_> : std::integral_constant<ScalarType, ScalarType::name> {}; \
+  template <>                                                                                  \
+  struct ScalarTypeToCPPType<ScalarType::name> {                                               \
+    using type = type_;                                                                        \
+  };
 RA_FORALL_DTYPES(RA_MAP)
 #undef RA_MAP
 template <ScalarType S>
@@ -73,51 +89,70 @@ using ScalarTypeToCPPTypeT = typename ScalarTypeToCPPType<S>::type;
 namespace impl {
 using c10::ScalarTypeToCPPType;
 using c10::ScalarTypeToCPPTypeT;
-} // namespace impl
+}  // namespace impl
 
 inline const char* toString(ScalarType t) {
   switch (t) {
-#define RA_NAME(type, name, number) case ScalarType::name: return #name;
+#define RA_NAME(type, name, number) \
+  case ScalarType::name:            \
+    return #name;
     RA_FORALL_DTYPES(RA_NAME)
 #undef RA_NAME
-    case ScalarType::QInt8: return "QInt8";
-    case ScalarType::QUInt8: return "QUInt8";
-    case ScalarType::QInt32: return "QInt32";
-    case ScalarType::Undefined: return "Undefined";
-    default: return "UNKNOWN_SCALAR";
+    case ScalarType::QInt8:
+      return "QInt8";
+    case ScalarType::QUInt8:
+      return "QUInt8";
+    case ScalarType::QInt32:
+      return "QInt32";
+    case ScalarType::Undefined:
+      return "Undefined";
+    default:
+      return "UNKNOWN_SCALAR";
   }
 }
 inline size_t elementSize(ScalarType t) {
   switch (t) {
-    case ScalarType::Double: case ScalarType::Long: case ScalarType::UInt64:
-    case ScalarType::ComplexFloat: return 8;
-    case ScalarType::ComplexDouble: return 16;
-    case ScalarType::Float: case ScalarType::Int: case ScalarType::UInt32:
-    case ScalarType::ComplexHalf: return 4;
-    case ScalarType::Half: case ScalarType::BFloat16: case ScalarType::Short:
-    case ScalarType::UInt16: return 2;
-    default: return 1;
+    case ScalarType::Double:
+    case ScalarType::Long:
+    case ScalarType::UInt64:
+    case ScalarType::ComplexFloat:
+      return 8;
+    case ScalarType::ComplexDouble:
+      return 16;
+    case ScalarType::Float:
+    case ScalarType::Int:
+    case ScalarType::UInt32:
+    case ScalarType::ComplexHalf:
+      return 4;
+    case ScalarType::Half:
+    case ScalarType::BFloat16:
+    case ScalarType::Short:
+    case ScalarType::UInt16:
+      return 2;
+    default:
+      return 1;
   }
 }
 inline bool isReducedFloatingType(ScalarType t) {
   return t == ScalarType::Half || t == ScalarType::BFloat16 || t == ScalarType::Float8_e5m2 ||
-      t == ScalarType::Float8_e4m3fn;
+         t == ScalarType::Float8_e4m3fn;
 }
 inline bool isFloatingType(ScalarType t) {
   return t == ScalarType::Double || t == ScalarType::Float || isReducedFloatingType(t);
 }
 inline bool isComplexType(ScalarType t) {
-  return t == ScalarType::ComplexHalf || t == ScalarType::ComplexFloat || t == ScalarType::ComplexDouble;
+  return t == ScalarType::ComplexHalf || t == ScalarType::ComplexFloat ||
+         t == ScalarType::ComplexDouble;
 }
 inline bool isIntegralType(ScalarType t, bool include_bool) {
   const bool integral = (t >= ScalarType::Byte && t <= ScalarType::Long) ||
-      (t >= ScalarType::UInt16 && t <= ScalarType::UInt64);
+                        (t >= ScalarType::UInt16 && t <= ScalarType::UInt64);
   return integral || (include_bool && t == ScalarType::Bool);
 }
 [[deprecated]] inline bool isIntegralType(ScalarType t) { return isIntegralType(t, false); }
 inline bool isSignedType(ScalarType t) {
   return t != ScalarType::Byte && t != ScalarType::Bool &&
-      !(t >= ScalarType::UInt16 && t <= ScalarType::UInt64);
+         !(t >= ScalarType::UInt16 && t <= ScalarType::UInt64);
 }
 inline bool isFloat8Type(ScalarType t) {
   return t == ScalarType::Float8_e5m2 || t == ScalarType::Float8_e4m3fn;
@@ -130,7 +165,7 @@ inline bool canCast(ScalarType from, ScalarType to) {
   return from == ScalarType::Bool || to != ScalarType::Bool;
 }
 
-} // namespace c10
+}  // namespace c10
 
 namespace caffe2 {
 // What Tensor::dtype() returns; compares with a ScalarType as torch's does.
@@ -145,7 +180,9 @@ class TypeMeta {
     return *this;
   }
   template <class T>
-  static TypeMeta Make() { return TypeMeta(c10::CppTypeToScalarType<T>::value, 0); }
+  static TypeMeta Make() {
+    return TypeMeta(c10::CppTypeToScalarType<T>::value, 0);
+  }
   static TypeMeta fromScalarType(c10::ScalarType type) { return TypeMeta(type, 0); }
   c10::ScalarType toScalarType() const { return type_; }
   bool isScalarType() const noexcept { return true; }
@@ -153,32 +190,52 @@ class TypeMeta {
   size_t itemsize() const noexcept { return c10::elementSize(type_); }
   std::string_view name() const noexcept {
     switch (type_) {
-      case c10::ScalarType::Byte: return "unsigned char";
-      case c10::ScalarType::Char: return "signed char";
-      case c10::ScalarType::Short: return "short int";
-      case c10::ScalarType::Int: return "int";
-      case c10::ScalarType::Long: return "long int";
-      case c10::ScalarType::Half: return "c10::Half";
-      case c10::ScalarType::Float: return "float";
-      case c10::ScalarType::Double: return "double";
-      case c10::ScalarType::Bool: return "bool";
-      case c10::ScalarType::BFloat16: return "c10::BFloat16";
-      case c10::ScalarType::ComplexFloat: return "c10::complex<float>";
-      case c10::ScalarType::ComplexDouble: return "c10::complex<double>";
-      case c10::ScalarType::UInt16: return "short unsigned int";
-      case c10::ScalarType::UInt32: return "unsigned int";
-      case c10::ScalarType::UInt64: return "long unsigned int";
-      case c10::ScalarType::Float8_e5m2: return "c10::Float8_e5m2";
-      case c10::ScalarType::Float8_e4m3fn: return "c10::Float8_e4m3fn";
-      default: return "nullptr (uninitialized)";
+      case c10::ScalarType::Byte:
+        return "unsigned char";
+      case c10::ScalarType::Char:
+        return "signed char";
+      case c10::ScalarType::Short:
+        return "short int";
+      case c10::ScalarType::Int:
+        return "int";
+      case c10::ScalarType::Long:
+        return "long int";
+      case c10::ScalarType::Half:
+        return "c10::Half";
+      case c10::ScalarType::Float:
+        return "float";
+      case c10::ScalarType::Double:
+        return "double";
+      case c10::ScalarType::Bool:
+        return "bool";
+      case c10::ScalarType::BFloat16:
+        return "c10::BFloat16";
+      case c10::ScalarType::ComplexFloat:
+        return "c10::complex<float>";
+      case c10::ScalarType::ComplexDouble:
+        return "c10::complex<double>";
+      case c10::ScalarType::UInt16:
+        return "short unsigned int";
+      case c10::ScalarType::UInt32:
+        return "unsigned int";
+      case c10::ScalarType::UInt64:
+        return "long unsigned int";
+      case c10::ScalarType::Float8_e5m2:
+        return "c10::Float8_e5m2";
+      case c10::ScalarType::Float8_e4m3fn:
+        return "c10::Float8_e4m3fn";
+      default:
+        return "nullptr (uninitialized)";
     }
   }
   template <class T>
-  bool Match() const { return *this == Make<T>(); }
+  bool Match() const {
+    return *this == Make<T>();
+  }
   friend bool operator==(TypeMeta a, TypeMeta b) noexcept { return a.type_ == b.type_; }
   friend bool operator!=(TypeMeta a, TypeMeta b) noexcept { return a.type_ != b.type_; }
 };
-} // namespace caffe2
+}  // namespace caffe2
 
 namespace c10 {
 using caffe2::TypeMeta;
@@ -196,9 +253,27 @@ inline bool operator!=(TypeMeta m, ScalarType t) noexcept { return !(m == t); }
 // --------------------------------------------------------------------------------------- devices
 
 enum class DeviceType : int8_t {
-  CPU = 0, CUDA = 1, MKLDNN = 2, OPENGL = 3, OPENCL = 4, IDEEP = 5, HIP = 6, FPGA = 7, MAIA = 8,
-  XLA = 9, Vulkan = 10, Metal = 11, XPU = 12, MPS = 13, Meta = 14, HPU = 15, VE = 16, Lazy = 17,
-  IPU = 18, MTIA = 19, PrivateUse1 = 20
+  CPU = 0,
+  CUDA = 1,
+  MKLDNN = 2,
+  OPENGL = 3,
+  OPENCL = 4,
+  IDEEP = 5,
+  HIP = 6,
+  FPGA = 7,
+  MAIA = 8,
+  XLA = 9,
+  Vulkan = 10,
+  Metal = 11,
+  XPU = 12,
+  MPS = 13,
+  Meta = 14,
+  HPU = 15,
+  VE = 16,
+  Lazy = 17,
+  IPU = 18,
+  MTIA = 19,
+  PrivateUse1 = 20
 };
 constexpr DeviceType kCPU = DeviceType::CPU;
 constexpr DeviceType kCUDA = DeviceType::CUDA;
@@ -209,11 +284,12 @@ constexpr DeviceType kHIP = DeviceType::HIP;
 constexpr DeviceType kXLA = DeviceType::XLA;
 
 inline std::string DeviceTypeName(DeviceType t, bool lower_case = false) {
-  const char* names[] = {"CPU", "CUDA", "MKLDNN", "OPENGL", "OPENCL", "IDEEP", "HIP", "FPGA",
-                         "MAIA", "XLA", "VULKAN", "METAL", "XPU", "MPS", "META", "HPU", "VE",
-                         "LAZY", "IPU", "MTIA", "PRIVATEUSEONE"};
+  const char* names[] = {"CPU",  "CUDA", "MKLDNN", "OPENGL", "OPENCL", "IDEEP", "HIP",
+                         "FPGA", "MAIA", "XLA",    "VULKAN", "METAL",  "XPU",   "MPS",
+                         "META", "HPU",  "VE",     "LAZY",   "IPU",    "MTIA",  "PRIVATEUSEONE"};
   std::string name = names[static_cast<int>(t)];
-  if (lower_case) for (auto& c : name) c = static_cast<char>(c + 32);
+  if (lower_case)
+    for (auto& c : name) c = static_cast<char>(c + 32);
   return name;
 }
 
@@ -245,13 +321,24 @@ struct Device {
   DeviceIndex index_ = -1;
 };
 
-enum class Layout : int8_t { Strided, Sparse, SparseCsr, Mkldnn, SparseCsc, SparseBsr, SparseBsc, Jagged, NumOptions };
+enum class Layout : int8_t {
+  Strided,
+  Sparse,
+  SparseCsr,
+  Mkldnn,
+  SparseCsc,
+  SparseBsr,
+  SparseBsc,
+  Jagged,
+  NumOptions
+};
 constexpr auto kStrided = Layout::Strided;
 constexpr auto kSparse = Layout::Sparse;
 constexpr auto kSparseCsr = Layout::SparseCsr;
 constexpr auto kMkldnn = Layout::Mkldnn;
 inline const char* layout_name(Layout l) {
-  const char* names[] = {"Strided", "Sparse", "SparseCsr", "Mkldnn", "SparseCsc", "SparseBsr", "SparseBsc", "Jagged"};
+  const char* names[] = {"Strided",   "Sparse",    "SparseCsr", "Mkldnn",
+                         "SparseCsc", "SparseBsr", "SparseBsc", "Jagged"};
   return names[static_cast<int>(l)];
 }
 
@@ -282,7 +369,8 @@ class ArrayRef {
   ArrayRef(const Container& container) : Data(container.data()), Length(container.size()) {}
   template <class A>
   ArrayRef(const std::vector<T, A>& items) : Data(items.data()), Length(items.size()) {
-    static_assert(!std::is_same_v<T, bool>, "ArrayRef<bool> cannot be constructed from a std::vector<bool> bitfield.");
+    static_assert(!std::is_same_v<T, bool>,
+                  "ArrayRef<bool> cannot be constructed from a std::vector<bool> bitfield.");
   }
   template <size_t N>
   constexpr ArrayRef(const T (&items)[N]) : Data(items), Length(N) {}
@@ -307,7 +395,8 @@ class ArrayRef {
   constexpr const T& operator[](size_t index) const { return Data[index]; }
   constexpr bool equals(ArrayRef other) const {
     if (Length != other.Length) return false;
-    for (size_t i = 0; i < Length; ++i) if (!(Data[i] == other.Data[i])) return false;
+    for (size_t i = 0; i < Length; ++i)
+      if (!(Data[i] == other.Data[i])) return false;
     return true;
   }
   std::vector<T> vec() const { return std::vector<T>(Data, Data + Length); }
@@ -321,17 +410,29 @@ class ArrayRef {
   size_t Length;
 };
 template <class T>
-bool operator==(ArrayRef<T> a, ArrayRef<T> b) { return a.equals(b); }
+bool operator==(ArrayRef<T> a, ArrayRef<T> b) {
+  return a.equals(b);
+}
 template <class T>
-bool operator!=(ArrayRef<T> a, ArrayRef<T> b) { return !a.equals(b); }
+bool operator!=(ArrayRef<T> a, ArrayRef<T> b) {
+  return !a.equals(b);
+}
 template <class T>
-bool operator==(const std::vector<T>& a, ArrayRef<T> b) { return ArrayRef<T>(a).equals(b); }
+bool operator==(const std::vector<T>& a, ArrayRef<T> b) {
+  return ArrayRef<T>(a).equals(b);
+}
 template <class T>
-bool operator!=(const std::vector<T>& a, ArrayRef<T> b) { return !ArrayRef<T>(a).equals(b); }
+bool operator!=(const std::vector<T>& a, ArrayRef<T> b) {
+  return !ArrayRef<T>(a).equals(b);
+}
 template <class T>
-bool operator==(ArrayRef<T> a, const std::vector<T>& b) { return a.equals(ArrayRef<T>(b)); }
+bool operator==(ArrayRef<T> a, const std::vector<T>& b) {
+  return a.equals(ArrayRef<T>(b));
+}
 template <class T>
-bool operator!=(ArrayRef<T> a, const std::vector<T>& b) { return !a.equals(ArrayRef<T>(b)); }
+bool operator!=(ArrayRef<T> a, const std::vector<T>& b) {
+  return !a.equals(ArrayRef<T>(b));
+}
 template <class T>
 ArrayRef(const T&) -> ArrayRef<T>;
 template <class T>
@@ -339,9 +440,13 @@ ArrayRef(const T*, size_t) -> ArrayRef<T>;
 template <class T, class A>
 ArrayRef(const std::vector<T, A>&) -> ArrayRef<T>;
 template <class T>
-ArrayRef<T> makeArrayRef(const std::vector<T>& items) { return items; }
+ArrayRef<T> makeArrayRef(const std::vector<T>& items) {
+  return items;
+}
 template <class T>
-ArrayRef<T> makeArrayRef(const T* data, size_t length) { return ArrayRef<T>(data, length); }
+ArrayRef<T> makeArrayRef(const T* data, size_t length) {
+  return ArrayRef<T>(data, length);
+}
 using IntArrayRef = ArrayRef<int64_t>;
 using IntList = ArrayRef<int64_t>;
 
@@ -352,12 +457,13 @@ class OptionalArrayRef {
   constexpr OptionalArrayRef() noexcept = default;
   constexpr OptionalArrayRef(std::nullopt_t) noexcept {}
   constexpr OptionalArrayRef(const std::optional<ArrayRef<T>>& other) noexcept : held_(other) {}
-  constexpr OptionalArrayRef(const T& one) noexcept : held_(ArrayRef<T>(one)) {} // refers to `one`
+  constexpr OptionalArrayRef(const T& one) noexcept : held_(ArrayRef<T>(one)) {}  // refers to `one`
   template <class U = ArrayRef<T>,
             class = std::enable_if_t<!std::is_same_v<std::decay_t<U>, OptionalArrayRef> &&
                                      !std::is_same_v<std::decay_t<U>, std::in_place_t> &&
                                      std::is_constructible_v<ArrayRef<T>, U&&> &&
-                                     std::is_convertible_v<U&&, ArrayRef<T>> && !std::is_convertible_v<U&&, T>>>
+                                     std::is_convertible_v<U&&, ArrayRef<T>> &&
+                                     !std::is_convertible_v<U&&, T>>>
   constexpr OptionalArrayRef(U&& value) : held_(std::forward<U>(value)) {}
   constexpr OptionalArrayRef(const std::initializer_list<T>& items) : held_(ArrayRef<T>(items)) {}
   constexpr bool has_value() const noexcept { return held_.has_value(); }
@@ -366,7 +472,9 @@ class OptionalArrayRef {
   const ArrayRef<T>& operator*() const { return *held_; }
   const ArrayRef<T>* operator->() const { return &*held_; }
   template <class U>
-  ArrayRef<T> value_or(U&& other) const { return held_.value_or(std::forward<U>(other)); }
+  ArrayRef<T> value_or(U&& other) const {
+    return held_.value_or(std::forward<U>(other));
+  }
 
  private:
   std::optional<ArrayRef<T>> held_;
@@ -385,7 +493,10 @@ struct integer_range {
   struct iterator {
     I value;
     C10_HOST_DEVICE I operator*() const { return value; }
-    C10_HOST_DEVICE iterator& operator++() { ++value; return *this; }
+    C10_HOST_DEVICE iterator& operator++() {
+      ++value;
+      return *this;
+    }
     C10_HOST_DEVICE bool operator==(const iterator& o) const { return value == o.value; }
     C10_HOST_DEVICE bool operator!=(const iterator& o) const { return !(value == o.value); }
   };
@@ -394,7 +505,9 @@ struct integer_range {
   I first, last;
 };
 template <class I>
-C10_HOST_DEVICE integer_range<I> irange(I end) { return {static_cast<I>(0), end < 0 ? static_cast<I>(0) : end}; }
+C10_HOST_DEVICE integer_range<I> irange(I end) {
+  return {static_cast<I>(0), end < 0 ? static_cast<I>(0) : end};
+}
 template <class I, class J>
 C10_HOST_DEVICE integer_range<J> irange(I begin, J end) {
   return {static_cast<J>(begin), static_cast<J>(begin) > end ? static_cast<J>(begin) : end};
@@ -412,4 +525,4 @@ template <unsigned N>
 using SmallDimVector = SmallVector<int64_t, N>;
 using DimVector = SmallVector<int64_t, 5>;
 
-} // namespace c10
+}  // namespace c10

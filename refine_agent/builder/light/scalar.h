@@ -19,7 +19,7 @@ To converted(From value, const char* name) {
   }
   return static_cast<To>(value);
 }
-} // namespace ra
+}  // namespace ra
 
 class Scalar {
  public:
@@ -44,7 +44,8 @@ class Scalar {
   Scalar(T value) : value_{RA_BOOL, {value}, {0}} {}
   explicit Scalar(const ra_value& value) : value_(value) {}
 
-#define RA_TO(type, name) type to##name() const { return number<type>(#type); }
+#define RA_TO(type, name) \
+  type to##name() const { return number<type>(#type); }
   RA_TO(uint8_t, Byte)
   RA_TO(int8_t, Char)
   RA_TO(int16_t, Short)
@@ -61,21 +62,28 @@ class Scalar {
   BFloat16 toBFloat16() const;
   template <class T>
   T to() const {
-    if constexpr (std::is_arithmetic_v<T>) return number<T>("T");
-    else return T(static_cast<float>(toDouble()));
+    if constexpr (std::is_arithmetic_v<T>)
+      return number<T>("T");
+    else
+      return T(static_cast<float>(toDouble()));
   }
   bool isFloatingPoint() const { return value_.tag == RA_DOUBLE; }
-  bool isIntegral(bool include_bool = false) const { return value_.tag == RA_INT || (include_bool && isBoolean()); }
+  bool isIntegral(bool include_bool = false) const {
+    return value_.tag == RA_INT || (include_bool && isBoolean());
+  }
   bool isComplex() const { return value_.tag == RA_COMPLEX; }
   bool isBoolean() const { return value_.tag == RA_BOOL; }
   bool isSymbolic() const { return false; }
   ScalarType type() const {
-    return isComplex() ? ScalarType::ComplexDouble : isFloatingPoint() ? ScalarType::Double
-        : isBoolean() ? ScalarType::Bool : ScalarType::Long;
+    return isComplex()         ? ScalarType::ComplexDouble
+           : isFloatingPoint() ? ScalarType::Double
+           : isBoolean()       ? ScalarType::Bool
+                               : ScalarType::Long;
   }
   bool equal(double number) const { return !isBoolean() && toDouble() == number; }
   Scalar operator-() const {
-    if (isBoolean()) ra::fail(RA_ERROR, "torch boolean negative, the `-` operator, is not supported.");
+    if (isBoolean())
+      ra::fail(RA_ERROR, "torch boolean negative, the `-` operator, is not supported.");
     return isFloatingPoint() ? Scalar(-value_.d) : Scalar(-value_.i);
   }
   const ra_value& ra() const { return value_; }
@@ -83,7 +91,8 @@ class Scalar {
  private:
   template <class T>
   T number(const char* name) const {
-    if (value_.tag == RA_DOUBLE || value_.tag == RA_COMPLEX) return c10::ra::converted<T>(value_.d, name);
+    if (value_.tag == RA_DOUBLE || value_.tag == RA_COMPLEX)
+      return c10::ra::converted<T>(value_.d, name);
     if (value_.tag == RA_BOOL) return static_cast<T>(value_.i != 0);
     return c10::ra::converted<T>(value_.i, name);
   }
@@ -105,35 +114,74 @@ struct TensorOptions {
   TensorOptions() = default;
   /* implicit */ TensorOptions(Layout layout) { layout_ = layout; }
   template <class T, class = std::enable_if_t<std::is_same_v<std::decay_t<T>, Device>>>
-  /* implicit */ TensorOptions(T&& device) { device_ = device; }
+  /* implicit */ TensorOptions(T&& device) {
+    device_ = device;
+  }
   template <class... A, class = std::enable_if_t<std::is_constructible_v<Device, A&&...>>>
-  /* implicit */ TensorOptions(A&&... args) { device_ = Device(std::forward<A>(args)...); }
+  /* implicit */ TensorOptions(A&&... args) {
+    device_ = Device(std::forward<A>(args)...);
+  }
   /* implicit */ TensorOptions(TypeMeta dtype) { dtype_ = dtype; }
   /* implicit */ TensorOptions(ScalarType dtype) { dtype_ = scalarTypeToTypeMeta(dtype); }
   /* implicit */ TensorOptions(MemoryFormat format) { memory_format_ = format; }
 
-  TensorOptions device(std::optional<Device> d) const noexcept { auto r = *this; r.device_ = d; return r; }
+  TensorOptions device(std::optional<Device> d) const noexcept {
+    auto r = *this;
+    r.device_ = d;
+    return r;
+  }
   template <class... A>
-  TensorOptions device(A&&... args) const noexcept { auto r = *this; r.device_.emplace(std::forward<A>(args)...); return r; }
-  TensorOptions device_index(DeviceIndex index) const noexcept { return device(DeviceType::CUDA, index); }
-  TensorOptions dtype(std::optional<TypeMeta> t) const noexcept { auto r = *this; r.dtype_ = t; return r; }
+  TensorOptions device(A&&... args) const noexcept {
+    auto r = *this;
+    r.device_.emplace(std::forward<A>(args)...);
+    return r;
+  }
+  TensorOptions device_index(DeviceIndex index) const noexcept {
+    return device(DeviceType::CUDA, index);
+  }
+  TensorOptions dtype(std::optional<TypeMeta> t) const noexcept {
+    auto r = *this;
+    r.dtype_ = t;
+    return r;
+  }
   TensorOptions dtype(std::optional<ScalarType> t) const noexcept {
     auto r = *this;
     r.dtype_ = t ? std::optional<TypeMeta>(scalarTypeToTypeMeta(*t)) : std::nullopt;
     return r;
   }
   template <class T>
-  TensorOptions& dtype() { dtype_ = TypeMeta::Make<T>(); return *this; }
-  TensorOptions layout(std::optional<Layout> l) const noexcept { auto r = *this; r.layout_ = l; return r; }
-  TensorOptions requires_grad(std::optional<bool> b) const noexcept { auto r = *this; r.requires_grad_ = b; return r; }
-  TensorOptions pinned_memory(std::optional<bool> b) const noexcept { auto r = *this; r.pinned_memory_ = b; return r; }
-  TensorOptions memory_format(std::optional<MemoryFormat> f) const noexcept { auto r = *this; r.memory_format_ = f; return r; }
+  TensorOptions& dtype() {
+    dtype_ = TypeMeta::Make<T>();
+    return *this;
+  }
+  TensorOptions layout(std::optional<Layout> l) const noexcept {
+    auto r = *this;
+    r.layout_ = l;
+    return r;
+  }
+  TensorOptions requires_grad(std::optional<bool> b) const noexcept {
+    auto r = *this;
+    r.requires_grad_ = b;
+    return r;
+  }
+  TensorOptions pinned_memory(std::optional<bool> b) const noexcept {
+    auto r = *this;
+    r.pinned_memory_ = b;
+    return r;
+  }
+  TensorOptions memory_format(std::optional<MemoryFormat> f) const noexcept {
+    auto r = *this;
+    r.memory_format_ = f;
+    return r;
+  }
 
   Device device() const noexcept { return device_.value_or(Device(DeviceType::CPU)); }
   bool has_device() const noexcept { return device_.has_value(); }
   std::optional<Device> device_opt() const noexcept { return device_; }
   DeviceIndex device_index() const noexcept { return device().index(); }
-  TypeMeta dtype() const noexcept { return dtype_.value_or(scalarTypeToTypeMeta(ScalarType::Float)); }
+  TypeMeta dtype() const noexcept {
+    return dtype_.value_or(scalarTypeToTypeMeta(ScalarType::Float));
+  }
   bool has_dtype() const noexcept { return dtype_.has_value(); }
   std::optional<TypeMeta> dtype_opt() const noexcept { return dtype_; }
   Layout layout() const noexcept { return layout_.value_or(Layout::Strided); }
@@ -173,7 +221,9 @@ struct TensorOptions {
 inline TensorOptions dtype(TypeMeta t) { return TensorOptions().dtype(t); }
 inline TensorOptions dtype(ScalarType t) { return TensorOptions().dtype(t); }
 template <class T>
-TensorOptions dtype() { return TensorOptions().dtype(TypeMeta::Make<T>()); }
+TensorOptions dtype() {
+  return TensorOptions().dtype(TypeMeta::Make<T>());
+}
 inline TensorOptions layout(Layout l) { return TensorOptions().layout(l); }
 inline TensorOptions device(Device d) { return TensorOptions().device(d); }
 inline TensorOptions device_index(DeviceIndex index) { return TensorOptions().device_index(index); }
@@ -184,11 +234,13 @@ namespace impl {
 inline std::optional<MemoryFormat> check_tensor_options_and_extract_memory_format(
     const TensorOptions& options, std::optional<MemoryFormat> memory_format) {
   TORCH_CHECK(!options.requires_grad_opt() || !*options.requires_grad_opt(),
-              "Operators taking TensorOptions cannot take a TensorOptions with options.requires_grad set as true. This isn't implemented yet.");
+              "Operators taking TensorOptions cannot take a TensorOptions with "
+              "options.requires_grad set as true. This isn't implemented yet.");
   TORCH_CHECK(!(options.has_memory_format() && memory_format),
-              "Cannot set memory_format both in TensorOptions and explicit argument; please delete the redundant setter.");
+              "Cannot set memory_format both in TensorOptions and explicit argument; please delete "
+              "the redundant setter.");
   return memory_format ? memory_format : options.memory_format_opt();
 }
-} // namespace impl
+}  // namespace impl
 
-} // namespace c10
+}  // namespace c10

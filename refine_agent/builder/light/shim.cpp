@@ -53,7 +53,7 @@ using Pointer = c10::intrusive_ptr<Impl, c10::UndefinedTensorImpl>;
 
 struct LastError {
   ra_error_kind kind = RA_ERROR;
-  int32_t type = RA_ERROR; // what a kept exception looks like to a catch clause
+  int32_t type = RA_ERROR;  // what a kept exception looks like to a catch clause
   std::string message;
   std::exception_ptr kept;
 };
@@ -91,14 +91,22 @@ int guarded(Body&& body) noexcept {
 std::exception_ptr as_exception(ra_error_kind kind, const std::string& message) {
   const c10::SourceLocation here{"", "", 0};
   switch (kind) {
-    case RA_INDEX_ERROR: return std::make_exception_ptr(c10::IndexError(here, message));
-    case RA_VALUE_ERROR: return std::make_exception_ptr(c10::ValueError(here, message));
-    case RA_TYPE_ERROR: return std::make_exception_ptr(c10::TypeError(here, message));
-    case RA_NOT_IMPLEMENTED_ERROR: return std::make_exception_ptr(c10::NotImplementedError(here, message));
-    case RA_LINALG_ERROR: return std::make_exception_ptr(c10::LinAlgError(here, message));
-    case RA_OUT_OF_MEMORY_ERROR: return std::make_exception_ptr(c10::OutOfMemoryError(here, message));
-    case RA_STD_EXCEPTION: return std::make_exception_ptr(std::runtime_error(message));
-    default: return std::make_exception_ptr(c10::Error(here, message));
+    case RA_INDEX_ERROR:
+      return std::make_exception_ptr(c10::IndexError(here, message));
+    case RA_VALUE_ERROR:
+      return std::make_exception_ptr(c10::ValueError(here, message));
+    case RA_TYPE_ERROR:
+      return std::make_exception_ptr(c10::TypeError(here, message));
+    case RA_NOT_IMPLEMENTED_ERROR:
+      return std::make_exception_ptr(c10::NotImplementedError(here, message));
+    case RA_LINALG_ERROR:
+      return std::make_exception_ptr(c10::LinAlgError(here, message));
+    case RA_OUT_OF_MEMORY_ERROR:
+      return std::make_exception_ptr(c10::OutOfMemoryError(here, message));
+    case RA_STD_EXCEPTION:
+      return std::make_exception_ptr(std::runtime_error(message));
+    default:
+      return std::make_exception_ptr(c10::Error(here, message));
   }
 }
 
@@ -113,9 +121,7 @@ const Impl* impl(void* p) {
   return p == nullptr ? c10::UndefinedTensorImpl::singleton() : static_cast<const Impl*>(p);
 }
 
-void* give(at::Tensor t) {
-  return t.defined() ? t.unsafeReleaseTensorImpl() : nullptr;
-}
+void* give(at::Tensor t) { return t.defined() ? t.unsafeReleaseTensorImpl() : nullptr; }
 
 char* copy_text(const std::string& text) {
   auto* out = static_cast<char*>(std::malloc(text.size() + 1));
@@ -165,7 +171,8 @@ c10::IValue list_argument(const ra_value& v, const c10::TypePtr& element) {
       for (int64_t i = 0; i < v.n; ++i) list.push_back(borrow(items[i]));
       return c10::IValue(std::move(list));
     }
-    default: TORCH_CHECK(false, "an operator got a value where it takes a list");
+    default:
+      TORCH_CHECK(false, "an operator got a value where it takes a list");
   }
 }
 
@@ -241,16 +248,15 @@ ra_value result(const c10::IValue& v) {
     out.n = static_cast<int64_t>(v.toStringRef().size());
     out.p = copy_text(v.toStringRef());
   } else {
-    TORCH_CHECK(false, "an operator returned a ", v.tagKind(), ", which the light headers do not know");
+    TORCH_CHECK(false, "an operator returned a ", v.tagKind(),
+                ", which the light headers do not know");
   }
   return out;
 }
 
 // ---------------------------------------------------------------------------------------- python
 
-PyObject* object(void* p) {
-  return static_cast<PyObject*>(p);
-}
+PyObject* object(void* p) { return static_cast<PyObject*>(p); }
 
 // pybind11 3 writes "@what an argument may be@what a result is@".
 std::string spelled(const char* text, bool is_result) {
@@ -277,17 +283,28 @@ std::string leaf(bool is_result) {
 std::string described(const char*& code, bool is_result) {
   constexpr bool modern = PYBIND11_VERSION_MAJOR >= 3;
   switch (*code++) {
-    case 'T': return leaf<at::Tensor>(is_result);
-    case 'b': return leaf<bool>(is_result);
-    case 'i': return leaf<int>(is_result);
-    case 'f': return leaf<double>(is_result);
-    case 's': return leaf<std::string>(is_result);
-    case 'I': return leaf<at::IntArrayRef>(is_result);
-    case 'S': return leaf<c10::Scalar>(is_result);
-    case 'd': return leaf<at::Device>(is_result);
-    case 't': return leaf<at::ScalarType>(is_result);
-    case 'l': return leaf<c10::Layout>(is_result);
-    case 'm': return leaf<at::MemoryFormat>(is_result);
+    case 'T':
+      return leaf<at::Tensor>(is_result);
+    case 'b':
+      return leaf<bool>(is_result);
+    case 'i':
+      return leaf<int>(is_result);
+    case 'f':
+      return leaf<double>(is_result);
+    case 's':
+      return leaf<std::string>(is_result);
+    case 'I':
+      return leaf<at::IntArrayRef>(is_result);
+    case 'S':
+      return leaf<c10::Scalar>(is_result);
+    case 'd':
+      return leaf<at::Device>(is_result);
+    case 't':
+      return leaf<at::ScalarType>(is_result);
+    case 'l':
+      return leaf<c10::Layout>(is_result);
+    case 'm':
+      return leaf<at::MemoryFormat>(is_result);
     case '?': {
       const auto inner = described(code, is_result);
       return modern ? inner + " | None" : "Optional[" + inner + "]";
@@ -303,8 +320,9 @@ std::string described(const char*& code, bool is_result) {
       const auto size = std::to_string(std::strtol(code, const_cast<char**>(&code), 10));
       ++code;
       if (!modern) return "Annotated[List[" + inner + "], FixedSize(" + size + ")]";
-      return std::string("typing.Annotated[") + (is_result ? "list[" : "collections.abc.Sequence[") + inner +
-          "], \"FixedSize(" + size + ")\"]";
+      return std::string("typing.Annotated[") +
+             (is_result ? "list[" : "collections.abc.Sequence[") + inner + "], \"FixedSize(" +
+             size + ")\"]";
     }
     case '(': {
       std::string items;
@@ -319,7 +337,8 @@ std::string described(const char*& code, bool is_result) {
       if (!modern) return "Dict[" + key + ", " + item + "]";
       return (is_result ? "dict[" : "collections.abc.Mapping[") + key + ", " + item + "]";
     }
-    default: return "None";
+    default:
+      return "None";
   }
 }
 
@@ -341,7 +360,8 @@ std::string shown(PyObject* value) {
 }
 
 void* refuse(const ra_function& function, void* const* arguments, int64_t count, void* keywords) {
-  std::string text = std::string(function.name) +
+  std::string text =
+      std::string(function.name) +
       "(): incompatible function arguments. The following argument types are supported:\n    1. " +
       signature_of(function) + "\n\nInvoked with: ";
   for (int64_t i = 0; i < count; ++i) text += (i ? ", " : "") + shown(object(arguments[i]));
@@ -406,15 +426,24 @@ bool load_value(ra_kind kind, PyObject* o, ra_value* out) {
       out->p = give(std::move(t));
       return true;
     }
-    case RA_PY_BOOL: return load_integer<bool>(o, out);
-    case RA_PY_I8: return load_integer<signed char>(o, out);
-    case RA_PY_U8: return load_integer<unsigned char>(o, out);
-    case RA_PY_I16: return load_integer<int16_t>(o, out);
-    case RA_PY_U16: return load_integer<uint16_t>(o, out);
-    case RA_PY_I32: return load_integer<int32_t>(o, out);
-    case RA_PY_U32: return load_integer<uint32_t>(o, out);
-    case RA_PY_I64: return load_integer<int64_t>(o, out);
-    case RA_PY_U64: return load_integer<uint64_t>(o, out);
+    case RA_PY_BOOL:
+      return load_integer<bool>(o, out);
+    case RA_PY_I8:
+      return load_integer<signed char>(o, out);
+    case RA_PY_U8:
+      return load_integer<unsigned char>(o, out);
+    case RA_PY_I16:
+      return load_integer<int16_t>(o, out);
+    case RA_PY_U16:
+      return load_integer<uint16_t>(o, out);
+    case RA_PY_I32:
+      return load_integer<int32_t>(o, out);
+    case RA_PY_U32:
+      return load_integer<uint32_t>(o, out);
+    case RA_PY_I64:
+      return load_integer<int64_t>(o, out);
+    case RA_PY_U64:
+      return load_integer<uint64_t>(o, out);
     case RA_PY_FLOAT: {
       float f = 0;
       if (!load(o, f)) return false;
@@ -444,7 +473,8 @@ bool load_value(ra_kind kind, PyObject* o, ra_value* out) {
       out->p = copy_items(items);
       return true;
     }
-    case RA_PY_SCALAR: return load_scalar(o, out);
+    case RA_PY_SCALAR:
+      return load_scalar(o, out);
     case RA_PY_DEVICE: {
       c10::Device d(c10::kCPU);
       py::detail::make_caster<at::Device> caster;
@@ -453,9 +483,12 @@ bool load_value(ra_kind kind, PyObject* o, ra_value* out) {
       *out = {RA_DEVICE, {static_cast<int64_t>(d.type())}, {d.index()}};
       return true;
     }
-    case RA_PY_DTYPE: return load_integer<at::ScalarType>(o, out);
-    case RA_PY_LAYOUT: return load_integer<c10::Layout>(o, out);
-    case RA_PY_MEMORY_FORMAT: return load_integer<at::MemoryFormat>(o, out);
+    case RA_PY_DTYPE:
+      return load_integer<at::ScalarType>(o, out);
+    case RA_PY_LAYOUT:
+      return load_integer<c10::Layout>(o, out);
+    case RA_PY_MEMORY_FORMAT:
+      return load_integer<at::MemoryFormat>(o, out);
   }
   return false;
 }
@@ -467,11 +500,15 @@ py::object python_value(ra_kind kind, const ra_value& v) {
       return py::reinterpret_steal<py::object>(
           THPVariable_Wrap(p == nullptr ? at::Tensor() : at::Tensor(Pointer::reclaim(p))));
     }
-    case RA_PY_BOOL: return py::cast(v.i != 0);
+    case RA_PY_BOOL:
+      return py::cast(v.i != 0);
     case RA_PY_FLOAT:
-    case RA_PY_DOUBLE: return py::cast(v.d);
-    case RA_PY_STRING: return py::cast(std::string(static_cast<const char*>(v.p), v.n));
-    case RA_PY_U64: return py::cast(static_cast<uint64_t>(v.i));
+    case RA_PY_DOUBLE:
+      return py::cast(v.d);
+    case RA_PY_STRING:
+      return py::cast(std::string(static_cast<const char*>(v.p), v.n));
+    case RA_PY_U64:
+      return py::cast(static_cast<uint64_t>(v.i));
     case RA_PY_INTS: {
       const at::IntArrayRef items(static_cast<const int64_t*>(v.p), v.n);
       return py::cast(items);
@@ -481,18 +518,23 @@ py::object python_value(ra_kind kind, const ra_value& v) {
       if (v.tag == RA_BOOL) return py::cast(c10::Scalar(v.i != 0));
       if (v.tag == RA_COMPLEX) return py::cast(c10::Scalar(c10::complex<double>(v.d, v.e)));
       return py::cast(c10::Scalar(v.i));
-    case RA_PY_DEVICE: return py::cast(device_of(v));
-    case RA_PY_DTYPE: return py::cast(static_cast<at::ScalarType>(v.i));
-    case RA_PY_LAYOUT: return py::cast(static_cast<c10::Layout>(v.i));
-    case RA_PY_MEMORY_FORMAT: return py::cast(static_cast<at::MemoryFormat>(v.i));
-    default: return py::cast(v.i);
+    case RA_PY_DEVICE:
+      return py::cast(device_of(v));
+    case RA_PY_DTYPE:
+      return py::cast(static_cast<at::ScalarType>(v.i));
+    case RA_PY_LAYOUT:
+      return py::cast(static_cast<c10::Layout>(v.i));
+    case RA_PY_MEMORY_FORMAT:
+      return py::cast(static_cast<at::MemoryFormat>(v.i));
+    default:
+      return py::cast(v.i);
   }
 }
 
 // Initialised in two phases, as pybind11 does: every import makes a module of its own, and two
 // extensions may have one name.
 struct Definition {
-  PyModuleDef python; // first: Python hands this pointer back
+  PyModuleDef python;  // first: Python hands this pointer back
   PyModuleDef_Slot slots[2];
   std::vector<const ra_function*> functions;
 };
@@ -501,7 +543,8 @@ int fill_module(PyObject* module) {
   const auto* definition = reinterpret_cast<Definition*>(PyModule_GetDef(module));
   auto title = py::reinterpret_steal<py::object>(PyModule_GetNameObject(module));
   for (const auto* function : definition->functions) {
-    const auto doc = std::string(function->name) + signature_of(*function) + "\n\n" + function->doc + "\n";
+    const auto doc =
+        std::string(function->name) + signature_of(*function) + "\n\n" + function->doc + "\n";
     auto* method = new PyMethodDef{function->name, reinterpret_cast<PyCFunction>(function->entry),
                                    METH_FASTCALL | METH_KEYWORDS, copy_text(doc)};
     auto bound = py::reinterpret_steal<py::object>(PyCFunction_NewEx(method, nullptr, title.ptr()));
@@ -524,7 +567,7 @@ void* translate(torch::PyWarningHandler& warnings) {
   return nullptr;
 }
 
-} // namespace
+}  // namespace
 
 // ---------------------------------------------------------------------------------- the interface
 
@@ -537,10 +580,13 @@ RA_API void ra_raise(ra_error_kind kind, const char* message) {
   if (kind == RA_KEPT && last_error.kept) return;
   last_error = {kind == RA_KEPT ? RA_ERROR : kind, kind, message, nullptr};
 }
-RA_API void ra_warn(int deprecation, const char* function, const char* file, uint32_t line, const char* message) {
+RA_API void ra_warn(int deprecation, const char* function, const char* file, uint32_t line,
+                    const char* message) {
   const c10::SourceLocation where{function, file, line};
-  if (deprecation) c10::warn(c10::Warning(c10::DeprecationWarning(), where, std::string(message), false));
-  else c10::warn(c10::Warning(c10::UserWarning(), where, std::string(message), false));
+  if (deprecation)
+    c10::warn(c10::Warning(c10::DeprecationWarning(), where, std::string(message), false));
+  else
+    c10::warn(c10::Warning(c10::UserWarning(), where, std::string(message), false));
 }
 
 RA_API void ra_log_fatal(const char* file, uint32_t line, const char* message, char** text) {
@@ -551,8 +597,9 @@ RA_API void ra_log_fatal(const char* file, uint32_t line, const char* message, c
   localtime_r(&clock, &t);
   const char* slash = std::strrchr(file, '/');
   char prefix[256];
-  std::snprintf(prefix, sizeof prefix, "[F%02d%02d %02d:%02d:%02d.%09lld %s:%u] ", t.tm_mon + 1, t.tm_mday, t.tm_hour,
-                t.tm_min, t.tm_sec, static_cast<long long>(std::chrono::nanoseconds(now - seconds).count()),
+  std::snprintf(prefix, sizeof prefix, "[F%02d%02d %02d:%02d:%02d.%09lld %s:%u] ", t.tm_mon + 1,
+                t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec,
+                static_cast<long long>(std::chrono::nanoseconds(now - seconds).count()),
                 slash == nullptr ? file : slash + 1, line);
   const auto whole = std::string(prefix) + message + "\n";
   std::fputs(whole.c_str(), stderr);
@@ -563,12 +610,13 @@ RA_API void* ra_module(const char* name, const ra_function* const* functions, in
   auto* definition = new Definition{};
   definition->functions.assign(functions, functions + count);
   definition->slots[0] = {Py_mod_exec, reinterpret_cast<void*>(&fill_module)};
-  definition->python = PyModuleDef{PyModuleDef_HEAD_INIT, copy_text(name), nullptr, 0, nullptr,
-                                   definition->slots, nullptr, nullptr, nullptr};
+  definition->python = PyModuleDef{PyModuleDef_HEAD_INIT, copy_text(name), nullptr, 0,      nullptr,
+                                   definition->slots,     nullptr,         nullptr, nullptr};
   return PyModuleDef_Init(&definition->python);
 }
 
-RA_API void* ra_enter(const ra_function* function, void* const* arguments, int64_t count, void* keywords) {
+RA_API void* ra_enter(const ra_function* function, void* const* arguments, int64_t count,
+                      void* keywords) {
   const auto named = keywords == nullptr ? 0 : PyTuple_GET_SIZE(object(keywords));
   if (count != function->arity || named != 0) return refuse(*function, arguments, count, keywords);
   void* out = nullptr;
@@ -577,7 +625,7 @@ RA_API void* ra_enter(const ra_function* function, void* const* arguments, int64
     torch::PyWarningHandler warnings;
     status = function->call(arguments, &out);
     if (status == 2) return translate(warnings);
-  } catch (py::error_already_set& e) { // a warning that was turned into an error
+  } catch (py::error_already_set& e) {  // a warning that was turned into an error
     Py_XDECREF(object(out));
     e.restore();
     return nullptr;
@@ -618,21 +666,33 @@ RA_API void* ra_sequence(void* o) {
 #if PYBIND11_VERSION_MAJOR >= 3
   if (!py::detail::object_is_convertible_to_std_vector(object(o))) return nullptr;
 #else
-  if (!PySequence_Check(object(o)) || PyUnicode_Check(object(o)) || PyBytes_Check(object(o))) return nullptr;
+  if (!PySequence_Check(object(o)) || PyUnicode_Check(object(o)) || PyBytes_Check(object(o)))
+    return nullptr;
 #endif
   auto* sequence = PySequence_Fast(object(o), "");
   if (sequence == nullptr) PyErr_Clear();
   return sequence;
 }
-RA_API int64_t ra_sequence_size(void* sequence) { return PySequence_Fast_GET_SIZE(object(sequence)); }
-RA_API void* ra_sequence_item(void* sequence, int64_t index) { return PySequence_Fast_GET_ITEM(object(sequence), index); }
+RA_API int64_t ra_sequence_size(void* sequence) {
+  return PySequence_Fast_GET_SIZE(object(sequence));
+}
+RA_API void* ra_sequence_item(void* sequence, int64_t index) {
+  return PySequence_Fast_GET_ITEM(object(sequence), index);
+}
 RA_API void ra_release(void* o) { Py_XDECREF(object(o)); }
-RA_API void* ra_retain_none() { Py_INCREF(Py_None); return Py_None; }
+RA_API void* ra_retain_none() {
+  Py_INCREF(Py_None);
+  return Py_None;
+}
 RA_API int ra_is_none(void* o) { return object(o) == Py_None; }
 RA_API void* ra_list(int64_t size) { return PyList_New(size); }
 RA_API void* ra_tuple(int64_t size) { return PyTuple_New(size); }
-RA_API void ra_list_set(void* list, int64_t index, void* item) { PyList_SET_ITEM(object(list), index, object(item)); }
-RA_API void ra_tuple_set(void* tuple, int64_t index, void* item) { PyTuple_SET_ITEM(object(tuple), index, object(item)); }
+RA_API void ra_list_set(void* list, int64_t index, void* item) {
+  PyList_SET_ITEM(object(list), index, object(item));
+}
+RA_API void ra_tuple_set(void* tuple, int64_t index, void* item) {
+  PyTuple_SET_ITEM(object(tuple), index, object(item));
+}
 RA_API void* ra_dict() { return PyDict_New(); }
 RA_API int ra_dict_set(void* dict, void* key, void* item) {
   const int status = PyDict_SetItem(object(dict), object(key), object(item));
@@ -649,25 +709,61 @@ RA_API void ra_free(const void* memory) { std::free(const_cast<void*>(memory)); 
 // Through the typed pointer: c10::raw counts without telling the tensor's Python object.
 RA_API void ra_incref(void* t) { Pointer::reclaim_copy(static_cast<Impl*>(t)).release(); }
 RA_API void ra_decref(void* t) { Pointer::reclaim(static_cast<Impl*>(t)).reset(); }
-RA_API int64_t ra_use_count(void* t) { return t == nullptr ? 0 : static_cast<int64_t>(c10::raw::intrusive_ptr::use_count(static_cast<Impl*>(t))); }
-RA_API int64_t ra_weak_use_count(void* t) { return t == nullptr ? 0 : static_cast<int64_t>(c10::raw::weak_intrusive_ptr::use_count(static_cast<Impl*>(t))); }
+RA_API int64_t ra_use_count(void* t) {
+  return t == nullptr
+             ? 0
+             : static_cast<int64_t>(c10::raw::intrusive_ptr::use_count(static_cast<Impl*>(t)));
+}
+RA_API int64_t ra_weak_use_count(void* t) {
+  return t == nullptr
+             ? 0
+             : static_cast<int64_t>(c10::raw::weak_intrusive_ptr::use_count(static_cast<Impl*>(t)));
+}
 
 RA_API int ra_sizes(void* t, const int64_t** data, int64_t* count) {
-  return guarded([&] { auto s = impl(t)->sizes(); *data = s.data(); *count = static_cast<int64_t>(s.size()); });
+  return guarded([&] {
+    auto s = impl(t)->sizes();
+    *data = s.data();
+    *count = static_cast<int64_t>(s.size());
+  });
 }
 RA_API int ra_strides(void* t, const int64_t** data, int64_t* count) {
-  return guarded([&] { auto s = impl(t)->strides(); *data = s.data(); *count = static_cast<int64_t>(s.size()); });
+  return guarded([&] {
+    auto s = impl(t)->strides();
+    *data = s.data();
+    *count = static_cast<int64_t>(s.size());
+  });
 }
-RA_API int ra_dim(void* t, int64_t* out) { return guarded([&] { *out = impl(t)->dim(); }); }
-RA_API int ra_numel(void* t, int64_t* out) { return guarded([&] { *out = impl(t)->numel(); }); }
-RA_API int ra_size(void* t, int64_t dim, int64_t* out) { return guarded([&] { *out = borrow(t).size(dim); }); }
-RA_API int ra_stride(void* t, int64_t dim, int64_t* out) { return guarded([&] { *out = borrow(t).stride(dim); }); }
-RA_API int ra_storage_offset(void* t, int64_t* out) { return guarded([&] { *out = impl(t)->storage_offset(); }); }
-RA_API int ra_itemsize(void* t, int64_t* out) { return guarded([&] { *out = static_cast<int64_t>(impl(t)->itemsize()); }); }
-RA_API int ra_dtype(void* t, int32_t* out) { return guarded([&] { *out = static_cast<int32_t>(borrow(t).scalar_type()); }); }
-RA_API int ra_layout(void* t, int32_t* out) { return guarded([&] { *out = static_cast<int32_t>(impl(t)->layout()); }); }
+RA_API int ra_dim(void* t, int64_t* out) {
+  return guarded([&] { *out = impl(t)->dim(); });
+}
+RA_API int ra_numel(void* t, int64_t* out) {
+  return guarded([&] { *out = impl(t)->numel(); });
+}
+RA_API int ra_size(void* t, int64_t dim, int64_t* out) {
+  return guarded([&] { *out = borrow(t).size(dim); });
+}
+RA_API int ra_stride(void* t, int64_t dim, int64_t* out) {
+  return guarded([&] { *out = borrow(t).stride(dim); });
+}
+RA_API int ra_storage_offset(void* t, int64_t* out) {
+  return guarded([&] { *out = impl(t)->storage_offset(); });
+}
+RA_API int ra_itemsize(void* t, int64_t* out) {
+  return guarded([&] { *out = static_cast<int64_t>(impl(t)->itemsize()); });
+}
+RA_API int ra_dtype(void* t, int32_t* out) {
+  return guarded([&] { *out = static_cast<int32_t>(borrow(t).scalar_type()); });
+}
+RA_API int ra_layout(void* t, int32_t* out) {
+  return guarded([&] { *out = static_cast<int32_t>(impl(t)->layout()); });
+}
 RA_API int ra_device(void* t, int32_t* type, int32_t* index) {
-  return guarded([&] { auto d = impl(t)->device(); *type = static_cast<int32_t>(d.type()); *index = d.index(); });
+  return guarded([&] {
+    auto d = impl(t)->device();
+    *type = static_cast<int32_t>(d.type());
+    *index = d.index();
+  });
 }
 RA_API int ra_is_contiguous(void* t, int32_t format, int* out) {
   return guarded([&] { *out = impl(t)->is_contiguous(static_cast<at::MemoryFormat>(format)); });
@@ -676,24 +772,41 @@ RA_API int ra_is(void* p, const char* question, int* out) {
   return guarded([&] {
     const auto t = borrow(p);
     const std::string_view q(question);
-    if (q == "requires_grad") *out = t.requires_grad();
-    else if (q == "is_leaf") *out = t.is_leaf();
-    else if (q == "retains_grad") *out = t.retains_grad();
-    else if (q == "is_view") *out = t.is_view();
-    else if (q == "is_sparse") *out = t.is_sparse();
-    else if (q == "is_sparse_csr") *out = t.is_sparse_csr();
-    else if (q == "is_quantized") *out = t.is_quantized();
-    else if (q == "is_nested") *out = t.is_nested();
-    else if (q == "is_inference") *out = t.is_inference();
-    else if (q == "is_mkldnn") *out = t.is_mkldnn();
-    else if (q == "is_conj") *out = t.is_conj();
-    else if (q == "is_neg") *out = t.is_neg();
-    else if (q == "has_storage") *out = t.has_storage();
-    else if (q == "is_non_overlapping_and_dense") *out = t.is_non_overlapping_and_dense();
-    else TORCH_CHECK(false, "the light headers do not know ", question);
+    if (q == "requires_grad")
+      *out = t.requires_grad();
+    else if (q == "is_leaf")
+      *out = t.is_leaf();
+    else if (q == "retains_grad")
+      *out = t.retains_grad();
+    else if (q == "is_view")
+      *out = t.is_view();
+    else if (q == "is_sparse")
+      *out = t.is_sparse();
+    else if (q == "is_sparse_csr")
+      *out = t.is_sparse_csr();
+    else if (q == "is_quantized")
+      *out = t.is_quantized();
+    else if (q == "is_nested")
+      *out = t.is_nested();
+    else if (q == "is_inference")
+      *out = t.is_inference();
+    else if (q == "is_mkldnn")
+      *out = t.is_mkldnn();
+    else if (q == "is_conj")
+      *out = t.is_conj();
+    else if (q == "is_neg")
+      *out = t.is_neg();
+    else if (q == "has_storage")
+      *out = t.has_storage();
+    else if (q == "is_non_overlapping_and_dense")
+      *out = t.is_non_overlapping_and_dense();
+    else
+      TORCH_CHECK(false, "the light headers do not know ", question);
   });
 }
-RA_API int ra_set_requires_grad(void* t, int value) { return guarded([&] { borrow(t).set_requires_grad(value != 0); }); }
+RA_API int ra_set_requires_grad(void* t, int value) {
+  return guarded([&] { borrow(t).set_requires_grad(value != 0); });
+}
 RA_API int ra_suggest_memory_format(void* t, int exact, int32_t* out) {
   return guarded([&] { *out = static_cast<int32_t>(borrow(t).suggest_memory_format(exact != 0)); });
 }
@@ -708,10 +821,10 @@ RA_API int ra_typed_data(void* p, int32_t dtype, int mutable_, void** out) {
   return guarded([&] {
     const auto t = borrow(p);
     switch (static_cast<at::ScalarType>(dtype)) {
-#define RA_CASE(T, NAME)                                                                      \
-  case at::ScalarType::NAME:                                                                  \
-    *out = mutable_ ? static_cast<void*>(t.mutable_data_ptr<T>())                             \
-                    : const_cast<void*>(static_cast<const void*>(t.const_data_ptr<T>()));     \
+#define RA_CASE(T, NAME)                                                                  \
+  case at::ScalarType::NAME:                                                              \
+    *out = mutable_ ? static_cast<void*>(t.mutable_data_ptr<T>())                         \
+                    : const_cast<void*>(static_cast<const void*>(t.const_data_ptr<T>())); \
     return;
       RA_CASE(uint8_t, Byte)
       RA_CASE(int8_t, Char)
@@ -731,14 +844,16 @@ RA_API int ra_typed_data(void* p, int32_t dtype, int mutable_, void** out) {
       RA_CASE(uint32_t, UInt32)
       RA_CASE(uint64_t, UInt64)
 #undef RA_CASE
-      default: TORCH_CHECK(false, "data_ptr of an unknown type");
+      default:
+        TORCH_CHECK(false, "data_ptr of an unknown type");
     }
   });
 }
 RA_API int ra_contiguous(void* t, int32_t format, void** out) {
   return guarded([&] { *out = give(borrow(t).contiguous(static_cast<at::MemoryFormat>(format))); });
 }
-RA_API int ra_from_blob(void* data, const int64_t* sizes, const int64_t* strides, int64_t dim, const ra_value* options, void** out) {
+RA_API int ra_from_blob(void* data, const int64_t* sizes, const int64_t* strides, int64_t dim,
+                        const ra_value* options, void** out) {
   return guarded([&] {
     at::TensorOptions o;
     if (options[0].tag != RA_NONE) o = o.dtype(static_cast<at::ScalarType>(options[0].i));
@@ -755,12 +870,16 @@ RA_API int ra_storage(void* t, void** data, int64_t* bytes) {
     *bytes = static_cast<int64_t>(storage.nbytes());
   });
 }
-RA_API int ra_grad(void* t, void** out) { return guarded([&] { *out = give(borrow(t).grad()); }); }
+RA_API int ra_grad(void* t, void** out) {
+  return guarded([&] { *out = give(borrow(t).grad()); });
+}
 RA_API int ra_detach_data(void* t, const char* how, void** out) {
   return guarded([&] {
     const std::string_view q(how);
     const auto tensor = borrow(t);
-    *out = give(q == "tensor_data" ? tensor.tensor_data() : q == "data" ? tensor.data() : tensor.variable_data());
+    *out = give(q == "tensor_data" ? tensor.tensor_data()
+                : q == "data"      ? tensor.data()
+                                   : tensor.variable_data());
   });
 }
 RA_API int ra_show(void* t, char** text, int64_t* length) {
@@ -780,7 +899,8 @@ RA_API int ra_kind_name(void* t, char** text, int64_t* length) {
 }
 RA_API int ra_promote(int32_t a, int32_t b, int32_t* out) {
   return guarded([&] {
-    *out = static_cast<int32_t>(c10::promoteTypes(static_cast<at::ScalarType>(a), static_cast<at::ScalarType>(b)));
+    *out = static_cast<int32_t>(
+        c10::promoteTypes(static_cast<at::ScalarType>(a), static_cast<at::ScalarType>(b)));
   });
 }
 
@@ -789,7 +909,8 @@ RA_API int ra_find(const char* name, const char* overload, void** op) {
     *op = new c10::OperatorHandle(c10::Dispatcher::singleton().findSchemaOrThrow(name, overload));
   });
 }
-RA_API int ra_call(void* op, const ra_value* arguments, int64_t count, ra_value* out, int64_t room) {
+RA_API int ra_call(void* op, const ra_value* arguments, int64_t count, ra_value* out,
+                   int64_t room) {
   return guarded([&] {
     const auto& handle = *static_cast<c10::OperatorHandle*>(op);
     const auto& wanted = handle.schema().arguments();
@@ -798,7 +919,8 @@ RA_API int ra_call(void* op, const ra_value* arguments, int64_t count, ra_value*
     stack.reserve(count);
     for (int64_t i = 0; i < count; ++i) stack.push_back(argument(arguments[i], wanted[i].type()));
     handle.callBoxed(stack);
-    for (int64_t i = 0; i < room && i < static_cast<int64_t>(stack.size()); ++i) out[i] = result(stack[i]);
+    for (int64_t i = 0; i < room && i < static_cast<int64_t>(stack.size()); ++i)
+      out[i] = result(stack[i]);
   });
 }
 
@@ -815,7 +937,9 @@ RA_API void ra_init_num_threads() { at::internal::lazy_init_num_threads(); }
 RA_API int ra_in_parallel_region() { return at::in_parallel_region(); }
 RA_API int64_t ra_thread_num() { return at::get_thread_num(); }
 RA_API void ra_set_thread_num(int64_t id) { at::internal::set_thread_num(static_cast<int>(id)); }
-RA_API int ra_manual_seed(uint64_t seed) { return guarded([&] { at::manual_seed(seed); }); }
+RA_API int ra_manual_seed(uint64_t seed) {
+  return guarded([&] { at::manual_seed(seed); });
+}
 RA_API int64_t ra_grad_mode(int64_t set) {
   const bool before = at::GradMode::is_enabled();
   if (set >= 0) at::GradMode::set_enabled(set != 0);
@@ -827,9 +951,12 @@ RA_API void* ra_guard(int kind) {
   return new c10::InferenceMode(true);
 }
 RA_API void ra_unguard(int kind, void* guard) {
-  if (kind == 0) delete static_cast<at::AutoDispatchBelowADInplaceOrView*>(guard);
-  else if (kind == 1) delete static_cast<at::AutoDispatchBelowAutograd*>(guard);
-  else delete static_cast<c10::InferenceMode*>(guard);
+  if (kind == 0)
+    delete static_cast<at::AutoDispatchBelowADInplaceOrView*>(guard);
+  else if (kind == 1)
+    delete static_cast<at::AutoDispatchBelowAutograd*>(guard);
+  else
+    delete static_cast<c10::InferenceMode*>(guard);
 }
 RA_API int ra_backward(void* t, void* gradient, int retain_graph, int create_graph) {
   return guarded([&] {
@@ -843,21 +970,23 @@ RA_API int ra_backward(void* t, void* gradient, int retain_graph, int create_gra
 namespace {
 c10::DeviceIndex index_of(int device) { return static_cast<c10::DeviceIndex>(device); }
 c10::cuda::CUDAStream stream_of(int device, int64_t id) {
-  return c10::cuda::CUDAStream(c10::Stream(c10::Stream::UNSAFE, c10::Device(c10::kCUDA, index_of(device)), id));
+  return c10::cuda::CUDAStream(
+      c10::Stream(c10::Stream::UNSAFE, c10::Device(c10::kCUDA, index_of(device)), id));
 }
-} // namespace
+}  // namespace
 
 RA_API int ra_cuda_available() { return at::globalContext().hasCUDA(); }
 RA_API int64_t ra_cuda_device_count() { return c10::cuda::device_count(); }
 RA_API int ra_cuda_check(int32_t error, const char* file, const char* function, uint32_t line) {
-  return guarded([&] { c10::cuda::c10_cuda_check_implementation(error, file, function, line, true); });
+  return guarded(
+      [&] { c10::cuda::c10_cuda_check_implementation(error, file, function, line, true); });
 }
 RA_API int ra_cuda_stream(int device, int which, int64_t* id, void** stream) {
   return guarded([&] {
     const auto index = index_of(device);
-    const auto s = which == 0 ? c10::cuda::getCurrentCUDAStream(index)
-                 : which == 1 ? c10::cuda::getDefaultCUDAStream(index)
-                              : c10::cuda::getStreamFromPool(which == 3, index);
+    const auto s = which == 0   ? c10::cuda::getCurrentCUDAStream(index)
+                   : which == 1 ? c10::cuda::getDefaultCUDAStream(index)
+                                : c10::cuda::getStreamFromPool(which == 3, index);
     *id = s.id();
     *stream = s.stream();
   });
@@ -869,10 +998,17 @@ RA_API int ra_cuda_set_stream(int device, int64_t id) {
   return guarded([&] { c10::cuda::setCurrentCUDAStream(stream_of(device, id)); });
 }
 RA_API int ra_cuda_external_stream(void* stream, int device, int64_t* id) {
-  return guarded([&] { *id = c10::cuda::getStreamFromExternal(static_cast<cudaStream_t>(stream), index_of(device)).id(); });
+  return guarded([&] {
+    *id =
+        c10::cuda::getStreamFromExternal(static_cast<cudaStream_t>(stream), index_of(device)).id();
+  });
 }
-RA_API int ra_cuda_current_device(int32_t* out) { return guarded([&] { *out = c10::cuda::current_device(); }); }
-RA_API int ra_cuda_set_device(int32_t device) { return guarded([&] { c10::cuda::set_device(index_of(device)); }); }
+RA_API int ra_cuda_current_device(int32_t* out) {
+  return guarded([&] { *out = c10::cuda::current_device(); });
+}
+RA_API int ra_cuda_set_device(int32_t device) {
+  return guarded([&] { c10::cuda::set_device(index_of(device)); });
+}
 RA_API int ra_cuda_exchange_device(int32_t device, int32_t* before) {
   return guarded([&] { *before = c10::cuda::ExchangeDevice(index_of(device)); });
 }
@@ -880,7 +1016,8 @@ RA_API int ra_cuda_properties(int64_t device, void** out) {
   return guarded([&] {
     static std::vector<std::unique_ptr<cudaDeviceProp>> known(c10::cuda::device_count());
     const auto index = device < 0 ? c10::cuda::current_device() : device;
-    TORCH_CHECK(index >= 0 && index < static_cast<int64_t>(known.size()), "device=", index, ", num_gpus=", known.size());
+    TORCH_CHECK(index >= 0 && index < static_cast<int64_t>(known.size()), "device=", index,
+                ", num_gpus=", known.size());
     static std::mutex asking;
     const std::lock_guard<std::mutex> lock(asking);
     if (known[index] == nullptr) {
@@ -894,15 +1031,28 @@ RA_API int ra_cuda_properties(int64_t device, void** out) {
 RA_API int ra_cuda_handle([[maybe_unused]] int library, [[maybe_unused]] void** out) {
   return guarded([&] {
 #ifdef RA_WITH_LIBRARIES
-    if (library == 0) { *out = at::cuda::getCurrentCUDABlasHandle(); return; }
-    if (library == 1) { *out = at::cuda::getCurrentCUDASparseHandle(); return; }
-    if (library == 4) { *out = at::cuda::getCurrentCUDABlasLtHandle(); return; }
+    if (library == 0) {
+      *out = at::cuda::getCurrentCUDABlasHandle();
+      return;
+    }
+    if (library == 1) {
+      *out = at::cuda::getCurrentCUDASparseHandle();
+      return;
+    }
+    if (library == 4) {
+      *out = at::cuda::getCurrentCUDABlasLtHandle();
+      return;
+    }
 #endif
     TORCH_CHECK(false, "the light headers have no handle of this CUDA library");
   });
 }
-RA_API int ra_cuda_allocate(size_t bytes, void** out) { return guarded([&] { *out = c10::cuda::CUDACachingAllocator::raw_alloc(bytes); }); }
-RA_API int ra_cuda_deallocate(void* memory) { return guarded([&] { c10::cuda::CUDACachingAllocator::raw_delete(memory); }); }
+RA_API int ra_cuda_allocate(size_t bytes, void** out) {
+  return guarded([&] { *out = c10::cuda::CUDACachingAllocator::raw_alloc(bytes); });
+}
+RA_API int ra_cuda_deallocate(void* memory) {
+  return guarded([&] { c10::cuda::CUDACachingAllocator::raw_delete(memory); });
+}
 RA_API int ra_cuda_synchronize(int64_t device) {
   return guarded([&] {
     const auto before = c10::cuda::current_device();
@@ -913,7 +1063,8 @@ RA_API int ra_cuda_synchronize(int64_t device) {
 }
 RA_API int ra_cuda_record_stream(void* t, int device, int64_t id) {
   return guarded([&] {
-    c10::cuda::CUDACachingAllocator::recordStream(borrow(t).storage().data_ptr(), stream_of(device, id));
+    c10::cuda::CUDACachingAllocator::recordStream(borrow(t).storage().data_ptr(),
+                                                  stream_of(device, id));
   });
 }
 #endif

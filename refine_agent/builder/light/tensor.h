@@ -18,16 +18,31 @@ class MaybeOwned {
   const T& operator*() const { return held_; }
   const T* operator->() const { return &held_; }
 };
-} // namespace c10
+}  // namespace c10
 
 namespace at {
 
 using c10::ArrayRef;
+using c10::BFloat16;
+using c10::canCast;
 using c10::Device;
+using c10::device;
+using c10::device_index;
 using c10::DeviceIndex;
 using c10::DeviceType;
+using c10::DimVector;
+using c10::dtype;
+using c10::elementSize;
+using c10::get_contiguous_memory_format;
+using c10::Half;
 using c10::IntArrayRef;
 using c10::IntList;
+using c10::irange;
+using c10::isComplexType;
+using c10::isFloatingType;
+using c10::isIntegralType;
+using c10::isReducedFloatingType;
+using c10::isSignedType;
 using c10::kCPU;
 using c10::kCUDA;
 using c10::kMeta;
@@ -38,37 +53,22 @@ using c10::kSparseCsr;
 using c10::kStrided;
 using c10::kXPU;
 using c10::Layout;
+using c10::layout;
+using c10::maybe_wrap_dim;
+using c10::memory_format;
 using c10::MemoryFormat;
 using c10::OptionalArrayRef;
 using c10::OptionalIntArrayRef;
+using c10::promoteTypes;
+using c10::requires_grad;
 using c10::Scalar;
 using c10::ScalarType;
-using c10::TensorOptions;
-using c10::BFloat16;
-using c10::Half;
-using c10::DimVector;
-using c10::SmallVector;
-using c10::canCast;
-using c10::elementSize;
-using c10::isComplexType;
-using c10::isFloatingType;
-using c10::isIntegralType;
-using c10::isReducedFloatingType;
-using c10::isSignedType;
-using c10::promoteTypes;
 using c10::scalarTypeToTypeMeta;
-using c10::typeMetaToScalarType;
-using c10::toString;
+using c10::SmallVector;
 using c10::str;
-using c10::maybe_wrap_dim;
-using c10::irange;
-using c10::get_contiguous_memory_format;
-using c10::dtype;
-using c10::layout;
-using c10::device;
-using c10::device_index;
-using c10::requires_grad;
-using c10::memory_format;
+using c10::TensorOptions;
+using c10::toString;
+using c10::typeMetaToScalarType;
 template <class T>
 using optional = std::optional<T>;
 using std::nullopt;
@@ -76,23 +76,30 @@ using std::nullopt;
 #define RA_CONSTANT(type, name, number) constexpr ScalarType k##name = ScalarType::name;
 RA_FORALL_DTYPES(RA_CONSTANT)
 #undef RA_CONSTANT
-constexpr ScalarType kQInt8 = ScalarType::QInt8, kQUInt8 = ScalarType::QUInt8, kQInt32 = ScalarType::QInt32;
+constexpr ScalarType kQInt8 = ScalarType::QInt8, kQUInt8 = ScalarType::QUInt8,
+                     kQInt32 = ScalarType::QInt32;
 
 // What the deprecated Tensor::type() answers.
 class DeprecatedTypeProperties {
  public:
-  DeprecatedTypeProperties(DeviceType device, ScalarType type, bool sparse) : device_(device), type_(type), sparse_(sparse) {}
+  DeprecatedTypeProperties(DeviceType device, ScalarType type, bool sparse)
+      : device_(device), type_(type), sparse_(sparse) {}
   ScalarType scalarType() const { return type_; }
   caffe2::TypeMeta typeMeta() const { return c10::scalarTypeToTypeMeta(type_); }
   DeviceType device_type() const { return device_; }
   bool is_cuda() const { return device_ == DeviceType::CUDA; }
   bool is_sparse() const { return sparse_; }
   std::string toString() const {
-    return std::string(sparse_ ? "Sparse" : "") + c10::DeviceTypeName(device_) + c10::toString(type_) + "Type";
+    return std::string(sparse_ ? "Sparse" : "") + c10::DeviceTypeName(device_) +
+           c10::toString(type_) + "Type";
   }
   operator TensorOptions() const { return TensorOptions().dtype(type_).device(device_); }
-  TensorOptions options(int16_t index = -1) const { return TensorOptions().dtype(type_).device(Device(device_, static_cast<DeviceIndex>(index))); }
-  bool operator==(const DeprecatedTypeProperties& o) const { return device_ == o.device_ && type_ == o.type_; }
+  TensorOptions options(int16_t index = -1) const {
+    return TensorOptions().dtype(type_).device(Device(device_, static_cast<DeviceIndex>(index)));
+  }
+  bool operator==(const DeprecatedTypeProperties& o) const {
+    return device_ == o.device_ && type_ == o.type_;
+  }
   bool operator!=(const DeprecatedTypeProperties& o) const { return !(*this == o); }
 
  private:
@@ -113,7 +120,9 @@ class Storage {
   const void* data() const { return data_; }
   void* mutable_data() const { return data_; }
   template <class T>
-  T* data() const { return static_cast<T*>(data_); }
+  T* data() const {
+    return static_cast<T*>(data_);
+  }
   bool is_alias_of(const Storage& o) const { return data_ == o.data_; }
 
  private:
@@ -123,16 +132,37 @@ class Storage {
 
 class Tensor {
  public:
-  Tensor() noexcept : impl_(nullptr) {} // not a default initialiser: default arguments below need it
-  Tensor(const Tensor& o) : impl_(o.impl_) { if (impl_ != nullptr) ra_incref(impl_); }
+  Tensor() noexcept
+      : impl_(nullptr) {}  // not a default initialiser: default arguments below need it
+  Tensor(const Tensor& o) : impl_(o.impl_) {
+    if (impl_ != nullptr) ra_incref(impl_);
+  }
   Tensor(Tensor&& o) noexcept : impl_(o.impl_) { o.impl_ = nullptr; }
-  ~Tensor() { if (impl_ != nullptr) ra_decref(impl_); }
-  Tensor& operator=(const Tensor& o) & { Tensor copy(o); std::swap(impl_, copy.impl_); return *this; }
-  Tensor& operator=(Tensor&& o) & noexcept { std::swap(impl_, o.impl_); return *this; }
+  ~Tensor() {
+    if (impl_ != nullptr) ra_decref(impl_);
+  }
+  Tensor& operator=(const Tensor& o) & {
+    Tensor copy(o);
+    std::swap(impl_, copy.impl_);
+    return *this;
+  }
+  Tensor& operator=(Tensor&& o) & noexcept {
+    std::swap(impl_, o.impl_);
+    return *this;
+  }
   // x[1] = 3 and x[1] = y write into x.
-  Tensor& operator=(const Scalar& v) && { RA_RUN("aten::fill_", "Scalar", *this, v); return *this; }
-  Tensor& operator=(const Tensor& o) && { RA_RUN("aten::copy_", "", *this, o, false); return *this; }
-  Tensor& operator=(Tensor&& o) && { RA_RUN("aten::copy_", "", *this, o, false); return *this; }
+  Tensor& operator=(const Scalar& v) && {
+    RA_RUN("aten::fill_", "Scalar", *this, v);
+    return *this;
+  }
+  Tensor& operator=(const Tensor& o) && {
+    RA_RUN("aten::copy_", "", *this, o, false);
+    return *this;
+  }
+  Tensor& operator=(Tensor&& o) && {
+    RA_RUN("aten::copy_", "", *this, o, false);
+    return *this;
+  }
 
   bool defined() const { return impl_ != nullptr; }
   void reset() { Tensor().swap(*this); }
@@ -152,8 +182,16 @@ class Tensor {
   size_t nbytes() const { return static_cast<size_t>(numel() * element_size()); }
   IntArrayRef sizes() const { return array(ra_sizes); }
   IntArrayRef strides() const { return array(ra_strides); }
-  int64_t size(int64_t dim) const { int64_t out; c10::ra::check(ra_size(impl_, dim, &out)); return out; }
-  int64_t stride(int64_t dim) const { int64_t out; c10::ra::check(ra_stride(impl_, dim, &out)); return out; }
+  int64_t size(int64_t dim) const {
+    int64_t out;
+    c10::ra::check(ra_size(impl_, dim, &out));
+    return out;
+  }
+  int64_t stride(int64_t dim) const {
+    int64_t out;
+    c10::ra::check(ra_stride(impl_, dim, &out));
+    return out;
+  }
   IntArrayRef sym_sizes() const { return sizes(); }
   IntArrayRef sym_strides() const { return strides(); }
   int64_t sym_size(int64_t dim) const { return size(dim); }
@@ -178,7 +216,9 @@ class Tensor {
   bool is_complex() const { return c10::isComplexType(scalar_type()); }
   bool is_signed() const { return c10::isSignedType(scalar_type()); }
   DeprecatedTypeProperties type() const { return {device().type(), scalar_type(), is_sparse()}; }
-  TensorOptions options() const { return TensorOptions().dtype(dtype()).device(device()).layout(layout()); }
+  TensorOptions options() const {
+    return TensorOptions().dtype(dtype()).device(device()).layout(layout());
+  }
   std::string toString() const { return text(ra_kind_name); }
 
   bool is_contiguous(MemoryFormat f = MemoryFormat::Contiguous) const {
@@ -197,22 +237,47 @@ class Tensor {
     c10::ra::check(ra_suggest_memory_format(impl_, exact, &out));
     return static_cast<MemoryFormat>(out);
   }
-#define RA_QUESTION(name) bool name() const { return ask(#name); }
-  RA_QUESTION(requires_grad) RA_QUESTION(is_leaf) RA_QUESTION(retains_grad) RA_QUESTION(is_view)
-  RA_QUESTION(is_sparse) RA_QUESTION(is_sparse_csr) RA_QUESTION(is_quantized) RA_QUESTION(is_nested)
-  RA_QUESTION(is_inference) RA_QUESTION(is_mkldnn) RA_QUESTION(is_conj) RA_QUESTION(is_neg)
-  RA_QUESTION(has_storage) RA_QUESTION(is_non_overlapping_and_dense)
+#define RA_QUESTION(name) \
+  bool name() const { return ask(#name); }
+  RA_QUESTION(requires_grad)
+  RA_QUESTION(is_leaf)
+  RA_QUESTION(retains_grad)
+  RA_QUESTION(is_view)
+  RA_QUESTION(is_sparse)
+  RA_QUESTION(is_sparse_csr)
+  RA_QUESTION(is_quantized)
+  RA_QUESTION(is_nested)
+  RA_QUESTION(is_inference)
+  RA_QUESTION(is_mkldnn)
+  RA_QUESTION(is_conj)
+  RA_QUESTION(is_neg)
+  RA_QUESTION(has_storage)
+  RA_QUESTION(is_non_overlapping_and_dense)
 #undef RA_QUESTION
-  const Tensor& set_requires_grad(bool value) const { c10::ra::check(ra_set_requires_grad(impl_, value)); return *this; }
-  Tensor& requires_grad_(bool value = true) const { RA_RUN("aten::requires_grad_", "", *this, value); return const_cast<Tensor&>(*this); }
+  const Tensor& set_requires_grad(bool value) const {
+    c10::ra::check(ra_set_requires_grad(impl_, value));
+    return *this;
+  }
+  Tensor& requires_grad_(bool value = true) const {
+    RA_RUN("aten::requires_grad_", "", *this, value);
+    return const_cast<Tensor&>(*this);
+  }
   void retain_grad() const { RA_RUN("aten::retain_grad", "", *this); }
-  Tensor grad() const { void* out; c10::ra::check(ra_grad(impl_, &out)); return adopt(out); }
-  void backward(const Tensor& gradient = {}, std::optional<bool> retain_graph = std::nullopt, bool create_graph = false) const {
-    c10::ra::check(ra_backward(impl_, gradient.impl_, retain_graph ? *retain_graph : -1, create_graph));
+  Tensor grad() const {
+    void* out;
+    c10::ra::check(ra_grad(impl_, &out));
+    return adopt(out);
+  }
+  void backward(const Tensor& gradient = {}, std::optional<bool> retain_graph = std::nullopt,
+                bool create_graph = false) const {
+    c10::ra::check(
+        ra_backward(impl_, gradient.impl_, retain_graph ? *retain_graph : -1, create_graph));
   }
 #ifdef RA_USES_CUDA
   template <class Stream>
-  void record_stream(const Stream& s) const { c10::ra::check(ra_cuda_record_stream(impl_, s.device_index(), s.id())); }
+  void record_stream(const Stream& s) const {
+    c10::ra::check(ra_cuda_record_stream(impl_, s.device_index(), s.id()));
+  }
 #endif
   Tensor tensor_data() const { return alias("tensor_data"); }
   Tensor variable_data() const { return alias("variable_data"); }
@@ -229,13 +294,21 @@ class Tensor {
   template <class T>
   T* mutable_data_ptr() const;
   template <class T, std::enable_if_t<!std::is_const_v<T>, bool> = true>
-  const T* const_data_ptr() const { return typed<T>(0); }
+  const T* const_data_ptr() const {
+    return typed<T>(0);
+  }
   template <class T, std::enable_if_t<std::is_const_v<T>, bool> = true>
-  const std::remove_const_t<T>* const_data_ptr() const { return typed<std::remove_const_t<T>>(0); }
+  const std::remove_const_t<T>* const_data_ptr() const {
+    return typed<std::remove_const_t<T>>(0);
+  }
   template <class T>
-  T* data() const { return data_ptr<T>(); }
+  T* data() const {
+    return data_ptr<T>();
+  }
   template <class T>
-  T item() const { return item().template to<T>(); }
+  T item() const {
+    return item().template to<T>();
+  }
   Scalar item() const { RA_CALL(Scalar, "aten::item", "", *this); }
 
   template <class T, size_t N>
@@ -246,51 +319,81 @@ class Tensor {
   }
   template <class T, size_t N>
   TensorAccessor<T, N> accessor() && = delete;
-  template <class T, size_t N, template <class U> class PtrTraits = DefaultPtrTraits, class index_t = int64_t>
+  template <class T, size_t N, template <class U> class PtrTraits = DefaultPtrTraits,
+            class index_t = int64_t>
   GenericPackedTensorAccessor<T, N, PtrTraits, index_t> generic_packed_accessor() const& {
     static_assert(N > 0, "accessor is used for indexing tensor, for scalars use *data_ptr<T>()");
     TORCH_CHECK(dim() == N, "TensorAccessor expected ", N, " dims but tensor has ", dim());
-    return GenericPackedTensorAccessor<T, N, PtrTraits, index_t>(elements<T>(), sizes().data(), strides().data());
+    return GenericPackedTensorAccessor<T, N, PtrTraits, index_t>(elements<T>(), sizes().data(),
+                                                                 strides().data());
   }
   template <class T, size_t N, template <class U> class PtrTraits = DefaultPtrTraits>
   PackedTensorAccessor32<T, N, PtrTraits> packed_accessor32() const& {
-    TORCH_CHECK(numel() <= static_cast<int64_t>(std::numeric_limits<int32_t>::max()),
-                "numel needs to be smaller than int32_t max; otherwise, please use packed_accessor64");
+    TORCH_CHECK(
+        numel() <= static_cast<int64_t>(std::numeric_limits<int32_t>::max()),
+        "numel needs to be smaller than int32_t max; otherwise, please use packed_accessor64");
     return generic_packed_accessor<T, N, PtrTraits, int32_t>();
   }
   template <class T, size_t N, template <class U> class PtrTraits = DefaultPtrTraits>
   PackedTensorAccessor64<T, N, PtrTraits> packed_accessor64() const& {
     return generic_packed_accessor<T, N, PtrTraits, int64_t>();
   }
-  template <class T, size_t N, template <class U> class PtrTraits = DefaultPtrTraits, class index_t = int64_t>
+  template <class T, size_t N, template <class U> class PtrTraits = DefaultPtrTraits,
+            class index_t = int64_t>
   GenericPackedTensorAccessor<T, N, PtrTraits, index_t> packed_accessor() const& {
     return generic_packed_accessor<T, N, PtrTraits, index_t>();
   }
 
-  Tensor to_options(const TensorOptions& o, bool non_blocking, bool copy, std::optional<MemoryFormat> f) const {
+  Tensor to_options(const TensorOptions& o, bool non_blocking, bool copy,
+                    std::optional<MemoryFormat> f) const {
     const auto format = c10::impl::check_tensor_options_and_extract_memory_format(o, f);
-    RA_CALL(Tensor, "aten::to", "dtype_layout", *this, o.dtype_opt(), o.layout_opt(), o.device_opt(),
-            o.pinned_memory_opt(), non_blocking, copy, format);
+    RA_CALL(Tensor, "aten::to", "dtype_layout", *this, o.dtype_opt(), o.layout_opt(),
+            o.device_opt(), o.pinned_memory_opt(), non_blocking, copy, format);
   }
-  Tensor toType(ScalarType t) const { return to_options(options().dtype(t), false, false, std::nullopt); }
-  Tensor cpu() const { return to_options(options().device(DeviceType::CPU), false, false, std::nullopt); }
-  Tensor cuda() const { return to_options(options().device(DeviceType::CUDA), false, false, std::nullopt); }
-  Tensor meta() const { return to_options(options().device(DeviceType::Meta), false, false, std::nullopt); }
+  Tensor toType(ScalarType t) const {
+    return to_options(options().dtype(t), false, false, std::nullopt);
+  }
+  Tensor cpu() const {
+    return to_options(options().device(DeviceType::CPU), false, false, std::nullopt);
+  }
+  Tensor cuda() const {
+    return to_options(options().device(DeviceType::CUDA), false, false, std::nullopt);
+  }
+  Tensor meta() const {
+    return to_options(options().device(DeviceType::Meta), false, false, std::nullopt);
+  }
 
   Tensor operator~() const { RA_CALL(Tensor, "aten::bitwise_not", "", *this); }
   Tensor operator-() const { RA_CALL(Tensor, "aten::neg", "", *this); }
-#define RA_IN_PLACE(op, name, ...)                                                                                    \
-  Tensor& operator op(const Tensor& other) { RA_RUN(name, "Tensor", *this, other __VA_ARGS__); return *this; }        \
-  Tensor& operator op(const Scalar& other) { RA_RUN(name, "Scalar", *this, other __VA_ARGS__); return *this; }
+#define RA_IN_PLACE(op, name, ...)                    \
+  Tensor& operator op(const Tensor& other) {          \
+    RA_RUN(name, "Tensor", *this, other __VA_ARGS__); \
+    return *this;                                     \
+  }                                                   \
+  Tensor& operator op(const Scalar& other) {          \
+    RA_RUN(name, "Scalar", *this, other __VA_ARGS__); \
+    return *this;                                     \
+  }
   RA_IN_PLACE(+=, "aten::add_", , 1)
   RA_IN_PLACE(-=, "aten::sub_", , 1)
   RA_IN_PLACE(*=, "aten::mul_")
   RA_IN_PLACE(/=, "aten::div_")
 #undef RA_IN_PLACE
-  Tensor& operator&=(const Tensor& o) { RA_RUN("aten::bitwise_and_", "Tensor", *this, o); return *this; }
-  Tensor& operator|=(const Tensor& o) { RA_RUN("aten::bitwise_or_", "Tensor", *this, o); return *this; }
-  Tensor& operator^=(const Tensor& o) { RA_RUN("aten::bitwise_xor_", "Tensor", *this, o); return *this; }
-  Tensor operator[](int64_t index) const { RA_CALL(Tensor, "aten::select", "int", *this, 0, index); }
+  Tensor& operator&=(const Tensor& o) {
+    RA_RUN("aten::bitwise_and_", "Tensor", *this, o);
+    return *this;
+  }
+  Tensor& operator|=(const Tensor& o) {
+    RA_RUN("aten::bitwise_or_", "Tensor", *this, o);
+    return *this;
+  }
+  Tensor& operator^=(const Tensor& o) {
+    RA_RUN("aten::bitwise_xor_", "Tensor", *this, o);
+    return *this;
+  }
+  Tensor operator[](int64_t index) const {
+    RA_CALL(Tensor, "aten::select", "int", *this, 0, index);
+  }
   Tensor operator[](const Scalar& index) const {
     TORCH_CHECK_INDEX(index.isIntegral(false), "Can only index tensors with integral scalars");
     return operator[](index.toLong());
@@ -308,8 +411,16 @@ class Tensor {
   Tensor& index_put_(std::initializer_list<indexing::TensorIndex> indices, const Scalar& value);
   void print() const { std::printf("[%s %s]\n", toString().c_str(), str(sizes()).c_str()); }
 
-  static Tensor adopt(void* impl) { Tensor t; t.impl_ = impl; return t; }
-  void* release() { void* impl = impl_; impl_ = nullptr; return impl; }
+  static Tensor adopt(void* impl) {
+    Tensor t;
+    t.impl_ = impl;
+    return t;
+  }
+  void* release() {
+    void* impl = impl_;
+    impl_ = nullptr;
+    return impl;
+  }
   std::string text(int (*tell)(void*, char**, int64_t*)) const {
     char* memory;
     int64_t length;
@@ -325,19 +436,42 @@ class Tensor {
   template <class T>
   T* typed(int mutable_) const {
     void* out;
-    c10::ra::check(ra_typed_data(impl_, static_cast<int32_t>(c10::CppTypeToScalarType<T>::value), mutable_, &out));
+    c10::ra::check(ra_typed_data(impl_, static_cast<int32_t>(c10::CppTypeToScalarType<T>::value),
+                                 mutable_, &out));
     return static_cast<T*>(out);
   }
   template <class T>
   T* elements() const {
-    if constexpr (std::is_const_v<T>) return const_data_ptr<T>();
-    else return data_ptr<T>();
+    if constexpr (std::is_const_v<T>)
+      return const_data_ptr<T>();
+    else
+      return data_ptr<T>();
   }
-  void* pointer(int mutable_) const { void* out; c10::ra::check(ra_data(impl_, mutable_, &out)); return out; }
-  int64_t number(int (*tell)(void*, int64_t*)) const { int64_t out; c10::ra::check(tell(impl_, &out)); return out; }
-  int32_t code(int (*tell)(void*, int32_t*)) const { int32_t out; c10::ra::check(tell(impl_, &out)); return out; }
-  bool ask(const char* question) const { int out; c10::ra::check(ra_is(impl_, question, &out)); return out != 0; }
-  Tensor alias(const char* how) const { void* out; c10::ra::check(ra_detach_data(impl_, how, &out)); return adopt(out); }
+  void* pointer(int mutable_) const {
+    void* out;
+    c10::ra::check(ra_data(impl_, mutable_, &out));
+    return out;
+  }
+  int64_t number(int (*tell)(void*, int64_t*)) const {
+    int64_t out;
+    c10::ra::check(tell(impl_, &out));
+    return out;
+  }
+  int32_t code(int (*tell)(void*, int32_t*)) const {
+    int32_t out;
+    c10::ra::check(tell(impl_, &out));
+    return out;
+  }
+  bool ask(const char* question) const {
+    int out;
+    c10::ra::check(ra_is(impl_, question, &out));
+    return out != 0;
+  }
+  Tensor alias(const char* how) const {
+    void* out;
+    c10::ra::check(ra_detach_data(impl_, how, &out));
+    return adopt(out);
+  }
   IntArrayRef array(int (*tell)(void*, const int64_t**, int64_t*)) const {
     const int64_t* data;
     int64_t count;
@@ -348,17 +482,23 @@ class Tensor {
 };
 using TensorBase = Tensor;
 
-#define RA_POINTER(type, name, number)                                        \
-  template <>                                                                 \
-  inline type* Tensor::mutable_data_ptr<type>() const { return typed<type>(1); } \
-  template <>                                                                 \
-  inline type* Tensor::data_ptr<type>() const { return typed<type>(1); }      \
-  template <>                                                                 \
-  inline const type* Tensor::data_ptr<const type>() const { return typed<type>(0); }
+#define RA_POINTER(type, name, number)                      \
+  template <>                                               \
+  inline type* Tensor::mutable_data_ptr<type>() const {     \
+    return typed<type>(1);                                  \
+  }                                                         \
+  template <>                                               \
+  inline type* Tensor::data_ptr<type>() const {             \
+    return typed<type>(1);                                  \
+  }                                                         \
+  template <>                                               \
+  inline const type* Tensor::data_ptr<const type>() const { \
+    return typed<type>(0);                                  \
+  }
 RA_FORALL_DTYPES(RA_POINTER)
 #undef RA_POINTER
 
-} // namespace at
+}  // namespace at
 
 namespace c10::ra {
 inline void* tensor_pointer(const at::Tensor& t) { return t.unsafeGetTensorImpl(); }
@@ -366,10 +506,13 @@ inline at::Tensor adopt(void* impl) { return at::Tensor::adopt(impl); }
 inline Value::Value(at::TensorList list) : Value(RA_TENSORS, nullptr, list.size()) {
   for (const auto& t : list) pointers_.push_back(tensor_pointer(t));
 }
-inline Value::Value(const List<std::optional<at::Tensor>>& list) : Value(RA_TENSORS, nullptr, list.size()) {
+inline Value::Value(const List<std::optional<at::Tensor>>& list)
+    : Value(RA_TENSORS, nullptr, list.size()) {
   for (const auto& t : list) pointers_.push_back(t ? tensor_pointer(*t) : nullptr);
 }
-inline at::Tensor Result<at::Tensor>::take(const ra_value& v) { return adopt(const_cast<void*>(v.p)); }
+inline at::Tensor Result<at::Tensor>::take(const ra_value& v) {
+  return adopt(const_cast<void*>(v.p));
+}
 inline std::vector<at::Tensor> Result<std::vector<at::Tensor>>::take(const ra_value& v) {
   std::vector<at::Tensor> out;
   for (int64_t i = 0; i < v.n; ++i) out.push_back(adopt(static_cast<void* const*>(v.p)[i]));
@@ -377,18 +520,28 @@ inline std::vector<at::Tensor> Result<std::vector<at::Tensor>>::take(const ra_va
   return out;
 }
 inline Text& Text::operator<<(const at::Tensor& t) { return *this << t.text(ra_show); }
-} // namespace c10::ra
+}  // namespace c10::ra
 
 namespace at {
 #ifdef RA_USES_STREAMS
-inline std::ostream& operator<<(std::ostream& out, const Tensor& t) { return out << t.text(ra_show); }
-inline std::ostream& operator<<(std::ostream& out, const DeprecatedTypeProperties& t) { return out << t.toString(); }
+inline std::ostream& operator<<(std::ostream& out, const Tensor& t) {
+  return out << t.text(ra_show);
+}
+inline std::ostream& operator<<(std::ostream& out, const DeprecatedTypeProperties& t) {
+  return out << t.toString();
+}
 #endif
 
-#define RA_OPERATOR(op, name, backwards, ...)                                                                                    \
-  inline Tensor operator op(const Tensor& a, const Tensor& b) { RA_CALL(Tensor, name, "Tensor", a, b __VA_ARGS__); }             \
-  inline Tensor operator op(const Tensor& a, const Scalar& b) { RA_CALL(Tensor, name, "Scalar", a, b __VA_ARGS__); }             \
-  inline Tensor operator op(const Scalar& a, const Tensor& b) { RA_CALL(Tensor, backwards, "Scalar", b, a __VA_ARGS__); }
+#define RA_OPERATOR(op, name, backwards, ...)                   \
+  inline Tensor operator op(const Tensor& a, const Tensor& b) { \
+    RA_CALL(Tensor, name, "Tensor", a, b __VA_ARGS__);          \
+  }                                                             \
+  inline Tensor operator op(const Tensor& a, const Scalar& b) { \
+    RA_CALL(Tensor, name, "Scalar", a, b __VA_ARGS__);          \
+  }                                                             \
+  inline Tensor operator op(const Scalar& a, const Tensor& b) { \
+    RA_CALL(Tensor, backwards, "Scalar", b, a __VA_ARGS__);     \
+  }
 RA_OPERATOR(+, "aten::add", "aten::add", , 1)
 RA_OPERATOR(*, "aten::mul", "aten::mul")
 RA_OPERATOR(&, "aten::bitwise_and", "aten::bitwise_and")
@@ -406,25 +559,32 @@ namespace ra {
 // A tensor shaped like the other operand and filled with the number, as torch writes `1 - x`.
 inline Tensor filled_like(const Tensor& t, const Scalar& value) {
   static const ::c10::ra::Operator like("aten::empty_like", "");
-  auto out = ::c10::ra::Call<Tensor>::run(like, {t, std::nullopt, std::nullopt, std::nullopt, std::nullopt, MemoryFormat::Preserve});
+  auto out = ::c10::ra::Call<Tensor>::run(
+      like, {t, std::nullopt, std::nullopt, std::nullopt, std::nullopt, MemoryFormat::Preserve});
   RA_RUN("aten::fill_", "Scalar", out, value);
   return out;
 }
-} // namespace ra
-#define RA_OPERATOR(op, name, ...)                                                                                       \
-  inline Tensor operator op(const Tensor& a, const Tensor& b) { RA_CALL(Tensor, name, "Tensor", a, b __VA_ARGS__); }     \
-  inline Tensor operator op(const Tensor& a, const Scalar& b) { RA_CALL(Tensor, name, "Scalar", a, b __VA_ARGS__); }     \
-  inline Tensor operator op(const Scalar& a, const Tensor& b) {                                                          \
-    auto out = ra::filled_like(b, a);                                                                                    \
-    RA_RUN(name "_", "Tensor", out, b __VA_ARGS__);                                                                      \
-    return out;                                                                                                          \
+}  // namespace ra
+#define RA_OPERATOR(op, name, ...)                              \
+  inline Tensor operator op(const Tensor& a, const Tensor& b) { \
+    RA_CALL(Tensor, name, "Tensor", a, b __VA_ARGS__);          \
+  }                                                             \
+  inline Tensor operator op(const Tensor& a, const Scalar& b) { \
+    RA_CALL(Tensor, name, "Scalar", a, b __VA_ARGS__);          \
+  }                                                             \
+  inline Tensor operator op(const Scalar& a, const Tensor& b) { \
+    auto out = ra::filled_like(b, a);                           \
+    RA_RUN(name "_", "Tensor", out, b __VA_ARGS__);             \
+    return out;                                                 \
   }
 RA_OPERATOR(-, "aten::sub", , 1)
 RA_OPERATOR(/, "aten::div")
 RA_OPERATOR(%, "aten::remainder")
 #undef RA_OPERATOR
 
-inline c10::MaybeOwned<Tensor> Tensor::expect_contiguous(MemoryFormat f) const& { return c10::MaybeOwned<Tensor>(contiguous(f)); }
+inline c10::MaybeOwned<Tensor> Tensor::expect_contiguous(MemoryFormat f) const& {
+  return c10::MaybeOwned<Tensor>(contiguous(f));
+}
 inline c10::MaybeOwned<Tensor> borrow_from_optional_tensor(const std::optional<Tensor>& t) {
   return c10::MaybeOwned<Tensor>(t ? *t : Tensor());
 }
@@ -437,10 +597,10 @@ inline std::optional<Device> device_of(TensorList list) {
   if (list.empty()) return std::nullopt;
   return device_of(list.front());
 }
-} // namespace at
+}  // namespace at
 
 // What the AT_DISPATCH macros apply to their first argument.
 namespace detail {
 inline at::ScalarType scalar_type(at::ScalarType t) { return t; }
 inline at::ScalarType scalar_type(const at::DeprecatedTypeProperties& t) { return t.scalarType(); }
-} // namespace detail
+}  // namespace detail

@@ -1,5 +1,5 @@
-// Owns what <torch/types.h> shows: ATen and namespace torch. Leaves what only <torch/extension.h> adds
-// to extension.h, and every definition to the header that it includes for it.
+// Owns what <torch/types.h> shows: ATen and namespace torch. Leaves what only <torch/extension.h>
+// adds to extension.h, and every definition to the header that it includes for it.
 #pragma once
 #include "tensor.h"
 
@@ -26,11 +26,11 @@
 
 namespace c10 {
 using at::Tensor;
-} // namespace c10
+}  // namespace c10
 namespace c10::cuda {}
 namespace at::cuda {
 using namespace c10::cuda;
-} // namespace at::cuda
+}  // namespace at::cuda
 
 namespace torch {
 using namespace at;
@@ -46,8 +46,8 @@ constexpr auto kU8 = kUInt8, kI8 = kInt8, kI16 = kInt16, kI32 = kInt32, kI64 = k
 #include <candidate/factories.h>
 namespace headeronly {
 using namespace c10;
-} // namespace headeronly
-} // namespace torch
+}  // namespace headeronly
+}  // namespace torch
 
 #ifdef RA_USES_DISPATCH
 #include "dispatch.h"
