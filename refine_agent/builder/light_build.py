@@ -11,6 +11,7 @@ from pathlib import Path
 from refine_agent.builder.flags import Flags
 from refine_agent.builder.job import Compiled, Job, readable
 from refine_agent.builder.records import Finished
+from refine_agent.builder.remarks import collect, vectorisation_flags
 from refine_agent.builder.sources import Unit, units_of, write_texts
 from refine_agent.builder.toolchain import scrubbed_environment
 
@@ -18,8 +19,10 @@ from refine_agent.builder.toolchain import scrubbed_environment
 _EXPORTS = "{ global: PyInit_*; local: *; };\n"
 _SNIPPET = re.compile(r"\s*\d* \| ")
 _INCLUDED_BY_US = re.compile(
-    r"(?:In file included| +) from (?:light/|torch/|ATen/|c10/|for_|main\.cpp|cuda\.cu)"
+    r"(?:In file included| +) from (?:light/|torch/|ATen/|c10/|for_|bindings|main\.cpp|cuda\.cu)"
 )
+# What a compiler finds near a name, in parts of ours that have no name in torch.
+_OWN_NOTE = re.compile(r"light/[^\n]*: note: [^\n]*\b(?:c10::ra::|ra_|RA_)")
 _OWN_HEADER = re.compile(r"^for_\w+/candidate/\w+\.h:\d+(?::\d+)?: ")
 _ARCH_FLAG = re.compile(r"--?(?:gencode|generate-code|arch|gpu-architecture)(?:=|\Z)")
 
@@ -45,6 +48,7 @@ def compile_lightly(job: Job, folder: Path, home: Path) -> Compiled:
         ended = list(pool.map(run, [_compile_command(unit, job) for unit in units]))
     if all(each.exit_code == 0 for each in ended):
         ended.append(run(_link_command(units, job)))
+    collect(folder, job.flags.host)
     _tidy(folder, units)
     log = readable("\n".join(each.output for each in ended if each.output), folder, home)
     return Compiled(
@@ -69,12 +73,7 @@ def _compile_command(unit: Unit, job: Job) -> list[str]:
         common += ["-isystem", f"{toolchain.toolkit}/include"]
     host = ["-fPIC", f"-std={toolchain.facts.standard}", "-fvisibility=hidden"]
     host += ["-fdiagnostics-color=never", "-fmax-errors=20", *job.flags.host]
-    return [toolchain.cxx, *common, *host, *_remarks(job.flags), *output]
-
-
-def _remarks(flags: Flags) -> list[str]:
-    """Which loops were vectorised, said only where the candidate asked for optimisation."""
-    return ["-fopt-info-vec-optimized"] if {"-O2", "-O3", "-Ofast"} & set(flags.host) else []
+    return [toolchain.cxx, *common, *host, *vectorisation_flags(job.flags.host), *output]
 
 
 def _device_command(job: Job) -> list[str]:
@@ -118,6 +117,9 @@ def _about_the_candidate(log: str) -> str:
     ours = told = False
     for line in log.splitlines():
         if _INCLUDED_BY_US.match(line):
+            continue
+        if _OWN_NOTE.match(line):
+            ours = True
             continue
         if _SNIPPET.match(line):
             lines += [] if ours else [line]

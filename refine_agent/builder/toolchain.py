@@ -16,7 +16,7 @@ import msgspec
 
 from refine_agent.builder.headers import lay_out_headers
 from refine_agent.builder.operators import Operators, read_operators
-from refine_agent.builder.records import BuilderFault, Device, Run
+from refine_agent.builder.records import BuilderFault, Device, Finished, Run
 from refine_agent.builder.store import Store, disk_full
 
 _PACKAGE = Path(__file__).parent
@@ -24,6 +24,7 @@ _LIGHT = _PACKAGE / "light"
 _NAME = re.compile(rb"[A-Za-z_]\w*")
 _MACRO = re.compile(rb"^[ \t]*#[ \t]*define[ \t]+(\w+)", re.MULTILINE)
 _METHOD = re.compile(rb"^  (?:[^/\n][^\n]*?)?\b(\w+)\(", re.MULTILINE)
+_SHIM_SOURCES = ("shim.cpp", "abi.h")
 _FOLDERS: dict[str, Path] = {}  # of torch, by the Python that was asked: a folder does not move
 _FIRST_WITH_SUFFIX = 9  # Hopper: wgmma builds for sm_90a only, and so it went on from there
 
@@ -261,15 +262,41 @@ def _found(pattern: re.Pattern[bytes], headers: list[Path]) -> frozenset[str]:
 
 
 def _build_shim(toolchain: Toolchain, *, run: Run, cache: Path, deadline_s: float) -> str | None:
-    tmp = toolchain.folder / "tmp"
-    tmp.mkdir()
-    for name in ("shim.cpp", "abi.h"):  # and no -I: light/cuda.h must not answer <cuda.h>
-        shutil.copyfile(_LIGHT / name, toolchain.folder / name)
+    """Compile the shim, or take it from another toolchain whose torch and compiler are the same."""
     argv = _shim_command(toolchain)
-    done = run(argv, cwd=toolchain.folder, env=scrubbed_environment(tmp), deadline_s=deadline_s)
+    store, digest = Store(cache), _shim_identity(toolchain, argv)
+    if (made := store.find(digest)) is None:
+        with store.making(digest) as folder:
+            if (made := store.find(digest)) is None:
+                done = _compiled_shim(argv, folder, run=run, deadline_s=deadline_s)
+                if done.exit_code != 0:
+                    return _why_no_shim(done, toolchain, cache)
+                made = store.publish(digest, folder)
+    shutil.copyfile(made / toolchain.shim.name, toolchain.shim)
+    return None
+
+
+def _shim_identity(toolchain: Toolchain, argv: list[str]) -> str:
+    """Changes with the shim's text, torch and the compiler."""
+    version = Path(toolchain.facts.package) / "version.py"
+    parts = [*argv, *(_fingerprint(path.resolve()) for path in (Path(toolchain.cxx), version))]
+    parts += [(_LIGHT / name).read_text(encoding="utf-8") for name in _SHIM_SOURCES]
+    parts += [toolchain.facts.torch, toolchain.facts.torch_commit]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:36]
+
+
+def _compiled_shim(argv: list[str], folder: Path, *, run: Run, deadline_s: float) -> Finished:
+    tmp = folder / "tmp"
+    tmp.mkdir()
+    for name in _SHIM_SOURCES:  # and no -I: light/cuda.h must not answer <cuda.h>
+        shutil.copyfile(_LIGHT / name, folder / name)
+    done = run(argv, cwd=folder, env=scrubbed_environment(tmp), deadline_s=deadline_s)
     shutil.rmtree(tmp, ignore_errors=True)
-    if done.exit_code == 0:
-        return None
+    return done
+
+
+def _why_no_shim(done: Finished, toolchain: Toolchain, cache: Path) -> str:
+    """This torch is too different; raises where the machine is at fault instead."""
     if "No space left on device" in done.output:
         raise disk_full(cache)
     if done.exit_code is None or done.exit_code < 0 or "Killed signal" in done.output:
