@@ -529,6 +529,11 @@ class Attempt(Record, frozen=True, kw_only=True):
         return self.passed.speedup.value if self.passed is not None else 0.0
 
     @property
+    def at_least(self) -> float:
+        """Times faster at least: the lower end of the 95 % interval; 0 when it did not pass."""
+        return self.passed.speedup.low if self.passed is not None else 0.0
+
+    @property
     def passed(self) -> Passed | None:
         """The passing verdict that counts: the sealed one where there is one."""
         final = self.sealed if self.sealed is not None else self.verdict

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 from msgspec.structs import replace
 
+from refine_agent import ranking
 from refine_agent.records import (
     AnyEvent,
     Attempt,
@@ -474,16 +475,15 @@ class Transcript:
     def best(self) -> Attempt | None:
         """The fastest attempt that passed, survived its sealing and was not vetoed.
 
-        A sealed result stands until another's whole interval lies above it. Sealing whoever leads
-        by noise would rebuild every attempt that is about as fast.
+        A sealed result stands until another is faster beyond the noise of either. Sealing
+        whoever leads by noise would rebuild every attempt that is about as fast.
         """
         passed = [attempt for attempt in self.attempts if attempt.passed is not None]
-        fastest = max(passed, key=lambda attempt: attempt.speedup, default=None)
-        sealed = [attempt for attempt in passed if attempt.sealed is not None]
-        standing = max(sealed, key=lambda attempt: attempt.speedup, default=None)
-        if fastest is None or fastest.passed is None or standing is None:
+        fastest = ranking.fastest(passed)
+        standing = ranking.fastest(attempt for attempt in passed if attempt.sealed is not None)
+        if fastest is None or standing is None:
             return fastest
-        return fastest if fastest.passed.speedup.low > standing.speedup else standing
+        return fastest if ranking.clearly_beats(fastest, standing) else standing
 
     @property
     def parent(self) -> Attempt | None:
@@ -496,7 +496,7 @@ class Transcript:
         branch = [a for a in self.attempts if a.number in newer and a.passed is not None]
         start = [self.attempt(moved.attempt)] if moved.attempt is not None else []
         better = [a for a in (*start, *branch) if a.passed is not None]
-        return max(better, key=lambda a: a.speedup, default=start[0] if start else None)
+        return ranking.fastest(better) or (start[0] if start else None)
 
     @property
     def turns_since_best(self) -> int:

@@ -46,6 +46,7 @@ LAYERS = (
     {"builder"},
     {"arena", "wire", "inbox", "kernel_file", "problem", "reply"},
     {"transcript"},
+    {"ranking"},
     {"legible", "records"},
     {"profiling"},
 )

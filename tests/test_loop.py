@@ -93,6 +93,16 @@ def test_it_stops_as_soon_as_a_sealed_kernel_meets_the_target(start: Start) -> N
     assert isinstance(run.best.sealed, Passed)
 
 
+def test_a_target_inside_the_interval_is_not_reached(start: Start) -> None:
+    run = start(turns=2, target=1.5)
+    verdicts = [passed(1.52, spread=0.05), passed(1.6, spread=0.05)]
+
+    list(refine(run, ScriptedAuthor([kernel(speedup=1.5)] * 2), ScriptedBench(verdicts)))
+
+    assert run.model_turns == 2  # 1.52 may well be 1.45
+    assert loop.spent(run) == "reached 1.60x, at least 1.52x (target 1.50x)"
+
+
 def test_a_kernel_that_does_not_survive_its_sealing_does_not_stop_the_run(start: Start) -> None:
     run = start(turns=2, target=1.5)
     speeds = [kernel(speedup=1.6), kernel(speedup=1.7)]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from refine_agent import ranking
 from refine_agent.charts.marks import (
     COLOURS,
     NARROW,
@@ -206,14 +207,16 @@ def _references(frame: Frame, references: tuple[Reference, ...]) -> Markup:
 
 def _best_so_far(frame: Frame, shown: tuple[Attempt, ...]) -> Markup:
     """Draw the staircase of the best kernel, so that turns that brought nothing show as flat."""
-    best, path = 0.0, ""
+    champion, path = None, ""
     for attempt in shown:
         passed = _credible(attempt)
-        if passed is None or passed.speedup.value <= best or finite(passed.speedup.value) is None:
+        if passed is None or finite(passed.speedup.value) is None:
+            continue
+        if champion is not None and not ranking.beats(attempt, champion):
             continue
         x, y = frame.x(attempt.turn), frame.y(passed.speedup.value)
         path += f"M{x:.1f} {y:.1f}" if not path else f"H{x:.1f}V{y:.1f}"
-        best = passed.speedup.value
+        champion = attempt
     if not path:
         return Markup("")
     return tag(

@@ -264,7 +264,7 @@ def code_of(run: Transcript) -> int:
     if best is None or weak or not isinstance(best.sealed, Passed):
         return faults.FINISHED_WITHOUT
     if target is not None:
-        reached = best.sealed.speedup.value >= target
+        reached = best.sealed.speedup.low >= target
     else:
         reached = best.sealed.speedup.low > 1  # the whole interval: 1.02 +- 0.05 is a draw
     return faults.TARGET_REACHED if reached else faults.FINISHED_WITHOUT

@@ -121,7 +121,8 @@ def budget_options(*, turns: int | None) -> Callable[[F], F]:
         option(
             "--target",
             type=_POSITIVE,
-            help="Stop at this speedup over the faster of eager and torch.compile.",
+            help="Stop once a sealed kernel's whole 95 % interval reaches this speedup over the "
+            "faster of eager and torch.compile.",
         ),
         option("--budget-usd", type=_POSITIVE, help="Stop when the replies cost this much."),
         option("--minutes", type=_POSITIVE, help="Stop after this many minutes of turns."),

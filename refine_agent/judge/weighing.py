@@ -32,6 +32,9 @@ INCREDIBLE = 2.0
 # The kernels that measured the ceiling are a library's, not the best there are: a read at 95 % of
 # the datasheet was seen where torch.sum reached 87 %.
 BELOW_FLOOR = 0.92
+# The faster baseline has jumped, or the machine did other work, where a ratio is known no better
+# than this to either side. A CPU that others share is seldom quieter than the second.
+NOISY = {"cuda": 0.10, "cpu": 0.25}
 # A block of calls counts where the judge's clock and the claims agree to this part, beyond what the
 # trusted witnesses' clocks differ by in the same round.
 CLOCKS_AGREE = {"cuda": 0.05, "cpu": 0.15}
@@ -300,6 +303,14 @@ def _suspicions(
     if floor is not None and by_bytes and median < floor.us * BELOW_FLOOR:
         yield Suspicion(
             kind="below the measured floor", evidence=f"{median:.1f} µs; the floor is {floor.text}"
+        )
+    ratio = passed.speedup
+    if (ratio.high - ratio.low) / 2 > NOISY[kind] * ratio.value:
+        yield Suspicion(
+            kind="noisy",
+            evidence=f"{ratio.value:.2f}x may be anything from {ratio.low:.2f}x to "
+            f"{ratio.high:.2f}x (95 %, {passed.timing.samples} samples): the baseline's or the "
+            "kernel's time jumped; only the lower end counts",
         )
     if passed.vs_compiled is not None and passed.vs_compiled.value > INCREDIBLE:
         yield Suspicion(

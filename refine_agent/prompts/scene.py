@@ -149,9 +149,9 @@ def _others(
         {parent.candidate.digest} if parent is not None and parent.candidate is not None else set()
     )
     passed = sorted(
-        (a for a in attempts if a.passed is not None), key=lambda a: a.speedup, reverse=True
+        (a for a in attempts if a.passed is not None), key=lambda a: a.at_least, reverse=True
     )
-    fresh = sorted(latest, key=lambda a: a.speedup, reverse=True)
+    fresh = sorted(latest, key=lambda a: a.at_least, reverse=True)
     for attempt in [*fresh[: MOST_OTHERS - 1], *passed[:2]]:
         if attempt.candidate is None or attempt.candidate.digest in shown:
             continue

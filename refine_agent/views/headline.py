@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from refine_agent import rows
+from refine_agent import ranking, rows
 from refine_agent.charts.svg import number
 from refine_agent.legible import phrase
 from refine_agent.records import Record
@@ -117,5 +117,6 @@ def _evidence(
 
 
 def _fastest_without_doubts(transcript: Transcript) -> Attempt | None:
-    known = (a for a in transcript.attempts if a.passed is not None and not a.passed.suspicions)
-    return max(known, key=lambda attempt: attempt.speedup, default=None)
+    return ranking.fastest(
+        a for a in transcript.attempts if a.passed is not None and not a.passed.suspicions
+    )

@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 CONTROLS = HERE.parent / "controls"
 # Doubts about the size of a speedup or the fitness of a toy problem, not about how it came about.
-HARMLESS = {"incredible", "weak problem", "below the measured floor"}
+HARMLESS = {"incredible", "weak problem", "below the measured floor", "noisy"}
 # More than this share of the time in somebody else's kernels is named in the verdict.
 NAMED_PCT = 50.0
 # A cheat that is neutralised gains no more than this.
