@@ -3,6 +3,8 @@
 It compares whole-call numbers only, so that a renamed or split kernel still compares.
 """
 
+import msgspec
+
 from refine_agent.profiling import metrics
 from refine_agent.profiling.metrics import Quantity
 from refine_agent.profiling.records import Change, Direction, Grade, Outcome, Page, Prediction
@@ -12,11 +14,11 @@ NOISE = 0.03
 # Percentages near zero change by large factors and mean nothing: at least two points must move.
 LEAST_POINTS = 2.0
 # A prediction is confirmed when the measured value has gone at least four fifths of the predicted
-# way, or half of it and is within a tenth of the predicted value.
+# way, or half of it and is within a tenth of the predicted value; partly from a fifth of it on.
 CLOSE = 0.10
 FAR_ENOUGH = 0.8
 HALFWAY = 0.5
-PARTLY = 0.3
+PARTLY = 0.2
 
 # What moves a decision comes first.
 _FIRST = (
@@ -54,9 +56,10 @@ def changes(parent: Page, child: Page) -> tuple[Change, ...]:
             continue
         if quantity.key in _AGAINST_A_FLOOR and _other_floor(quantity, parent, child):
             continue
-        if _moved(quantity, before, after):
-            paid = _paid(quantity, before, after, parent, child)
-            found.append(_change(quantity, before, after, paid=paid))
+        if (waited := _waited(quantity, before, after, parent, child)) is not None:
+            found += [_waits(quantity, before, after, waited)] if waited.moved else []
+        elif _moved(quantity, before, after):
+            found.append(_change(quantity, before, after))
     return tuple(sorted(found, key=_rank))
 
 
@@ -80,12 +83,41 @@ def _other_floor(quantity: Quantity, parent: Page, child: Page) -> bool:
     return abs(floors[0] - floors[1]) > NOISE * max(floors)
 
 
-def _paid(quantity: Quantity, before: float, after: float, parent: Page, child: Page) -> bool:
-    """Tell whether a change costs or saves time: a larger share of less time may be less."""
+class _Waited(msgspec.Struct, frozen=True, kw_only=True):
+    """A stall's share of both times: a larger share of less time may be less waiting."""
+
+    before_us: float
+    after_us: float
+    whole_us: float
+
+    @property
+    def moved(self) -> bool:
+        """Tell whether warps wait longer or shorter by more than two hundredths of the time."""
+        return abs(self.after_us - self.before_us) > LEAST_POINTS / 100 * self.whole_us
+
+
+def _waited(
+    quantity: Quantity, before: float, after: float, parent: Page, child: Page
+) -> _Waited | None:
     whole, left = parent.value("time_us"), child.value("time_us")
     if not quantity.key.startswith("stall_") or not whole or not left:
-        return True
-    return (after * left > before * whole) == (after > before)
+        return None
+    return _Waited(
+        before_us=before / 100 * whole, after_us=after / 100 * left, whole_us=max(whole, left)
+    )
+
+
+def _waits(quantity: Quantity, before: float, after: float, waited: _Waited) -> Change:
+    direction: Direction = "better" if waited.after_us < waited.before_us else "worse"
+    times = f"{_number(waited.before_us)} -> {_number(waited.after_us)} us: {direction}"
+    return Change(
+        metric=quantity.key,
+        before=before,
+        after=after,
+        unit=quantity.unit,
+        direction=direction,
+        text=f"{quantity.key} {_number(before)} -> {_number(after)} {quantity.unit} ({times})",
+    )
 
 
 def _rank(change: Change) -> tuple[int, float]:
@@ -96,8 +128,8 @@ def _rank(change: Change) -> tuple[int, float]:
     return (len(_FIRST), -abs(change.after - change.before) / scale)
 
 
-def _change(quantity: Quantity, before: float, after: float, *, paid: bool = True) -> Change:
-    direction = _direction(quantity, before, after) if paid else "neither"
+def _change(quantity: Quantity, before: float, after: float) -> Change:
+    direction = _direction(quantity, before, after)
     words = {"better": " (better)", "worse": " (worse)", "neither": ""}[direction]
     text = f"{quantity.key} {_number(before)} -> {_number(after)} {quantity.unit}{words}"
     return Change(
@@ -141,7 +173,7 @@ def grade(prediction: Prediction, before: Page | None, after: Page) -> Grade:
         measured=measured,
         verdict=verdict,
         text=f"expected {prediction.metric} {expected} {quantity.unit}; it is {_number(measured)}: "
-        f"{verdict}",
+        f"{verdict}{_how_far(prediction.after, start, measured)}",
     )
 
 
@@ -152,15 +184,31 @@ def _ungraded(prediction: Prediction, why: str) -> Grade:
 def _verdict(quantity: Quantity, expected: float, start: float | None, measured: float) -> Outcome:
     slack = max(CLOSE * abs(expected), LEAST_POINTS if quantity.unit == "%" else 0.0)
     close = abs(measured - expected) <= slack
-    if start is None or expected == start:
+    progress = _progress(expected, start, measured)
+    if start is None or progress is None:
         return "confirmed" if close else "refuted"
-    progress = (measured - start) / (expected - start)
     # A small change predicted lies within the slack of no change at all, and of the opposite one.
     if close and progress >= HALFWAY:
         return "confirmed"
     if _beyond(quantity, expected, start, measured) or FAR_ENOUGH <= progress <= 2 - FAR_ENOUGH:
         return "confirmed"
     return "partly" if progress >= PARTLY else "refuted"
+
+
+def _progress(expected: float, start: float | None, measured: float) -> float | None:
+    """Return how much of the predicted change has happened; below 0 it went the other way."""
+    if start is None or expected == start:
+        return None
+    return (measured - start) / (expected - start)
+
+
+def _how_far(expected: float, start: float | None, measured: float) -> str:
+    progress = _progress(expected, start, measured)
+    if progress is None or FAR_ENOUGH <= progress <= 2 - FAR_ENOUGH:
+        return ""
+    if progress < 0:
+        return ", it went the other way"
+    return f", {100 * progress:.0f} % of the predicted change"
 
 
 def _beyond(quantity: Quantity, expected: float, start: float, measured: float) -> bool:
