@@ -15,7 +15,7 @@ from refine_agent.profiling.evidence import (
     Trace,
     TracedKernel,
 )
-from refine_agent.profiling.records import Ceilings, Kernel, Metric, Work
+from refine_agent.profiling.records import Ceilings, Kernel, Metric, Rival, Work
 from refine_agent.profiling.roofline import Floor, Floors
 
 # A kernel with nine tenths of the time stands for the whole call: its floor is the call's floor.
@@ -36,6 +36,20 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     trace: Trace | None = None
     static: Static | None = None
     cpu: CpuRun | None = None
+    rivals: tuple[Rival, ...] = ()
+
+
+# Two medians of one run differ by a per cent or two without meaning.
+AHEAD = 0.02
+
+
+def ahead(call: Call) -> Rival | None:
+    """Return the fastest rival if it beats the call by more than noise: a second ceiling."""
+    took = time_us(call)
+    fastest = min(call.rivals, key=lambda rival: rival.time_us, default=None)
+    if fastest is None or not took or fastest.time_us > (1 - AHEAD) * took:
+        return None
+    return fastest
 
 
 def floors(call: Call) -> Floors | None:
@@ -268,6 +282,8 @@ def _processor_values(call: Call, took: float | None) -> dict[str, float | None]
         "cpu_gbps": work.bytes_needed / took / 1e3 if work and took else None,
         "cpu_gflops": operations(work) / took / 1e3 if work and took and operations(work) else None,
         "threads_used": threads_used(run),
+        "page_faults": run.page_faults,
+        "system_pct": None if run.system_share is None else 100 * run.system_share,
         "vectorised_loops": sum(one.vector_bytes is not None for one in loops) if loops else None,
         "scalar_loops": sum(one.vector_bytes is None for one in loops) if loops else None,
         "ipc": run.instructions / run.cycles if run.instructions and run.cycles else None,
@@ -296,10 +312,25 @@ def operations(work: Work) -> int:
     return sum(flops.count for flops in work.flops)
 
 
+# A thread with less than a fifth of the busiest one's time only woke up and went to sleep again.
+_WORKED = 0.2
+# Below this the kernel's accounting and Python's own share say more than the call.
+_LEAST_SECONDS = 0.01
+
+
 def threads_used(run: CpuRun) -> float | None:
-    """Return how many threads worked: as counted, else CPU time over wall time."""
+    """Return how many threads worked: by their own clocks, else CPU time over wall time.
+
+    None where the calls were too short, or threads came and went too fast, to tell.
+    """
     if run.threads_used is not None:
         return float(run.threads_used)
+    long_enough = (run.wall_seconds or 0.0) * (run.calls or 1) >= _LEAST_SECONDS
+    if not long_enough:
+        return None
+    if run.thread_seconds and run.gone_seconds < 0.1 * run.thread_seconds[0]:
+        least = _WORKED * run.thread_seconds[0]
+        return float(sum(1 for one in run.thread_seconds if one >= least))
     if run.cpu_seconds is None or not run.wall_seconds:
         return None
     return float(max(1, round(run.cpu_seconds / run.wall_seconds)))

@@ -9,7 +9,7 @@ from refine_agent.profiling import blame, metrics, plain, work_rules
 from refine_agent.profiling import call as calls
 from refine_agent.profiling.call import Call
 from refine_agent.profiling.case import count, excess_sectors, excess_wavefronts
-from refine_agent.profiling.evidence import Instruction, KernelReport, Rule
+from refine_agent.profiling.evidence import CpuRun, Instruction, KernelReport, Rule
 from refine_agent.profiling.metrics import reading
 from refine_agent.profiling.plain import percent
 from refine_agent.profiling.records import Kernel
@@ -22,6 +22,9 @@ SHOWN_LOOPS = 6
 SHOWN_OPERATORS = 6
 # Operators below a hundredth of the call (empty, view, stride) are housekeeping.
 LEAST_OPERATOR = 0.01
+SHOWN_THREADS = 8
+# Less waiting for a core than this is the scheduler's own.
+WORTH_A_WAIT = 0.05
 # Shares too small to be worth a word.
 LEAST_STALL = 0.02
 LEAST_ESTIMATE_PCT = 5
@@ -71,9 +74,10 @@ def _floors(call: Call) -> Iterator[str]:
     if took is None:
         return
     by = _within_kernels(call)
+    rivals = _rivals(call, took)
     if both is None or (both.bound is None and both.ceiling is None):
         unknown = "no floor: the operation's work or the device's rates are unknown"
-        yield f"TIME  {plain.duration(took)}{by}; {unknown}"
+        yield f"TIME  {plain.duration(took)}{by}; {unknown}{rivals}"
         return
     parts = []
     if both.ceiling is not None:
@@ -84,7 +88,17 @@ def _floors(call: Call) -> Iterator[str]:
         parts.append(f"{took / both.bound.us:.2f}x the bound {_floor(both.bound)}")
     caveats = (both.ceiling or both.bound or _NO_FLOOR).caveats
     note = f" [{'; '.join(caveats)}]" if caveats else ""
-    yield f"FLOOR  {plain.duration(took)}{by} is {', '.join(parts)}{note}"
+    yield f"FLOOR  {plain.duration(took)}{by} is {', '.join(parts)}{note}{rivals}"
+
+
+def _rivals(call: Call, took: float) -> str:
+    """Say how long the baselines take: what is proven possible."""
+    every = sorted(call.rivals, key=lambda rival: rival.time_us)
+    named = ", ".join(
+        f"{one.name} {plain.duration(one.time_us)} ({one.time_us / took:.2f}x this)"
+        for one in every
+    )
+    return f"; for comparison {named}" if named else ""
 
 
 def _within_kernels(call: Call) -> str:
@@ -94,9 +108,12 @@ def _within_kernels(call: Call) -> str:
         return " (kernels only)"
     if kernels is None or not 0.5 * call.timing_us < kernels < call.timing_us:
         return ""
-    return f" ({call.timing_us - kernels:.1f} more than its kernels: launch and drain)"
+    more = call.timing_us - kernels
+    return f" ({more:.1f} more than its kernels: launch and drain, {_CEILINGS_PART})"
 
 
+# Ceilings are taken on a gibibyte: of their half millisecond, launch and drain are a hundredth.
+_CEILINGS_PART = "of which a ceiling has 1 %"
 _BEATEN = " (beaten, so not this kernel's floor: what follows counts from the bound)"
 _NO_FLOOR = Floor(us=0.0, by="bytes", text="")
 
@@ -275,7 +292,6 @@ def _arithmetic(report: KernelReport) -> Iterator[str]:
     }
     busy = {name: reading(report, key) for name, key in pipes.items()}
     shown = sorted(((pct, name) for name, pct in busy.items() if pct and pct >= 1), reverse=True)
-    clock = report.counters.get("smsp__cycles_elapsed.avg.per_second")
     parts = ["pipes " + ", ".join(f"{name} {pct:.0f} %" for pct, name in shown)] if shown else []
     rate, peak = metrics.fp32_tflops(report), metrics.fp32_peak_tflops(report)
     if rate is not None and peak:
@@ -285,12 +301,19 @@ def _arithmetic(report: KernelReport) -> Iterator[str]:
     lanes = reading(report, "lanes_pct")
     if lanes is not None:
         parts.append(f"{lanes:.0f} % of lanes on")
-    most = report.counters.get("device__attribute_clock_rate", 0.0) * 1e3
-    if clock and clock < HELD_BACK * most:
-        boost = f"{clock / 1e9:.2f} of {most / 1e9:.2f} GHz"
-        parts.append(f"SM clock {boost} in the profile, as under a power or heat limit")
+    parts += _clock(report)
     if parts:
         yield "ARITHMETIC  " + "; ".join(parts)
+
+
+def _clock(report: KernelReport) -> list[str]:
+    """Say at which clock the kernel was profiled: busy pipes and times hold for that one."""
+    clock = reading(report, "sm_clock_ghz")
+    boost = report.counters.get("device__attribute_clock_rate", 0.0) / 1e6
+    if not clock:
+        return []
+    held_back = ", as under a power or heat limit" if clock < HELD_BACK * boost else ""
+    return [f"SM clock {clock:.2f}" + (f" of {boost:.2f}" if boost else "") + f" GHz{held_back}"]
 
 
 # The kinds of matrix instruction, and what an author writes to get them (PTX ISA, "warp-level" and
@@ -343,18 +366,43 @@ def processor(call: Call) -> Iterator[str]:
     if call.cpu is None:
         return
     yield from _rates(call)
+    yield from _threads(call)
     yield from _operators(call)
     yield from _loops(call)
+    yield from _hardware(call.cpu)
+
+
+def _threads(call: Call) -> Iterator[str]:
+    """Yield each thread's time, and whether anything kept them from a core."""
     run = call.cpu
+    if run is None or not run.thread_seconds:
+        return
+    shown = [plain.duration(1e6 * one) for one in run.thread_seconds[:SHOWN_THREADS]]
+    more = len(run.thread_seconds) - len(shown)
+    words = f"THREADS  CPU time a call: {', '.join(shown)}"
+    words += f" and {more} more" if more > 0 else ""
+    wall = run.wall_seconds
+    words += f"; {plain.duration(1e6 * wall)} on the wall" if wall else ""
+    words += f"; mean of {run.calls} calls" if run.calls and run.calls > 1 else ""
+    if run.system_share is not None and run.page_faults is not None:
+        words += f"; {percent(run.system_share)} in the kernel, {run.page_faults:,} page faults"
+    if run.waited_share and run.waited_share >= WORTH_A_WAIT:
+        waited = percent(run.waited_share)
+        words += f"; threads had no core {waited} of their time: other programs run here"
+    yield words
+
+
+def _hardware(run: CpuRun) -> Iterator[str]:
+    """Yield the hardware's counters, or why there are none."""
     if run.cycles and run.instructions:
         parts = [f"{run.instructions / run.cycles:.2f} instructions/cycle"]
         if run.cache_misses is not None:
             parts.append(f"{run.cache_misses / 1e6:.1f} M last-level cache misses")
         if run.branch_misses is not None:
             parts.append(f"{run.branch_misses / 1e6:.1f} M branch misses")
-        yield f"COUNTERS  {', '.join(parts)}"
+        yield f"COUNTERS  {', '.join(parts)} (user space, per call)"
     elif run.counters_closed:
-        yield f"COUNTERS  closed: {run.counters_closed}"
+        yield f"COUNTERS  n/a: {run.counters_closed}"
 
 
 def _operators(call: Call) -> Iterator[str]:
@@ -402,13 +450,26 @@ def _rates(call: Call) -> Iterator[str]:
 
 
 def _loops(call: Call) -> Iterator[str]:
+    flags = call.static.host_flags if call.static else None
+    compiled = "" if flags is None else f"compiled with {flags or 'no flags'}; "
     loops = calls.innermost_loops(call)
     if not loops:
+        if flags is not None:
+            yield f"LOOPS  {compiled}the compiler looked at none of the candidate's own"
         return
-    done = [f"{loop.place} ({loop.vector_bytes} B)" for loop in loops if loop.vector_bytes]
+    done = [
+        f"{loop.place} ({loop.vector_bytes} B{', sums in order' if loop.in_order else ''})"
+        for loop in loops
+        if loop.vector_bytes
+    ]
     missed = [f"{loop.place} ({loop.reason})" for loop in loops if not loop.vector_bytes]
-    yes, no = (", ".join(part[:SHOWN_LOOPS]) or "none" for part in (done, missed))
-    yield f"LOOPS  vectorised: {yes}; not: {no}"
+    yes, no = (_several(part) for part in (done, missed))
+    yield f"LOOPS  {compiled}vectorised: {yes}; not: {no}"
+
+
+def _several(loops: Sequence[str]) -> str:
+    more = f" and {len(loops) - SHOWN_LOOPS} more" if len(loops) > SHOWN_LOOPS else ""
+    return (", ".join(loops[:SHOWN_LOOPS]) or "none") + more
 
 
 # NVIDIA's rules in our words: the messages in a report come from where candidates run, and half of

@@ -1,7 +1,7 @@
 """What costs time in a call: the findings of each heavy kernel, and what belongs to no one kernel.
 
-Gaps, kernels that should be one, the CPU's part, and what the lower rungs can say without counters
-(upper bounds there) are its own rules; those of a single kernel are in `findings`.
+Gaps, kernels that should be one, and what the lower rungs can say without counters (upper bounds
+there) are its own rules; those of a single kernel are in `findings`, a CPU's in `cpu_rules`.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from collections.abc import Callable
 import msgspec
 
 from refine_agent.profiling import call as calls
-from refine_agent.profiling import findings, static, work_rules
+from refine_agent.profiling import cpu_rules, findings, static, work_rules
 from refine_agent.profiling.call import Call
 from refine_agent.profiling.case import REACHABLE_DRAM, Case
 from refine_agent.profiling.evidence import Compiled, KernelReport, Opcodes
@@ -54,7 +54,7 @@ def _ranked(call: Call, found: list[Finding], *, least: float) -> tuple[Finding,
 
 def _call_findings(call: Call) -> list[Finding]:
     """Return the findings that belong to no one kernel."""
-    rules = [_launch_gaps, _unfused, *(_CPU_RULES if call.cpu else [])]
+    rules = [_launch_gaps, _unfused, *(cpu_rules.RULES if call.cpu else [])]
     if not call.reports and call.cpu is None:
         rules += [_compiled_spills, _compiled_occupancy, _compiled_doubles]
     found = [finding for rule in rules if (finding := rule(call)) is not None]
@@ -116,7 +116,7 @@ def _unseen(call: Call) -> list[Finding]:
     if several:
         advice = "fuse the kernels into one"
     if call.cpu is not None:
-        return [_unseen_on_cpu(call, room)]
+        return [cpu_rules.unexplained(call, room)]
     return [
         Finding(
             kind="far_from_floor",
@@ -126,35 +126,6 @@ def _unseen(call: Call) -> list[Finding]:
             advice=advice,
         )
     ]
-
-
-# Blocks this large always come fresh from the system: glibc's largest mmap threshold (mallopt(3)).
-_ALWAYS_FRESH_BYTES = 32 << 20
-_PAGE_BYTES = 4096
-
-
-def _unseen_on_cpu(call: Call, room: float) -> Finding:
-    """Name what usually costs time on a CPU where threads, loops and operators show nothing."""
-    written = call.work.bytes_written if call.work else None
-    fresh = written is not None and written >= _ALWAYS_FRESH_BYTES
-    faults = (
-        f". A usual cause: the fresh output of {(written or 0) / 1e6:.0f} MB faults at its first "
-        f"touch, {(written or 0) // _PAGE_BYTES:,} times with pages of 4 KB"
-    )
-    # The recorded session on two cores: 50 ms with faults one by one, 34 in bulk; huge pages swung
-    # between 22 and 160 where the kernel had to compact memory for them.
-    bulk = (
-        "take the faults in bulk, madvise(MADV_POPULATE_WRITE) on each block of some 100 KB just "
-        "before it is written (huge pages only where memory is not fragmented); "
-    )
-    return Finding(
-        kind="far_from_floor",
-        severity=room,
-        text=f"{percent(room)} of the time lies above the measured ceiling, and threads, loops and "
-        f"operators do not show why{faults if fresh else ''}",
-        advice=(bulk if fresh else "")
-        + "walk memory in the order in which it lies, in one pass, and in tiles that fit the L2",
-    )
 
 
 def _launch_gaps(call: Call) -> Finding | None:
@@ -188,62 +159,6 @@ def _unfused(call: Call) -> Finding | None:
         f"{work.bytes_needed / 1e6:.0f} are needed ({moved / work.bytes_needed:.2f}x)",
         advice="fuse the kernels so that intermediate results stay in registers or shared memory",
     )
-
-
-def _one_thread(call: Call) -> Finding | None:
-    if call.cpu is None or call.ceilings is None or not call.ceilings.threads:
-        return None
-    used, have = calls.threads_used(call.cpu), call.ceilings.threads
-    if used is None or used > have / 2:
-        return None
-    return Finding(
-        kind="few_threads",
-        severity=1 - used / have,
-        text=f"{used:.0f} of {have} threads work",
-        advice="split the outer loop with at::parallel_for or #pragma omp parallel for",
-    )
-
-
-def _scalar_loops(call: Call) -> Finding | None:
-    loops = calls.innermost_loops(call)
-    scalar = [loop for loop in loops if loop.vector_bytes is None]
-    if not scalar:
-        return None
-    named = "; ".join(f"{loop.place}: {loop.reason}" for loop in scalar[:3])
-    return Finding(
-        kind="scalar_loops",
-        severity=0.5 * (calls.room(call) or 1.0) * len(scalar) / len(loops),
-        text=f"{len(scalar)} of {len(loops)} innermost loops are not vectorised ({named})",
-        where=str(scalar[0].place),
-        advice="make the loop's accesses contiguous and independent (__restrict__, local "
-        "accumulators, no branches or calls inside), or use at::vec::Vectorized",
-    )
-
-
-# An operator with less of the call's time is no pass over the data.
-_A_PASS = 0.05
-
-
-def _unfused_operators(call: Call) -> Finding | None:
-    """Several of torch's operators that hand whole arrays to each other through memory."""
-    took, work = calls.time_us(call), call.work
-    if not took or work is None or call.trace is None or not work.unfused_bytes:
-        return None
-    passes = [one for one in call.trace.operators if one.self_us >= _A_PASS * took]
-    several = len(passes) > 1 or sum(one.calls for one in passes) > 1
-    if not several or work.unfused_bytes < 1.3 * work.bytes_needed:
-        return None
-    named = ", ".join(one.name for one in passes[:4])
-    return Finding(
-        kind="extra_traffic",
-        severity=1 - work.bytes_needed / work.unfused_bytes,
-        text=f"operators hand arrays to each other through memory ({named}): "
-        f"{work.unfused_bytes / 1e6:.0f} MB move where {work.bytes_needed / 1e6:.0f} are needed",
-        advice="do all of it in one loop over the data, a row or a tile at a time",
-    )
-
-
-_CPU_RULES = (_one_thread, _scalar_loops, _unfused_operators)
 
 
 def _at_most(call: Call) -> float:

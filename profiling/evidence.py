@@ -158,33 +158,47 @@ class Opcodes(msgspec.Struct, frozen=True, kw_only=True):
 class Loop(msgspec.Struct, frozen=True, kw_only=True):
     """A loop the C++ compiler did (`vector_bytes`) or did not (`reason`) vectorise.
 
-    One that holds another loop is not `innermost`: no compiler is expected to vectorise it.
+    One that holds another loop is not `innermost`: no compiler is expected to vectorise it. One
+    that adds floats up `in_order` has vectors in name only: its additions wait for each other.
     """
 
     place: Place
     vector_bytes: int | None = None
     reason: str | None = None
     innermost: bool = True
+    in_order: bool = False
 
 
 class Static(msgspec.Struct, frozen=True, kw_only=True):
-    """What compilers know without running anything."""
+    """What compilers know without running anything; `host_flags` are those of the C++ compiler."""
 
     kernels: tuple[Compiled, ...] = ()
     opcodes: tuple[Opcodes, ...] = ()
     loops: tuple[Loop, ...] = ()
     threads_per_block: int | None = None
+    host_flags: str | None = None
 
 
 class CpuRun(msgspec.Struct, frozen=True, kw_only=True):
-    """A candidate on the CPU: threads that worked and, where the system opens them, counters.
+    """A candidate on the CPU, per call: threads and, where the system opens them, counters.
 
-    Counters are those of `perf stat` over one call; None where the system keeps them closed.
+    `thread_seconds` is the CPU time of each thread that worked, most first; `gone_seconds` that of
+    threads that ended meanwhile. `waited_share` is the part of their time that threads were ready
+    and had no core, `system_share` the part spent in the kernel. `vector_bytes` are the widest
+    vectors the processor has. Counters are None where the system keeps them closed, and
+    `counters_closed` says why.
     """
 
+    calls: int | None = None
     threads_used: int | None = None
     cpu_seconds: float | None = None
     wall_seconds: float | None = None
+    thread_seconds: tuple[float, ...] = ()
+    gone_seconds: float = 0.0
+    waited_share: float | None = None
+    system_share: float | None = None
+    page_faults: int | None = None
+    vector_bytes: int | None = None
     cycles: int | None = None
     instructions: int | None = None
     cache_misses: int | None = None

@@ -146,6 +146,11 @@ def fp32_peak_tflops(report: KernelReport) -> float | None:
     return per_clock * clock / 1e12 if per_clock and clock else None
 
 
+def _boost_ghz(report: KernelReport) -> float | None:
+    kilohertz = report.counters.get("device__attribute_clock_rate")
+    return kilohertz / 1e6 if kilohertz else None
+
+
 def tensor_instructions(report: KernelReport) -> float | None:
     """Return executed matrix instructions (HMMA, HGMMA, IMMA, DMMA...), counted by opcode.
 
@@ -664,6 +669,16 @@ KERNEL_ROWS = (
         ceiling=fp32_peak_tflops,
     ),
     Quantity(
+        key="sm_clock_ghz",
+        unit="GHz",
+        meaning="the SMs' clock during the profile; far below the boost clock, power or heat hold "
+        "it back",
+        source=f"{GUIDE}; device attribute clock_rate",
+        counters=("smsp__cycles_elapsed.avg.per_second",),
+        of=_counter("smsp__cycles_elapsed.avg.per_second", 1e-9),
+        ceiling=_boost_ghz,
+    ),
+    Quantity(
         key="fma_pct",
         unit=_PCT,
         meaning="FP32 pipe busy",
@@ -764,6 +779,22 @@ CPU_ROWS = (
         meaning="CPU time over wall time of one call, rounded: threads that really worked",
         source="getrusage of the worker",
         better="higher",
+        predictable=True,
+    ),
+    Quantity(
+        key="page_faults",
+        unit="faults",
+        meaning="page faults of one call: memory that is new to the process when it is touched",
+        source="getrusage(2): ru_minflt and ru_majflt",
+        better="lower",
+        predictable=True,
+    ),
+    Quantity(
+        key="system_pct",
+        unit=_PCT,
+        meaning="share of the CPU time spent in the kernel",
+        source="getrusage(2): ru_stime",
+        better="lower",
         predictable=True,
     ),
     Quantity(

@@ -87,6 +87,13 @@ class Ceilings(msgspec.Struct, frozen=True, kw_only=True):
     sources: tuple[str, ...] = ()
 
 
+class Rival(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody else's time for the same call, such as torch.compile's: what is proven possible."""
+
+    name: str
+    time_us: float
+
+
 class Metric(msgspec.Struct, frozen=True, kw_only=True):
     """One number of a page: `key` is a row of `metrics.TABLE`, `kernel` None the whole call."""
 

@@ -223,9 +223,36 @@ def vectorisation(text: str, *, only: str | None = None, code: str = "") -> tupl
     ]
     kept = [loop for loop in loops if only is None or loop.place.file == plain.file_name(only)]
     ranked = sorted(kept, key=lambda loop: (loop.place.file, loop.place.line))
+    lines, reordered = code.splitlines(), bool(_REORDERED.search(text[:MOST_FLAGS]))
     return tuple(
-        msgspec.structs.replace(loop, innermost=_is_innermost(loop, ranked, code.splitlines()))
+        msgspec.structs.replace(
+            loop,
+            innermost=_is_innermost(loop, ranked, lines),
+            in_order=bool(loop.vector_bytes) and not reordered and _adds_floats(loop, lines),
+        )
         for loop in ranked
+    )
+
+
+MOST_FLAGS = 4096
+_FLAGS = re.compile(r"\Aflags: ([^\n]{0,1000})")
+_REORDERED = re.compile(r"\Aflags: [^\n]*(?:-ffast-math|-Ofast|-fassociative-math)")
+_ADDS = re.compile(r"(?<![\w.\])>])(\w+)\s*\+=")
+_SIMD = re.compile(r"#\s*pragma\s+omp\b.*\bsimd\b.*\breduction\b")
+
+
+def _adds_floats(loop: Loop, code: Sequence[str]) -> bool:
+    """Tell whether a loop adds up floats into one variable, which IEEE rules keep in order.
+
+    GCC calls such a loop vectorised (a fold-left reduction), and says of no flag that it would not.
+    """
+    first = loop.place.line
+    if not 0 < first <= len(code) or (first > 1 and _SIMD.search(code[first - 2])):
+        return False
+    body = "\n".join(code[first - 1 : _last_line(code, first)])
+    return any(
+        re.search(rf"\b(?:float|double)\b[^;(){{}}]*\b{name}\b", "\n".join(code[: first + 1]))
+        for name in _ADDS.findall(body)
     )
 
 
@@ -279,11 +306,19 @@ def report(  # noqa: PLR0913  (each is one text that a compiler or the candidate
 ) -> Static:
     """Return all compiler facts of one build.
 
-    `source` is the candidate's file as the compiler names it, `source_text` what stands in it.
+    `source` is the candidate's file as the compiler names it, `source_text` what stands in it. A
+    `vector_text` whose first line is `flags: ...` says with which flags the file was compiled.
     """
+    flags = _FLAGS.match(vector_text)
     return Static(
         kernels=ptxas(ptxas_text),
         opcodes=sass(sass_text),
         loops=vectorisation(vector_text, only=source, code=source_text),
         threads_per_block=threads_per_block,
+        host_flags=None if flags is None else _harmless(flags.group(1)),
     )
+
+
+def _harmless(flags: str) -> str:
+    kept = [word for word in flags.split() if re.fullmatch(r"-[A-Za-z][\w=+,.-]{0,40}", word)]
+    return " ".join(kept[:12])

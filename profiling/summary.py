@@ -11,7 +11,7 @@ from refine_agent.profiling import call, details, diagnosis, findings, ncu_rep, 
 from refine_agent.profiling.call import Call
 from refine_agent.profiling.evidence import CpuRun, KernelReport, Static, Trace
 from refine_agent.profiling.plain import percent
-from refine_agent.profiling.records import Ceilings, Finding, Page, Rung, Work
+from refine_agent.profiling.records import Ceilings, Finding, Page, Rival, Rung, Work
 
 # About 1,200 tokens at four characters each (the usual estimate for English and code).
 MOST_CHARS = 4800
@@ -52,11 +52,13 @@ def page(  # noqa: PLR0913  (each is one source of evidence, and any may be miss
     static: Static | None = None,
     why_not_higher: str | None = None,
     cpu: CpuRun | None = None,
+    rivals: Sequence[Rival] = (),
 ) -> Page:
     """Return the page of one candidate on one shape, from whatever evidence there is.
 
     `timing_us` is the judge's median of one call; `reports` are the launches that Nsight Compute
-    saw in it. `why_not_higher` is the refusal's sentence where a better rung failed.
+    saw in it. `why_not_higher` is the refusal's sentence where a better rung failed. `rivals` are
+    baselines' times for the same call: a faster one proves that there is something left to win.
     """
     if reports and not any(report.time_us for report in reports):
         reports, why_not_higher = (), why_not_higher or _EMPTY_REPORT
@@ -69,6 +71,7 @@ def page(  # noqa: PLR0913  (each is one source of evidence, and any may be miss
         trace=trace,
         static=static,
         cpu=cpu,
+        rivals=tuple(rivals),
     )
     found = diagnosis.diagnose(this)
     if rung != "ncu" and cpu is None:
@@ -152,8 +155,8 @@ AT_THE_FLOOR = 0.05
 
 def _nothing_large(this: Call) -> Iterable[str]:
     """Say why nothing is listed, and what is largest of the rest while something is left to win."""
-    room = call.room(this)
-    if room is not None and room < AT_THE_FLOOR:
+    room, rival = call.room(this), call.ahead(this)
+    if room is not None and room < AT_THE_FLOOR and rival is None:
         yield (
             f"FINDINGS none: within {percent(AT_THE_FLOOR)} of the measured ceiling; only fewer "
             f"{_needs(this)} would be faster (fuse it with its neighbours, or use a smaller type)"
@@ -162,9 +165,23 @@ def _nothing_large(this: Call) -> Iterable[str]:
     left = "" if room is None else f"; {percent(room)} of the time lie above the floor"
     smaller = diagnosis.smaller(this)
     nor = "" if smaller else f", and none of {percent(diagnosis.LEAST_WORD)}"
-    yield f"FINDINGS none of {percent(findings.LEAST_SEVERITY)} of the time or more{nor}{left}"
+    yield (
+        f"FINDINGS none of {percent(findings.LEAST_SEVERITY)} of the time or more{nor}{left}"
+        f"{_proof(this, rival)}"
+    )
     for one in smaller[:SHOWN_SMALLER]:
         yield f"smaller: {_sentence(one, this)}"
+
+
+def _proof(this: Call, rival: Rival | None) -> str:
+    took = call.time_us(this)
+    if rival is None or not took:
+        return ""
+    share = percent(1 - rival.time_us / took)
+    return (
+        f"; {rival.name} proves that {share} can be won with the same bytes: compare its kernel "
+        "(TORCH_LOGS=output_code prints it) in grid, bytes in flight and the kinds of its stores"
+    )
 
 
 def _needs(this: Call) -> str:

@@ -7,8 +7,9 @@ import statistics
 
 import msgspec
 
-from refine_agent.profiling import plain
-from refine_agent.profiling.evidence import Operator, Trace, TracedKernel
+from refine_agent.profiling import plain, processor
+from refine_agent.profiling.evidence import CpuRun, Operator, Trace, TracedKernel
+from refine_agent.profiling.processor import Tally
 
 MOST_BYTES = 16 << 20
 MOST_ROWS = 100_000
@@ -46,11 +47,15 @@ class OperatorRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rows(msgspec.Struct, frozen=True, kw_only=True):
-    """What the worker writes: every kernel of `calls` calls, and the operators where asked for."""
+    """What the worker writes: every kernel of `calls` calls, and the operators where asked for.
+
+    `processor` is what calls without a profiler took of the CPU, for candidates that run there.
+    """
 
     calls: int = 1
     kernels: list[KernelRow] = []
     operators: list[OperatorRow] = []
+    processor: Tally | None = None
 
 
 def read(rows_json: bytes | str) -> Trace:
@@ -59,14 +64,7 @@ def read(rows_json: bytes | str) -> Trace:
     Raises:
         UnreadableTrace: the rows are too many, too large or not of this form.
     """
-    if len(rows_json) > MOST_BYTES:
-        raise UnreadableTrace(f"torch.profiler's rows are larger than {MOST_BYTES >> 20} MiB")
-    try:
-        rows = msgspec.json.decode(rows_json, type=Rows)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UnreadableTrace(f"torch.profiler's rows cannot be read ({error})") from error
-    if rows.calls < 1 or len(rows.kernels) > MOST_ROWS or not _sane(rows):
-        raise UnreadableTrace("torch.profiler's rows have impossible counts or times")
+    rows = _decoded(rows_json)
     launches = sorted(rows.kernels, key=lambda row: row.start_us)
     by_call: dict[int, list[KernelRow]] = {}
     for row in launches:
@@ -79,6 +77,29 @@ def read(rows_json: bytes | str) -> Trace:
         span_us=statistics.median(spans) if spans else None,
         gap_us=statistics.median(gaps) if gaps else None,
     )
+
+
+def read_processor(rows_json: bytes | str) -> CpuRun | None:
+    """Return what one call took of the CPU, or None where nobody tallied it.
+
+    Raises:
+        UnreadableTrace: as `read`.
+    """
+    tally = _decoded(rows_json).processor
+    return None if tally is None else processor.run_of(tally)
+
+
+def _decoded(rows_json: bytes | str) -> Rows:
+    if len(rows_json) > MOST_BYTES:
+        raise UnreadableTrace(f"torch.profiler's rows are larger than {MOST_BYTES >> 20} MiB")
+    try:
+        rows = msgspec.json.decode(rows_json, type=Rows)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UnreadableTrace(f"torch.profiler's rows cannot be read ({error})") from error
+    possible = rows.processor is None or processor.sane(rows.processor)
+    if rows.calls < 1 or len(rows.kernels) > MOST_ROWS or not _sane(rows) or not possible:
+        raise UnreadableTrace("torch.profiler's rows have impossible counts or times")
+    return rows
 
 
 def _sane(rows: Rows) -> bool:

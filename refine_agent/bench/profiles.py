@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import itertools
 from contextlib import suppress
-from pathlib import Path  # noqa: TC003 - msgspec reads it at run time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_random
 
 from refine_agent.bench.processes import Child, start_profiled
+from refine_agent.builder import remarks
 from refine_agent.loop import BenchFault
 from refine_agent.profiling import ncu, ncu_rep, static, summary, trace
 from refine_agent.profiling.evidence import CpuRun
+from refine_agent.profiling.records import Rival
 from refine_agent.worker.fence import Rules
 
 if TYPE_CHECKING:
@@ -132,6 +134,7 @@ class Profiler:
             static=self._static(candidate),
             why_not_higher=why,
             cpu=self._cpu(candidate),
+            rivals=_rivals(verdict),
         )
         self.start_ahead()
         return page
@@ -150,16 +153,24 @@ class Profiler:
             return None
 
     def _static(self, candidate: Candidate) -> Static | None:
-        logs = [artifact.log for artifact in self._bench.artifacts_of(candidate)]
-        if not logs:
+        artifacts = self._bench.artifacts_of(candidate)
+        if not artifacts:
             return None
-        text = "\n".join(logs)
-        return static.report(ptxas_text=text, vector_text=text, source="cpp_source")
+        folder = Path(artifacts[-1].path).parent
+        return static.report(
+            ptxas_text="\n".join(artifact.log for artifact in artifacts),
+            vector_text=_text(folder / remarks.FILE),
+            source="cpp_source",
+            source_text=_text(folder / "cpp_source"),
+        )
 
     def _cpu(self, candidate: Candidate) -> CpuRun | None:
         seen = self.traced(candidate)
         if self._bench.kind != "cpu" or seen is None:
             return None
+        with suppress(trace.UnreadableTrace):
+            if (tallied := trace.read_processor(seen.rows)) is not None:
+                return tallied
         return CpuRun(cpu_seconds=seen.cpu_seconds, wall_seconds=seen.wall_seconds)
 
     # --- Nsight Compute -------------------------------------------------------------------------
@@ -207,6 +218,23 @@ class Profiler:
             return None
         finally:
             waiting.child.close()
+
+
+def _rivals(verdict: Passed) -> list[Rival]:
+    """Return the baselines' times, taken in the same run as the candidate's."""
+    timed = {
+        "eager PyTorch": verdict.eager,
+        "torch.compile": verdict.compiled,
+        "torch.compile, max-autotune": verdict.autotuned,
+    }
+    return [Rival(name=name, time_us=one.median_us) for name, one in timed.items() if one]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def _crashed(why: str) -> ncu.Refusal:

@@ -23,7 +23,7 @@ import torch
 from refine_agent import arena as arenas
 from refine_agent import wire
 from refine_agent.builder.records import Artifact, BuildRequest, Rejected
-from refine_agent.worker import load_inline, traces
+from refine_agent.worker import load_inline, tally, traces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -179,8 +179,14 @@ class _Stub:
         wall, cpu = time.perf_counter(), time.process_time()
         model(*arguments)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        calls = message.calls if self._device != "cpu" else 1
-        rows = traces.record(lambda: model(*arguments), calls=calls, device=self._device)
+        on_cpu = self._device == "cpu"
+        taken = tally.tally(lambda: model(*arguments)) if on_cpu else None
+        rows = traces.record(
+            lambda: model(*arguments),
+            calls=1 if on_cpu else message.calls,
+            device=self._device,
+            processor=taken,
+        )
         return wire.Traced(rows=rows, cpu_seconds=cpu, wall_seconds=wall)
 
     def null_results(self) -> Any:  # noqa: ANN401 - the reference's own tree

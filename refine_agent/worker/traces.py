@@ -17,12 +17,19 @@ from refine_agent.profiling.trace import KernelRow, OperatorRow, Rows
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from refine_agent.profiling.processor import Tally
+
 # More rows than any honest call has; the rest is counted, not listed.
 MAX_ROWS = 400
 
 
-def record(call: Callable[[], Any], *, calls: int, device: str) -> bytes:
-    """Run ``call`` under torch.profiler; return JSON of ``refine_agent.profiling.trace.Rows``."""
+def record(
+    call: Callable[[], Any], *, calls: int, device: str, processor: Tally | None = None
+) -> bytes:
+    """Run ``call`` under torch.profiler; return JSON of ``refine_agent.profiling.trace.Rows``.
+
+    ``processor`` is what other calls took of the CPU, handed on with the rows.
+    """
     cuda = device != "cpu"
     _synchronise(cuda=cuda)
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
@@ -34,6 +41,7 @@ def record(call: Callable[[], Any], *, calls: int, device: str) -> bytes:
         calls=calls,
         kernels=_kernels(seen, calls) if cuda else [],
         operators=[] if cuda else _operators(seen),
+        processor=processor,
     )
     return msgspec.json.encode(rows)
 
