@@ -8,12 +8,15 @@ is worth is the bench's finding, and what the next prompt says is a function of 
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from concurrent.futures import Future
+from functools import partial
+from queue import SimpleQueue
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar, runtime_checkable
 
 from msgspec.structs import replace
 
-from refine_agent import ranking
+from refine_agent import ranking, remeasured
 from refine_agent.profiling import delta
 from refine_agent.prompts import render
 from refine_agent.records import (
@@ -35,9 +38,19 @@ from refine_agent.reply import extract
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
+    from types import TracebackType
 
     from refine_agent.profiling.records import Page
-    from refine_agent.records import AnyVerdict, Attempt, Problem, Prompt, Reply, Setup, Turn
+    from refine_agent.records import (
+        AnyVerdict,
+        Attempt,
+        AuthorKind,
+        Problem,
+        Prompt,
+        Reply,
+        Setup,
+        Turn,
+    )
     from refine_agent.transcript import Transcript
 
 R = TypeVar("R")
@@ -70,6 +83,14 @@ class Author(Protocol):
 
     def ask(self, prompt: Prompt, *, attempt: int, watch: Watch) -> Reply:
         """Answer the prompt. Raise ``NoAnswer`` when the answer is not there yet."""
+
+
+@runtime_checkable
+class Foresighted(Protocol):
+    """An author whose answer may lie there before the question is put, as in a person's file."""
+
+    def has_answer(self, turn: int) -> bool:
+        """Whether the turn's answer is there already: its prompt must stay the one it answers."""
 
 
 class NoAnswer(Exception):  # noqa: N818 - it is not an error: the run waits
@@ -116,9 +137,9 @@ def refine(
 
 
 def begin(transcript: Transcript, bench: Bench, watch: Watch) -> None:
-    """Let the bench set up, and record what it found if that is new."""
-    setup = bench.measure(transcript.problem, watch)
-    if transcript.setup is None or transcript.setup.environment != setup.environment:
+    """Let the bench set up, and record what it found if that is news: prompts go by the latest."""
+    known, setup = transcript.setup, bench.measure(transcript.problem, watch)
+    if known is None or remeasured.has_news(known, setup):
         transcript.record(Measured(at=time.time(), setup=setup))
 
 
@@ -155,7 +176,9 @@ def _reached(best: Attempt, target: float) -> bool:
 def take_turn(transcript: Transcript, author: Author, bench: Bench, watch: Watch) -> Turn:
     """Take the next turn, or finish the one that was cut short."""
     began = time.monotonic()
-    turn = transcript.open_turn or _open_turn(transcript, watch)
+    turn = transcript.open_turn
+    if turn is None or _may_be_asked_anew(transcript, turn, author):
+        turn = _write_prompt(transcript, watch)
     _ask(transcript, turn, author, watch)
     _evaluate(transcript, turn, bench, watch)
     return _close(transcript, turn, time.monotonic() - began)
@@ -168,25 +191,43 @@ def offer(  # noqa: PLR0913 - what an engineer may say of a kernel, and who look
     *,
     parent: int | None = None,
     idea: str | None = None,
+    author: AuthorKind = "engineer",
     watch: Watch | None = None,
 ) -> Turn:
-    """Put the engineer's own kernel on the bench, exactly as the model's would be."""
+    """Put somebody's own kernel on the bench, exactly as the model's would be."""
     began, watch = time.monotonic(), watch or Quiet()
     begin(transcript, bench, watch)
     turn, attempt = transcript.next_turn, transcript.next_attempt
     transcript.record(
-        Offered(at=time.time(), turn=turn, attempt=attempt, source=source, parent=parent, idea=idea)
+        Offered(
+            at=time.time(),
+            turn=turn,
+            attempt=attempt,
+            source=source,
+            author=author,
+            parent=parent,
+            idea=idea,
+        )
     )
     _evaluate(transcript, turn, bench, watch)
     return _close(transcript, turn, time.monotonic() - began)
 
 
-def _open_turn(transcript: Transcript, watch: Watch) -> int:
+def _may_be_asked_anew(transcript: Transcript, turn: int, author: Author) -> bool:
+    """Whether a prompt may still be replaced: nothing was paid for it, and nobody has answered."""
+    if transcript.prompt_of(turn) is None or transcript.attempts_of(turn):
+        return False
+    return not (isinstance(author, Foresighted) and author.has_answer(turn))
+
+
+def _write_prompt(transcript: Transcript, watch: Watch) -> int:
+    """Write the prompt of the next turn, or the open one's anew where the run has gone on since."""
     watch.phase("prompt")
-    turn, parent = transcript.next_turn, transcript.parent
+    turn, parent = transcript.open_turn or transcript.next_turn, transcript.parent
     prompt = render(transcript)
-    number = parent.number if parent is not None else None
-    transcript.record(Prompted(at=time.time(), turn=turn, prompt=prompt, parent=number))
+    if prompt != transcript.prompt_of(turn):
+        number = parent.number if parent is not None else None
+        transcript.record(Prompted(at=time.time(), turn=turn, prompt=prompt, parent=number))
     return turn
 
 
@@ -199,10 +240,12 @@ def _ask(transcript: Transcript, turn: int, author: Author, watch: Watch) -> Non
     watch.phase("model")
     first = transcript.next_attempt
     numbers = range(first, first + missing)
-    for number, reply in _in_parallel(
-        lambda number: author.ask(prompt, attempt=number, watch=watch), numbers
-    ):
-        transcript.record(Replied(at=time.time(), turn=turn, attempt=number, reply=reply))
+    with _Leash(watch) as held:
+        replies = _in_parallel(
+            lambda number: author.ask(prompt, attempt=number, watch=held), numbers
+        )
+        for number, reply in replies:
+            transcript.record(Replied(at=time.time(), turn=turn, attempt=number, reply=reply))
 
 
 def _evaluate(transcript: Transcript, turn: int, bench: Bench, watch: Watch) -> None:
@@ -228,7 +271,8 @@ def _judge_all(transcript: Transcript, turn: int, bench: Bench, watch: Watch) ->
     if not readable:
         return
     watch.phase("build")
-    built = dict(_in_parallel(lambda number: bench.build(readable[number], watch), readable))
+    with _Leash(watch) as held:
+        built = dict(_in_parallel(lambda number: bench.build(readable[number], held), readable))
     for number, candidate in readable.items():
         verdict = built[number] or bench.judge(candidate, watch)
         _judged(transcript, turn, number, verdict, candidate)
@@ -327,15 +371,63 @@ def _in_parallel(work: Callable[[int], R], numbers: Collection[int]) -> Iterator
         yield number, work(number)
         return
     failure: BaseException | None = None
-    pool = ThreadPoolExecutor(max_workers=len(numbers))
-    try:
-        futures = {pool.submit(work, number): number for number in numbers}
-        for future in as_completed(futures):
-            failure = future.exception() or failure
-            if future.exception() is None:
-                yield futures[future], future.result()
-    finally:
-        # Whoever interrupts does not wait for a model that may take minutes.
-        pool.shutdown(wait=False, cancel_futures=True)
+    futures: dict[Future[R], int] = {Future(): number for number in numbers}
+    ended: SimpleQueue[Future[R]] = SimpleQueue()
+    for future, number in futures.items():
+        future.add_done_callback(ended.put)
+        # Not a pool's threads: the interpreter waits for those at its end, and whoever interrupts
+        # does not wait for a model that may take minutes.
+        Thread(target=_fulfil, args=(future, partial(work, number)), daemon=True).start()
+    for future in (ended.get() for _ in futures):
+        failure = future.exception() or failure
+        if future.exception() is None:
+            yield futures[future], future.result()
     if failure is not None:
         raise failure
+
+
+def _fulfil(future: Future[R], work: Callable[[], R]) -> None:
+    try:
+        future.set_result(work())
+    except BaseException as why:  # noqa: BLE001 - whatever it is, the caller raises it
+        future.set_exception(why)
+
+
+class _LetGo(BaseException):
+    """Nobody waits any more for what this thread does."""
+
+
+class _Leash:
+    """A watch for work that goes on side by side, which ends where nobody waits for it any more.
+
+    A reply that streams in is left at its next piece, so that no more of it is bought.
+    """
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._cut = Event()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._cut.set()
+
+    def phase(self, name: str) -> None:
+        """Pass on which phase begins."""
+        self._hold()
+        self._watch.phase(name)
+
+    def text(self, piece: str) -> None:
+        """Pass on a piece of a reply."""
+        self._hold()
+        self._watch.text(piece)
+
+    def _hold(self) -> None:
+        if self._cut.is_set():
+            raise _LetGo

@@ -1,8 +1,8 @@
 """A run as tools for a coding agent outside: submit a kernel, poll, read the same verdict and page.
 
-Kernels go through the session like any engineer's, so that everything lands in the transcript;
-what they are worth is the bench's finding. No tool waits for it: a client gives up on a call after
-a minute, and an evaluation may take longer.
+Kernels go through the session like an engineer's and are shown as the agent's; what they are worth
+is the bench's finding. No tool waits for it: a client gives up on a call after a minute, and an
+evaluation may take longer.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ class Workbench:
         self._session.take_up()
         start = self._session.transcript.parent
         known = parent if parent is not None else start.number if start is not None else None
-        turn = self._session.offer(source, idea=idea, parent=known)
+        turn = self._session.offer(source, idea=idea, parent=known, author="agent")
         return self.told(turn.attempts[-1])
 
     def profile(self, attempt: int) -> str:

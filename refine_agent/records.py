@@ -80,11 +80,13 @@ class Reply(Record, frozen=True, kw_only=True):
     note: str | None = None  # what the author had to do to get it: "fallback model x", "diverges"
 
 
-AuthorKind = Literal["model", "engineer"]
+# Whoever writes kernels: the model that the loop asks, the person beside it, or a coding agent
+# outside that submits its own.
+AuthorKind = Literal["model", "engineer", "agent"]
 
 
 class Candidate(Record, frozen=True, kw_only=True):
-    """A module (``ModelNew``) that somebody, model or engineer, believes is faster."""
+    """A module (``ModelNew``) that somebody, person or machine, believes is faster."""
 
     source: str
     author: AuthorKind = "model"
@@ -365,11 +367,12 @@ class Replied(Event, frozen=True, kw_only=True, tag="replied"):
 
 
 class Offered(Event, frozen=True, kw_only=True, tag="offered"):
-    """The engineer put a kernel of their own on the bench."""
+    """The engineer, or an agent outside, put a kernel of their own on the bench."""
 
     turn: int
     attempt: int
     source: str
+    author: AuthorKind = "engineer"
     parent: int | None = None
     idea: str | None = None
 
@@ -553,7 +556,7 @@ class Attempt(Record, frozen=True, kw_only=True):
 
 
 class Turn(Record, frozen=True, kw_only=True):
-    """One prompt with the attempts it led to, or one offer of the engineer's."""
+    """One prompt with the attempts it led to, or one kernel that was offered."""
 
     number: int
     attempts: tuple[Attempt, ...]

@@ -115,8 +115,8 @@ class RunRow(Record, frozen=True, kw_only=True, omit_defaults=False):
 def attempts(transcript: Transcript) -> Iterator[AttemptRow]:
     """Yield a row per attempt, in order."""
     run, problem = phrase(transcript.started.run), phrase(transcript.problem.name)
-    floor = floor_us(transcript)
     for attempt in transcript.attempts:
+        floor = floor_us(transcript, attempt.number)
         yield _attempt(attempt, run=run, problem=problem, floor=floor)
 
 
@@ -153,7 +153,7 @@ def run(transcript: Transcript) -> RunRow:
     """Return the run in one row."""
     best, setup, found = transcript.best, transcript.setup, transcript.attempts
     passed = best.passed if best is not None else None
-    floor = floor_us(transcript)
+    floor = floor_us(transcript, best.number) if best is not None else None
     stopped = transcript.stopped
     return RunRow(
         run=phrase(transcript.started.run),
@@ -174,7 +174,7 @@ def run(transcript: Transcript) -> RunRow:
         floor_ratio=_over(passed, floor),
         sealed=best is not None and best.sealed is not None,
         doubtful=passed is not None and bool(passed.suspicions),
-        weak=setup is not None and setup.fitness.weak,
+        weak=transcript.weak,
         cost_usd=cost_usd(transcript),
         seconds=transcript.seconds,
         stopped=phrase(stopped.reason) if stopped is not None else None,
@@ -182,9 +182,10 @@ def run(transcript: Transcript) -> RunRow:
     )
 
 
-def floor_us(transcript: Transcript) -> float | None:
-    """Return the floor at the measured ceilings, in microseconds per call, if it was measured."""
-    return transcript.setup.floor_us if transcript.setup is not None else None
+def floor_us(transcript: Transcript, attempt: int) -> float | None:
+    """Return the floor that an attempt was judged beside, in µs per call, if it was measured."""
+    setup = transcript.setup_of(attempt)
+    return setup.floor_us if setup is not None else None
 
 
 def cost_usd(transcript: Transcript) -> float | None:

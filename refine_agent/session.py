@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
     from refine_agent.loop import Author, Bench, Watch
     from refine_agent.profiling.records import Page
-    from refine_agent.records import AnyEvent, Printer, Prompt, Reply, Setup
+    from refine_agent.records import AnyEvent, AuthorKind, Printer, Prompt, Reply, Setup
 
 RUNS = Path("transcripts")
 PACKAGE = Path(__file__).parent
@@ -245,7 +245,14 @@ class Session:
             raise SessionError("the hint is empty; say what the model should know")
         self.transcript.record(Hinted(at=time.time(), text=text.strip()))
 
-    def offer(self, source: str, *, idea: str | None = None, parent: int | None = None) -> Turn:
+    def offer(
+        self,
+        source: str,
+        *,
+        idea: str | None = None,
+        parent: int | None = None,
+        author: AuthorKind = "engineer",
+    ) -> Turn:
         """Put a kernel of your own on the bench, judged like any other."""
         if parent is not None:
             self.transcript.attempt(parent)
@@ -256,6 +263,7 @@ class Session:
                 source,
                 parent=parent,
                 idea=idea,
+                author=author,
                 watch=self.watch,
             )
 
@@ -482,14 +490,19 @@ class Session:
 
 
 class _Whoever:
-    """An author who is opened only if somebody asks."""
+    """An author who is opened only if somebody is asked for."""
 
     def __init__(self, session: Session) -> None:
         self.name = session.transcript.model
         self._session = session
 
+    def has_answer(self, turn: int) -> bool:
+        """Ask the run's author, where answers can be there before they are asked for."""
+        author = self._session._who_answers()  # noqa: SLF001
+        return isinstance(author, loop.Foresighted) and author.has_answer(turn)
+
     def ask(self, prompt: Prompt, *, attempt: int, watch: Watch) -> Reply:
-        """Open the run's author and pass the question on."""
+        """Pass the question on to the run's author."""
         return self._session._who_answers().ask(prompt, attempt=attempt, watch=watch)  # noqa: SLF001
 
 

@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 import time
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -30,10 +31,12 @@ from refine_agent.records import (
     Measured,
     Moved,
     Offered,
+    Passed,
     Phase,
     Profiled,
     Prompted,
     Replied,
+    Resumed,
     Sealed,
     Started,
     Stopped,
@@ -49,12 +52,14 @@ if TYPE_CHECKING:
 
     from pandas import DataFrame
 
-    from refine_agent.records import Options, Problem, Prompt, Reply, Setup
+    from refine_agent.records import AnyVerdict, Options, Problem, Prompt, Reply, Setup
 
 SCHEMA = 1
 EVENTS = "events.jsonl"
 BLOBS = "blobs"
 INBOX = "inbox"
+LOCK = ".lock"
+LOCK_TRIES, LOCK_WAIT_S = 3, 0.02
 
 # Longer texts (sources, prompts, replies, logs, pages) live once each in a file named by content.
 BLOB_FROM_CHARS = 1024
@@ -90,6 +95,9 @@ class Transcript:
         self._attempts: dict[int, Attempt] = {}
         self._prompts: dict[int, Prompted] = {}
         self._closed: dict[int, TurnClosed] = {}
+        self._setup: Setup | None = None
+        self._judged_under: dict[int, Setup | None] = {}
+        self._weakness = _Weakness()
 
     def _repr_html_(self) -> str:
         """Show the run as a notebook shows it."""
@@ -288,7 +296,7 @@ class Transcript:
                 )
             case Offered():
                 self._attempts[event.attempt] = Attempt(
-                    number=event.attempt, turn=event.turn, author="engineer"
+                    number=event.attempt, turn=event.turn, author=event.author
                 )
             case Judged():
                 self._update(event.attempt, verdict=event.verdict, candidate=event.candidate)
@@ -307,6 +315,27 @@ class Transcript:
                 self._closed[event.turn] = event
             case _:
                 pass
+        self._reconsider(event)
+
+    def _reconsider(self, event: AnyEvent) -> None:
+        """Note what is known of machine and problem now, and settle doubts that were about that."""
+        match event:
+            case Measured():
+                self._setup = event.setup
+                self._weakness.examined(weak=event.setup.fitness.weak)
+            case Resumed():
+                self._weakness.taken_up()
+            case Judged() | Sealed():
+                self._judged_under[event.attempt] = self._setup
+                self._weakness.judged(event.verdict)
+            case _:
+                return
+        if self._weakness.present or not self._weakness.was_doubted:
+            return
+        for number, attempt in self._attempts.items():
+            self._attempts[number] = replace(
+                attempt, verdict=_settled(attempt.verdict), sealed=_settled(attempt.sealed)
+            )
 
     def _update(self, attempt: int, **fields: Any) -> None:  # noqa: ANN401 - checked by msgspec
         self._attempts[attempt] = replace(self._attempts[attempt], **fields)
@@ -344,8 +373,16 @@ class Transcript:
     @property
     def setup(self) -> Setup | None:
         """What the bench last found out about machine and problem."""
-        measured: Measured | None = self.last(Measured)
-        return measured.setup if measured is not None else None
+        return self._setup
+
+    def setup_of(self, attempt: int) -> Setup | None:
+        """What was known of machine and problem when an attempt was judged or sealed."""
+        return self._judged_under.get(attempt, self._setup)
+
+    @property
+    def weak(self) -> bool:
+        """Whether, as last examined, an impostor passes, so that no speedup means anything."""
+        return self._weakness.present
 
     @property
     def cost_usd(self) -> float:
@@ -437,9 +474,12 @@ class Transcript:
     def before(self, turn: int) -> Transcript:
         """Return the run as it stood when the prompt of ``turn`` was written; for reading only."""
         past = Transcript(self.folder, texts=self._texts)
+        asked = self._prompts.get(turn)
         for event in tuple(self.events):
-            if isinstance(event, Prompted) and event.turn == turn:
+            if event is asked:
                 break
+            if isinstance(event, Prompted) and event.turn == turn:
+                continue  # it was replaced before anybody answered it
             past._fold(event)
             past.events.append(event)
         return past
@@ -450,7 +490,7 @@ class Transcript:
         for event in self.events:
             if isinstance(event, Changed):
                 asked = event.options.samples
-            if isinstance(event, Prompted) and event.turn == turn:
+            if event is self._prompts.get(turn):
                 return asked
         return asked
 
@@ -506,28 +546,79 @@ class Transcript:
 
     @property
     def hints(self) -> tuple[Hinted, ...]:
-        """What the engineer said since the last prompt was rendered."""
+        """What the engineer said since the last prompt that anybody answered."""
         said: list[Hinted] = []
+        carried = 0
         for event in self.events:
-            if isinstance(event, Prompted):
-                said.clear()
-            if isinstance(event, Hinted):
-                said.append(event)
+            match event:
+                case Prompted():
+                    carried = len(said)
+                case Replied():
+                    said, carried = said[carried:], 0
+                case Hinted():
+                    said.append(event)
+                case _:
+                    pass
         return tuple(said)
 
     def read_candidate(
         self, attempt: int, extract: Callable[[Reply, int | None], Candidate | Unreadable]
     ) -> Candidate | Unreadable:
-        """Return the kernel an attempt puts forward: the reply's, or the engineer's own."""
+        """Return the kernel an attempt puts forward: the reply's, or the one that was offered."""
         for event in self.events:
             if isinstance(event, Offered) and event.attempt == attempt:
                 return Candidate(
-                    source=event.source, author="engineer", parent=event.parent, idea=event.idea
+                    source=event.source,
+                    author=event.author,
+                    parent=event.parent,
+                    idea=event.idea,
                 )
         known = self.attempt(attempt)
         assert known.reply is not None  # noqa: S101 - a model's attempt begins with its reply
         prompted = self._prompts[known.turn]
         return extract(known.reply, prompted.parent)
+
+
+# --- doubts that a later examination settles -----------------------------------------------------
+
+WEAK = "weak problem"  # the judge's name for its doubt
+
+
+class _Weakness:
+    """Whether the problem is weak, as far as the events so far tell."""
+
+    def __init__(self) -> None:
+        self.present = False
+        self.was_doubted = False
+        self._taken_up = False
+
+    def examined(self, *, weak: bool) -> None:
+        """The problem was examined."""
+        self.present, self._taken_up = weak, False
+
+    def taken_up(self) -> None:
+        """The run was taken up again, which examines the problem anew.
+
+        Older runs did not write down what came of that where the machine was the same; there the
+        verdicts that follow tell.
+        """
+        self._taken_up = True
+
+    def judged(self, verdict: AnyVerdict) -> None:
+        """A kernel was judged; where it passed, its verdict names the weakness or does not."""
+        if not isinstance(verdict, Passed):
+            return
+        doubted = any(doubt.kind == WEAK for doubt in verdict.suspicions)
+        if self.was_doubted and self._taken_up and not doubted:
+            self.present = False
+        self.was_doubted = self.was_doubted or doubted
+
+
+def _settled(verdict: AnyVerdict | None) -> AnyVerdict | None:
+    if not isinstance(verdict, Passed):
+        return verdict
+    left = tuple(doubt for doubt in verdict.suspicions if doubt.kind != WEAK)
+    return replace(verdict, suspicions=left) if len(left) < len(verdict.suspicions) else verdict
 
 
 # --- secrets never reach the disk ----------------------------------------------------------------
@@ -573,11 +664,30 @@ def _require_run(folder: Path) -> None:
         )
 
 
-def _take_lock(folder: Path) -> int:
-    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+def is_being_written(folder: Path) -> bool:
+    """Whether a process has the run open for writing now."""
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        handle = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def _take_lock(folder: Path) -> int:
+    handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    for _ in range(LOCK_TRIES):
+        with suppress(BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        # Somebody who only asks whether it is held lets go of it at once.
+        time.sleep(LOCK_WAIT_S)
+    else:
         os.close(handle)
         raise TranscriptError(
             f"another process is writing {folder}; wait for it, stop it, "

@@ -46,7 +46,7 @@ LAYERS = (
     {"builder"},
     {"arena", "wire", "inbox", "kernel_file", "problem", "reply"},
     {"transcript"},
-    {"ranking"},
+    {"ranking", "remeasured"},
     {"legible", "records"},
     {"profiling"},
 )

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import signal
+import time
+from contextlib import suppress
+from threading import Barrier, Event
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from msgspec.structs import replace
@@ -10,12 +14,18 @@ from msgspec.structs import replace
 from refine_agent import loop
 from refine_agent.loop import BenchFault, NoAnswer, Quiet, offer, refine
 from refine_agent.records import (
+    Baseline,
     Budget,
     Crashed,
+    Environment,
+    Fitness,
+    Hinted,
+    Measured,
     Mismatch,
     Options,
     Passed,
     Problem,
+    Prompted,
     Replied,
     Reply,
     Started,
@@ -23,14 +33,22 @@ from refine_agent.records import (
     Unreadable,
     Usage,
 )
-from refine_agent.standins import ScriptedAuthor, ScriptedBench, kernel, passed, source
+from refine_agent.standins import (
+    ScriptedAuthor,
+    ScriptedBench,
+    kernel,
+    passed,
+    setup,
+    source,
+    timing,
+)
 from refine_agent.transcript import SCHEMA, Transcript, new_run_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from refine_agent.records import AnyVerdict, Candidate, Prompt
+    from refine_agent.records import AnyVerdict, Candidate, Prompt, Setup
 
     Start = Callable[..., Transcript]
 
@@ -350,3 +368,171 @@ def test_an_offer_that_was_cut_short_is_finished_without_asking_a_model(start: S
 
     assert [attempt.speedup for attempt in turn.attempts] == [1.5]
     assert author.asked == []
+
+
+# --- what is measured anew --------------------------------------------------------------------
+
+
+class Elsewhere(ScriptedBench):
+    """A bench that finds a machine or a problem to be as it is told."""
+
+    def __init__(self, found: Setup) -> None:
+        super().__init__()
+        self.found = found
+
+    def measure(self, problem: Problem, watch: loop.Watch) -> Setup:  # noqa: ARG002
+        return self.found
+
+
+def measurements(run: Transcript) -> int:
+    return sum(isinstance(event, Measured) for event in run.events)
+
+
+def test_a_machine_that_measures_the_same_within_its_noise_is_not_recorded_again(
+    start: Start,
+) -> None:
+    run, first = start(turns=2), replace(setup(), floor_us=100.0)
+    noise = replace(first.baseline, eager=timing(1015.0), compiled=timing(790.0))
+
+    loop.begin(run, Elsewhere(first), Quiet())
+    loop.begin(run, Elsewhere(replace(first, baseline=noise, floor_us=98.0)), Quiet())
+
+    assert measurements(run) == 1
+
+
+@pytest.mark.parametrize(
+    "news",
+    [
+        {"baseline": Baseline(eager=timing(1000.0), compiled=timing(700.0))},
+        {"baseline": Baseline(eager=timing(1000.0), compiled=None, why_not_compiled="no time")},
+        {"floor_us": 50.0},
+        {"bound_us": 20.0},
+        {"fitness": Fitness(rejected=("zeros",), accepted=("mean",), cases=("normal",))},
+        {"ceilings": ("measured copy 4270 GB/s",)},
+        {"environment": Environment(device="another device", device_kind="cpu")},
+    ],
+    ids=lambda news: next(iter(news)),
+)
+def test_what_a_resumed_run_finds_otherwise_is_recorded(start: Start, news: dict[str, Any]) -> None:
+    run, first = start(turns=2), replace(setup(), floor_us=100.0)
+    later = replace(first, **news)
+
+    loop.begin(run, Elsewhere(first), Quiet())
+    loop.begin(run, Elsewhere(later), Quiet())
+
+    assert measurements(run) == 2
+    assert run.setup == later
+
+
+def test_the_prompt_after_a_new_measurement_names_no_floor_of_before(start: Start) -> None:
+    run, first = start(turns=2), replace(setup(), floor_us=413.6)
+    author = ScriptedAuthor([kernel(speedup=1.6), kernel(speedup=1.7)])
+    loop.begin(run, Elsewhere(first), Quiet())
+    loop.take_turn(run, author, Elsewhere(first), Quiet())
+
+    later = Elsewhere(replace(first, floor_us=50.0))
+    loop.begin(run, later, Quiet())
+    loop.take_turn(run, author, later, Quiet())
+
+    asked = "\n".join(message.content for message in author.asked[-1].messages)
+    assert "413.6" not in asked
+    assert "Floor at this machine's measured ceilings: 50.0" in asked
+
+
+# --- a prompt that nobody has answered --------------------------------------------------------
+
+
+def test_a_hint_after_an_unanswered_prompt_is_in_the_prompt_that_is_answered(start: Start) -> None:
+    run = start(turns=2)
+    with pytest.raises(NoAnswer):
+        list(refine(run, ScriptedAuthor([]), ScriptedBench()))
+    run.record(Hinted(at=1.0, text="keep the row in registers"))
+
+    author = ScriptedAuthor([kernel(speedup=1.2), kernel(speedup=1.3)])
+    list(refine(run, author, ScriptedBench()))
+
+    asked = [prompt.messages[-1].content for prompt in author.asked]
+    assert ["keep the row" in words for words in asked] == [True, False]
+    answered = run.attempts[0].reply
+    assert answered is not None
+    assert answered.answers == run.turns[0].prompt.digest  # type: ignore[union-attr]
+
+
+def test_a_prompt_that_nothing_happened_since_is_asked_again_to_the_letter(start: Start) -> None:
+    run = start(turns=1)
+    for replies in ([], [kernel(speedup=1.2)]):
+        author = ScriptedAuthor(replies)
+        with suppress(NoAnswer):
+            list(refine(run, author, ScriptedBench()))
+
+    assert sum(isinstance(event, Prompted) for event in run.events) == 1
+
+
+def test_an_answer_that_lies_there_already_keeps_the_prompt_it_answers(start: Start) -> None:
+    class Written(ScriptedAuthor):
+        def has_answer(self, turn: int) -> bool:
+            return turn == 1
+
+    run = start(turns=2)
+    with pytest.raises(NoAnswer):
+        list(refine(run, ScriptedAuthor([]), ScriptedBench()))
+    run.record(Hinted(at=1.0, text="keep the row in registers"))
+
+    author = Written([kernel(speedup=1.2), kernel(speedup=1.3)])
+    list(refine(run, author, ScriptedBench()))
+
+    asked = [prompt.messages[-1].content for prompt in author.asked]
+    assert ["keep the row" in words for words in asked] == [False, True]
+
+
+def test_an_offer_beside_an_unanswered_prompt_is_in_the_prompt_that_is_answered(
+    start: Start,
+) -> None:
+    run, bench = start(turns=1), ScriptedBench()
+    with pytest.raises(NoAnswer):
+        list(refine(run, ScriptedAuthor([]), bench))
+    offer(run, bench, source(speedup=1.9), idea="my own layout")
+
+    author = ScriptedAuthor([kernel(speedup=2.0)])
+    list(refine(run, author, bench))
+
+    assert "my own layout" in author.asked[0].messages[-1].content
+    assert run.attempts[-1].candidate.parent == 1  # type: ignore[union-attr]
+
+
+def test_whoever_interrupts_leaves_no_reply_streaming(start: Start) -> None:
+    begun, ended = Barrier(2, timeout=20), Event()
+
+    class Streaming:
+        name = "stream"
+
+        def ask(self, prompt: Prompt, *, attempt: int, watch: loop.Watch) -> Reply:  # noqa: ARG002
+            begun.wait()
+            if attempt == 1:
+                raise KeyboardInterrupt
+            try:
+                while True:
+                    watch.text("more ")
+                    time.sleep(0.001)
+            finally:
+                ended.set()
+
+    with pytest.raises(KeyboardInterrupt):
+        list(refine(start(samples=2, turns=1), Interrupted(Streaming()), ScriptedBench()))
+
+    assert ended.wait(20)
+
+
+class Interrupted:
+    """An author beside whom somebody presses Ctrl-C as soon as one of its samples ends."""
+
+    def __init__(self, author: loop.Author) -> None:
+        self.name = author.name
+        self._author = author
+
+    def ask(self, prompt: Prompt, *, attempt: int, watch: loop.Watch) -> Reply:
+        try:
+            return self._author.ask(prompt, attempt=attempt, watch=watch)
+        except KeyboardInterrupt:
+            signal.raise_signal(signal.SIGINT)
+            return Reply(text="", model="nobody", answers=prompt.digest)

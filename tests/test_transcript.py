@@ -8,12 +8,37 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
+from refine_agent import rows
 from refine_agent import transcript as module
 from refine_agent.loop import refine
-from refine_agent.records import Budget, Hinted, Options, Problem, Reply, Started, Stopped
-from refine_agent.standins import ScriptedAuthor, ScriptedBench, kernel
-from refine_agent.transcript import BLOBS, EVENTS, SCHEMA, Transcript, TranscriptError, runs_in
+from refine_agent.records import (
+    Budget,
+    Candidate,
+    Hinted,
+    Judged,
+    Measured,
+    Offered,
+    Options,
+    Passed,
+    Problem,
+    Reply,
+    Resumed,
+    Started,
+    Stopped,
+    Suspicion,
+)
+from refine_agent.standins import ScriptedAuthor, ScriptedBench, kernel, passed, setup
+from refine_agent.transcript import (
+    BLOBS,
+    EVENTS,
+    SCHEMA,
+    Transcript,
+    TranscriptError,
+    is_being_written,
+    runs_in,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -284,3 +309,96 @@ def test_runs_are_found_oldest_first_and_other_folders_are_passed_over(tmp_path:
 
     assert [path.name[:8] for path in runs_in(tmp_path)] == ["20260101", "20260102"]
     assert runs_in(tmp_path / "nowhere") == []
+
+
+# --- who offered what, and doubts that a later examination settles -------------------------------
+
+
+def test_an_offer_of_before_agents_were_told_apart_is_the_engineers(whole: Path) -> None:
+    line = b'{"event":"offered","at":9.0,"turn":9,"attempt":9,"source":"class ModelNew: ..."}\n'
+    with (whole / EVENTS).open("ab") as file:
+        file.write(line)
+        file.write(
+            line.replace(b'"turn":9,"attempt":9', b'"turn":10,"attempt":10,"author":"agent"')
+        )
+
+    run = Transcript.read(whole)
+
+    assert [run.attempt(number).author for number in (9, 10)] == ["engineer", "agent"]
+    assert run.damaged == []
+
+
+DOUBT = Suspicion(kind="weak problem", evidence="the mean passes")
+OTHER = Suspicion(kind="incredible", evidence="3x torch.compile")
+
+
+@pytest.fixture
+def weak(tmp_path: Path) -> Iterator[Transcript]:
+    """A run on a problem that an impostor passes, with one kernel that passed."""
+    with Transcript.create(tmp_path / "weak", header()) as run:
+        examined = replace(setup().fitness, accepted=("the mean everywhere",))
+        run.record(Measured(at=1.0, setup=replace(setup(), fitness=examined)))
+        judge(run, 1, replace(passed(1.5), suspicions=(DOUBT, OTHER)))
+        yield run
+
+
+def judge(run: Transcript, attempt: int, verdict: Passed) -> None:
+    run.record(Offered(at=2.0, turn=attempt, attempt=attempt, source="class ModelNew: ..."))
+    candidate = Candidate(source="class ModelNew: ...", author="engineer")
+    run.record(Judged(at=3.0, turn=attempt, attempt=attempt, verdict=verdict, candidate=candidate))
+
+
+def doubts(run: Transcript, attempt: int) -> list[str]:
+    verdict = run.attempt(attempt).verdict
+    assert isinstance(verdict, Passed)
+    return [doubt.kind for doubt in verdict.suspicions]
+
+
+def test_a_weakness_that_the_problem_no_longer_has_is_no_doubt_of_the_present(
+    weak: Transcript,
+) -> None:
+    assert weak.weak
+    assert doubts(weak, 1) == ["weak problem", "incredible"]
+
+    weak.record(Measured(at=4.0, setup=setup()))
+
+    assert not weak.weak
+    assert doubts(weak, 1) == ["incredible"]
+    assert doubts(Transcript.read(weak.folder), 1) == ["incredible"]
+
+
+def test_a_verdict_of_a_run_taken_up_again_tells_that_the_weakness_is_gone(
+    weak: Transcript,
+) -> None:
+    weak.record(Resumed(at=4.0))
+    assert weak.weak, "to take it up again is not to examine it"
+
+    judge(weak, 2, passed(1.6))
+
+    assert not weak.weak
+    assert doubts(weak, 1) == ["incredible"]
+
+
+def test_a_verdict_without_the_doubt_settles_nothing_in_the_same_sitting(weak: Transcript) -> None:
+    judge(weak, 2, passed(1.6))
+
+    assert weak.weak
+    assert doubts(weak, 1) == ["weak problem", "incredible"]
+
+
+def test_an_attempt_is_held_against_the_floor_it_was_judged_beside(tmp_path: Path) -> None:
+    with Transcript.create(tmp_path / "moved", header()) as run:
+        for attempt, floor_us in ((1, 400.0), (2, 50.0)):
+            run.record(Measured(at=1.0, setup=replace(setup(), floor_us=floor_us)))
+            judge(run, attempt, passed(2.0))
+
+        assert [row.floor_ratio for row in rows.attempts(run)] == [1.0, 8.0]
+
+
+def test_whether_a_process_writes_a_run_can_be_asked_without_disturbing_it(whole: Path) -> None:
+    assert not is_being_written(whole)
+    with Transcript.open(whole):
+        assert is_being_written(whole)
+    assert not is_being_written(whole)
+    with Transcript.open(whole):
+        pass

@@ -73,9 +73,9 @@ class Recorded:
         )
 
     def _position(self, attempt: int) -> int:
-        """Return which reply is due: the engineer's own attempts take none."""
+        """Return which reply is due: kernels that were offered take none."""
         earlier = self._transcript.attempts if self._transcript is not None else ()
-        offers = sum(a.author == "engineer" and a.number < attempt for a in earlier)
+        offers = sum(a.author != "model" and a.number < attempt for a in earlier)
         return attempt - 1 - offers
 
     def _note(self, recorded: Attempt, prompt: Prompt) -> str | None:

@@ -86,6 +86,12 @@ class Scripted:
         kind = self.name.partition(":")[0]
         return answer(text, prompt, model=kind, seconds=time.monotonic() - began)
 
+    def has_answer(self, turn: int) -> bool:
+        """Whether somebody has answered the turn already, in reply to the prompt they saw."""
+        samples = self._transcript.samples_of(turn) if self._transcript is not None else 1
+        places = (Place(turn=turn, sample=sample) for sample in range(1, samples + 1))
+        return any(self._content(place).strip() for place in places)
+
     def path_of(self, place: Place) -> Path:
         """Return where the answer is awaited."""
         return self.folder / place.answer_name
@@ -151,6 +157,10 @@ class Manual:
         self._files = (
             Scripted(folder, name=self.name, transcript=transcript) if folder is not None else None
         )
+
+    def has_answer(self, turn: int) -> bool:
+        """Whether a file of the run's folder holds an answer to the turn."""
+        return self._files is not None and self._files.has_answer(turn)
 
     def ask(self, prompt: Prompt, *, attempt: int, watch: Watch) -> Reply:
         """Return what the person wrote; raise ``NoAnswer`` where there is no one to ask."""

@@ -33,6 +33,7 @@ Standing = Literal["best", "passed", "doubtful", "vetoed", "failed", "pending"]
 COLOURS = {
     "model": "#2f74d0",
     "engineer": "#c06a00",
+    "agent": "#8a4fc7",
     "best": "#12805c",
     "doubtful": "#b07d00",
     "vetoed": "#7d8590",
@@ -133,24 +134,31 @@ def sign(x: float, y: float, attempt: Attempt, best: Attempt | None, *, size: fl
     if how in {"failed", "pending"}:
         return _cross(x, y, how, tip, size=size * 0.9)
     name = attempt.author if how == "passed" else how
-    reach = size * 1.3
-    path = (
-        f"M{x:.1f} {y - reach:.1f}l{reach:.1f} {reach:.1f}-{reach:.1f} {reach:.1f}"
-        f"-{reach:.1f}-{reach:.1f}z"
-    )
     style = _style(name, hollow=how in {"doubtful", "vetoed"})
-    disc = attempt.author == "model"
-    mark = (
-        tag("circle", tip, cx=x, cy=y, r=size, **style)
-        if disc
-        else tag("path", tip, d=path, **style)
-    )
+    mark = _shape(x, y, attempt, tip, size=size, style=style)
     if how == "best":
         ring = tag("circle", cx=x, cy=y, r=size + 4, stroke_width=1.5, **_outline("best"))
         return join(ring, mark)
     if how == "vetoed":
         return join(mark, _strike(x, y, size + 3))
     return mark
+
+
+def _shape(  # noqa: PLR0913 - a mark and where it goes
+    x: float, y: float, attempt: Attempt, tip: Markup, *, size: float, style: dict[str, str]
+) -> Markup:
+    """Return a disc for the model's, a diamond for the engineer's, a square for an agent's."""
+    if attempt.author == "model":
+        return tag("circle", tip, cx=x, cy=y, r=size, **style)
+    if attempt.author == "agent":
+        side = size * 0.9
+        return tag("rect", tip, x=x - side, y=y - side, width=2 * side, height=2 * side, **style)
+    reach = size * 1.3
+    path = (
+        f"M{x:.1f} {y - reach:.1f}l{reach:.1f} {reach:.1f}-{reach:.1f} {reach:.1f}"
+        f"-{reach:.1f}-{reach:.1f}z"
+    )
+    return tag("path", tip, d=path, **style)
 
 
 def _style(name: str, *, hollow: bool) -> dict[str, str]:

@@ -162,7 +162,7 @@ def _said_of(attempt: Attempt) -> str:
     final = attempt.sealed if attempt.sealed is not None else attempt.verdict
     said = phrase(headline(final)) if final is not None else "not judged"
     idea = attempt.candidate.idea if attempt.candidate is not None else None
-    who = "engineer, " if attempt.author == "engineer" else ""
+    who = f"{attempt.author}, " if attempt.author != "model" else ""
     return f"{attempt.number}. {who}{said}" + (f"  ·  {phrase(idea)}" if idea else "")
 
 

@@ -246,8 +246,7 @@ class Drive:
         run = self.session.transcript
         self.look.closing(self.session, why=why, code=code)
         # On a weak problem, and before it is sealed, no speedup counts.
-        weak = run.setup is not None and run.setup.fitness.weak
-        sealed = run.best.sealed if run.best is not None and not weak else None
+        sealed = run.best.sealed if run.best is not None and not run.weak else None
         best = sealed if isinstance(sealed, Passed) else None
         return Outcome(
             problem=run.problem.name,
@@ -260,8 +259,7 @@ class Drive:
 def code_of(run: Transcript) -> int:
     """Return the exit code of a finished run: only a sealed kernel counts, on a sound problem."""
     best, target = run.best, run.options.budget.target
-    weak = run.setup is not None and run.setup.fitness.weak
-    if best is None or weak or not isinstance(best.sealed, Passed):
+    if best is None or run.weak or not isinstance(best.sealed, Passed):
         return faults.FINISHED_WITHOUT
     if target is not None:
         reached = best.sealed.speedup.low >= target

@@ -54,7 +54,7 @@ def _attempt(attempt: Attempt) -> Iterator[str]:
     if attempt.reply is not None:
         yield from _reply(name, attempt.reply)
     if attempt.candidate is not None and attempt.reply is None:
-        yield _title(f"{name} · source, offered by the engineer")
+        yield _title(f"{name} · source, offered by the {attempt.author}")
         yield legible(attempt.candidate.source, chars=_CHARS)
     if attempt.verdict is not None:
         yield _title(f"{name} · verdict")

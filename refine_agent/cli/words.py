@@ -180,7 +180,7 @@ def _result(transcript: Transcript) -> list[Text | Table]:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for doubt in best.passed.suspicions:
         table.add_row("doubtful", Text(f"{doubt.kind}: {phrase(doubt.evidence)}", style="yellow"))
-    if transcript.setup is not None and transcript.setup.fitness.weak:
+    if transcript.weak:
         table.add_row("doubtful", Text("the problem is weak: impostors pass", style="yellow"))
     for name, value in _best_rows(best, best.passed):
         table.add_row(name, Text(value))

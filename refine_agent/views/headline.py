@@ -46,7 +46,7 @@ def headline_of(transcript: Transcript) -> Headline:
     doubts = [
         Fact(name=phrase(d.kind), value=phrase(d.evidence, chars=600)) for d in passed.suspicions
     ]
-    weak = setup is not None and setup.fitness.weak
+    weak = transcript.weak
     if weak and setup is not None:
         accepted = ", ".join(phrase(name) for name in setup.fitness.accepted)
         evidence = f"its checks accept {accepted}; no speedup means anything here"
@@ -104,7 +104,7 @@ def _evidence(
     yield Fact(name="against eager", value=f"{passed.vs_eager.value:.2f}×")
     if passed.vs_compiled is not None:
         yield Fact(name="against torch.compile", value=f"{passed.vs_compiled.value:.2f}×")
-    floor = rows.floor_us(transcript)
+    floor = rows.floor_us(transcript, best.number)
     if floor and timing.median_us > 0:
         share = 100 * floor / timing.median_us
         yield Fact(name="of the measured floor", value=f"{share:.0f} % ({number(floor)} µs)")

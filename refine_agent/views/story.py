@@ -66,13 +66,13 @@ def story(transcript: Transcript, key: str) -> Iterator[TurnView | Remark]:
     scene = Scene(
         key=key,
         best=transcript.best,
-        floor_us=rows.floor_us(transcript),
+        floors={a.number: rows.floor_us(transcript, a.number) for a in transcript.attempts},
         attempts={attempt.number: attempt for attempt in transcript.attempts},
     )
     shown, before, said = _last_turns(transcript), None, 0
     for event in transcript.events:
         if isinstance(event, Prompted | Offered):
-            if event.turn in shown:
+            if event.turn in shown and not _is_replaced(event, transcript):
                 shown.remove(event.turn)
                 turn = transcript.turn(event.turn)
                 yield _turn(turn, scene, before)
@@ -80,6 +80,11 @@ def story(transcript: Transcript, key: str) -> Iterator[TurnView | Remark]:
         elif (remark := _remark(event)) is not None and said < MOST_REMARKS:
             said += 1
             yield remark
+
+
+def _is_replaced(event: Prompted | Offered, transcript: Transcript) -> bool:
+    """Whether the turn's prompt was written anew before anybody answered it."""
+    return isinstance(event, Prompted) and event.prompt != transcript.prompt_of(event.turn)
 
 
 def _last_turns(transcript: Transcript) -> set[int]:
@@ -130,7 +135,7 @@ class Scene(Record, frozen=True, kw_only=True):
 
     key: str
     best: Attempt | None
-    floor_us: float | None
+    floors: dict[int, float | None]
     attempts: dict[int, Attempt]
 
 
@@ -151,7 +156,7 @@ def _attempt(attempt: Attempt, scene: Scene) -> AttemptView:
         key=f"{scene.key}-attempt",
         parent=scene.attempts.get(number) if number is not None else None,
         best=scene.best,
-        floor_us=scene.floor_us,
+        floor_us=scene.floors.get(attempt.number),
     )
 
 

@@ -106,7 +106,7 @@ def test_a_kernel_is_submitted_polled_and_told_like_the_model_inside(tmp_path: P
 
     served(tmp_path, talk)
     attempt = only_run(tmp_path).attempt(1)
-    assert attempt.author == "engineer"
+    assert attempt.author == "agent"
     assert attempt.candidate is not None
     assert attempt.candidate.idea == "wider loads"
 

@@ -85,14 +85,25 @@ def test_the_scheme_follows_the_reader(tab: Browser, pages: dict[str, Path]) -> 
 
 # --- contrast, without a browser -----------------------------------------------------------------
 
-WORDS = ("text", "muted", "link", "model", "engineer", "best", "failed", "doubtful", "target")
+WORDS = (
+    "text",
+    "muted",
+    "link",
+    "model",
+    "engineer",
+    "agent",
+    "best",
+    "failed",
+    "doubtful",
+    "target",
+)
 CODE = ("keyword", "type", "string", "comment", "number", "function", "device")
 PAIRS = [
     *product(WORDS, ("bg",)),
     *product(("text", "muted"), ("raised", "good-bg", "bad-bg", "plain-bg", "doubtful-bg", "hot")),
     *((f"code-{name}", ground) for name in CODE for ground in ("raised", "hot")),
     ("best", "good-bg"), ("failed", "bad-bg"), ("doubtful", "doubtful-bg"),
-    ("engineer", "plain-bg"),
+    ("engineer", "plain-bg"), ("agent", "plain-bg"),
 ]  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from refine_agent import charts, rows
+from refine_agent.charts.marks import sign
 from refine_agent.charts.svg import Scale, fit, number, spread
 from refine_agent.charts.tree import lanes_of, parents_of
 from refine_agent.records import Ratio
@@ -78,6 +79,15 @@ def test_an_engineer_s_kernel_has_a_shape_of_its_own(run: Transcript) -> None:
     picture = charts.speedups(run)
     assert 4 not in heights(picture)
     assert re.search(r"<path d=[^>]*><title>attempt 4 \(engineer\)", picture)
+
+
+def test_an_agent_s_kernel_is_neither_the_model_s_nor_the_engineer_s(run: Transcript) -> None:
+    marks = []
+    for author in ("model", "engineer", "agent"):
+        attempt = msgspec.structs.replace(run.attempt(1), author=author)
+        marks.append(re.sub(r"<title>.*?</title>", "", str(sign(9, 9, attempt, None))))
+    assert len(set(marks)) == 3
+    assert marks[2].startswith("<rect")
 
 
 def test_the_roofline_puts_a_kernel_by_its_traffic_and_its_rate(run: Transcript) -> None:
