@@ -8,6 +8,7 @@ there and what is believed. The judge allocates; a worker only ever maps.
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import math
 import mmap
 import os
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 # Tensors start at multiples of this, as torch's own CUDA allocator guarantees (512 bytes).
 ALIGNMENT = 512
+_FIXED_SIZE = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
 
 class ArenaFault(Exception):  # noqa: N818 - a fault of the machine, in the field's word
@@ -102,9 +104,11 @@ class HostArena:
     @classmethod
     def allocate(cls, total_bytes: int) -> HostArena:
         """Create the memory; pages are taken when they are first written."""
-        descriptor = os.memfd_create("refine_agent", os.MFD_CLOEXEC)
+        descriptor = os.memfd_create("refine_agent", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             os.ftruncate(descriptor, total_bytes)
+            # A worker that shrank it would have the judge killed by SIGBUS at its next look.
+            fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _FIXED_SIZE)
         except OSError as why:
             os.close(descriptor)
             raise ArenaFault(

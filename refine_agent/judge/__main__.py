@@ -44,6 +44,9 @@ def main() -> None:
     # Where it may, the judge hears answers before anything else runs: it is the clock.
     with contextlib.suppress(OSError):
         os.nice(PRIORITY)
+    # Before torch is imported: threads that wait for one another sleep. Spinning, as libgomp does
+    # by default, takes ten milliseconds per parallel region wherever another process is at work.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     _Bench(channel).serve()
 
 
@@ -87,8 +90,8 @@ class _Bench:
         worker = wire.Channel(socket.socket(fileno=handle), takes_fds=False)
         match order:
             case Seat():
-                house.seat(worker, order.role, order.source, order.pid)
-                return Seated(ticket=order.ticket)
+                fence = house.seat(worker, order.role, order.source, order.pid)
+                return Seated(ticket=order.ticket, fence=fence)
             case Capture():
                 verdict = house.capture(worker, order.source, order.deadlines)
                 return Cleared(ticket=order.ticket, verdict=verdict)

@@ -78,11 +78,15 @@ class Samples:
 
     def __init__(self) -> None:
         self.walls_us: list[float] = []
+        self.settlings_us: list[float] = []
         self.claims_us: list[tuple[float, ...]] = []
 
-    def add(self, wall_us: float, claims_us: tuple[float, ...]) -> None:
+    def add(
+        self, wall_us: float, claims_us: tuple[float, ...], *, settling_us: float = 0.0
+    ) -> None:
         """Take down one block."""
         self.walls_us.append(wall_us)
+        self.settlings_us.append(settling_us)
         self.claims_us.append(claims_us)
 
     @property
@@ -233,7 +237,7 @@ class Examiner:
             seat = seats[role]
             self._prepare(seat, slots, questions)
             block = seat.call(slots, during="timing")
-            found[role].add(block.wall_us, block.claims_us)
+            found[role].add(block.wall_us, block.claims_us, settling_us=block.settling_us)
             if role == "candidate" and self._layers.every:
                 self._verify_all(seat, slots, questions, block.prints, exactly=False)
 
@@ -267,6 +271,14 @@ class Examiner:
             self._must_be_idle()
             if not self._reference.mutable:
                 self._asked_before.update(slots)
+        elif moved := seat.moved_threads():
+            raise Ended(
+                Disqualified(
+                    rule="hands off other processes",
+                    evidence=f"{moved} threads of the {seat.role} baseline are scheduled in "
+                    "another way than they were",
+                )
+            )
         for slot, question in zip(slots, questions, strict=True):
             for target, tensor in zip(seat.inputs(slot), question.tensors, strict=True):
                 target.copy_(tensor)

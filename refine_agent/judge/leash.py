@@ -6,47 +6,78 @@ stopped candidate cannot compute ahead, finish late, slow a baseline down or wri
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
+import msgspec
+
+from refine_agent.judge import warder
+
 # A thread that never returns from the kernel cannot be stopped; the judge does not wait for it.
 STOP_DEADLINE_S = 5.0
-# Stopped, traced, dead and gone in /proc/PID/stat; D runs no code of its own until it stops.
-_HALTED = "TtZXD"
+# Stopped, dead and gone in /proc/PID/stat; D runs no code of its own until it stops. Not "t":
+# whoever traces a process may swallow its stop, and let it go on.
+_HALTED = "TZXD"
 
 
 class Unstoppable(Exception):  # noqa: N818 - said of a process
     """A process did not stop when it was told to."""
 
 
-class Leash:
-    """Stops every process of one worker, and lets it go on."""
+class Bearing(msgspec.Struct, frozen=True, kw_only=True):
+    """What the kernel's scheduler was told of one thread."""
 
-    def __init__(self, pid: int, *, uid: int | None) -> None:
+    nice: int
+    policy: int
+    cores: frozenset[int]
+
+
+class Leash:
+    """Stops every process of one worker, and lets it go on.
+
+    ``uid`` is a user whose every process belongs to this worker, or ``None``. A ``guest`` without
+    one is known by descent, and so is whatever else its nursery was left with since it was born.
+    """
+
+    def __init__(self, pid: int, *, uid: int | None, guest: bool = False) -> None:
         self._pid = pid
-        self._uid = uid  # a user whose every process belongs to this worker, or None
+        self._uid = uid
+        self._adopter = _parent(pid) if guest and uid is None else None
         # By descriptor, so that a number used again never names somebody else's process.
         self._leader = os.pidfd_open(pid)
         self._others: set[int] = set()
+        self._warder = _Warder(uid) if uid is not None else None
 
     def stop(self) -> None:
         """Stop them all, and return when none of them runs."""
         ends = time.monotonic() + STOP_DEADLINE_S
         self._signal_leader(signal.SIGSTOP)
+        if self._warder is not None:
+            self._warder.tell(warder.STOP)
+        before: set[int] | None = None
         while True:
             members = self._members()
             for pid in members:
                 _signal(pid, signal.SIGSTOP)
             self._others |= members
             if all(_halted(pid) for pid in (self._pid, *members)):
-                return
+                # Whom a list is made of may have forked while it was made: look again.
+                if self._warder is not None or members == before or not members:
+                    return
+                before = members
             if time.monotonic() > ends:
                 raise Unstoppable(f"process {self._pid} could not be stopped")
 
     def go(self) -> None:
         """Let them go on."""
+        if self._others and self._warder is not None:
+            self._warder.tell(warder.GO)
         for pid in self._others:
             _signal(pid, signal.SIGCONT)
         self._others = set()
@@ -56,10 +87,29 @@ class Leash:
         """Return the processor time that all of its processes have used."""
         return sum(map(_processor_seconds, (self._pid, *self._members())))
 
+    def bearings(self) -> dict[int, Bearing]:
+        """Return how each thread of the leader is scheduled, by its number."""
+        found = {}
+        for task in map(int, _tasks(self._pid)):
+            with contextlib.suppress(OSError):
+                found[task] = _bearing(task)
+        return found
+
+    def restore(self, bearings: dict[int, Bearing]) -> None:
+        """Have the leader's threads scheduled as they were, as far as one may."""
+        for task, was in bearings.items():
+            with contextlib.suppress(OSError):
+                os.sched_setaffinity(task, was.cores)
+                os.sched_setscheduler(task, was.policy, os.sched_param(0))
+                os.setpriority(os.PRIO_PROCESS, task, was.nice)
+
     def close(self) -> None:
         """Forget the worker; it goes on, and its end is the bench's."""
-        self.go()
+        with contextlib.suppress(Unstoppable):
+            self.go()
         os.close(self._leader)
+        if self._warder is not None:
+            self._warder.close()
 
     def _signal_leader(self, number: int) -> None:
         try:
@@ -72,8 +122,58 @@ class Leash:
         if self._uid is not None:
             found = {pid for pid in _all_processes() if _owner(pid) == self._uid}
         else:
-            found = _descendants(self._pid)
-        return found - {self._pid}
+            found = _descendants(self._pid) | self._strays()
+        return found - {self._pid, self._warder.pid if self._warder is not None else 0}
+
+    def _strays(self) -> set[int]:
+        """What daemons leave to the nursery; anything of its that is younger may be one."""
+        if self._adopter is None:
+            return set()
+        born = _started(self._pid)
+        younger = {pid for pid in _children(self._adopter) if _started(pid) >= born}
+        return younger.union(*map(_descendants, younger)) if younger else set()
+
+
+class _Warder:
+    """The process that signals for a leash, seen from it."""
+
+    def __init__(self, uid: int) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(Path(warder.__file__)), str(uid)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,
+        )
+        self.pid = self._process.pid
+        self._await()
+
+    def tell(self, order: bytes) -> None:
+        """Have everybody stopped, or let go on; return when it was done."""
+        assert self._process.stdin is not None  # noqa: S101 - it was asked for
+        try:
+            self._process.stdin.write(order)
+        except BrokenPipeError:
+            raise Unstoppable("the process that stops a candidate's was ended by it") from None
+        self._await()
+
+    def _await(self) -> None:
+        assert self._process.stdout is not None  # noqa: S101 - it was asked for
+        ready, _, _ = select.select([self._process.stdout], [], [], STOP_DEADLINE_S)
+        if not ready or self._process.stdout.read(1) != warder.DONE:
+            raise Unstoppable("the process that stops a candidate's does not answer")
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+def _bearing(task: int) -> Bearing:
+    return Bearing(
+        nice=os.getpriority(os.PRIO_PROCESS, task),
+        policy=os.sched_getscheduler(task),
+        cores=frozenset(os.sched_getaffinity(task)),
+    )
 
 
 def _signal(pid: int, number: int) -> None:
@@ -138,8 +238,23 @@ def _halted(pid: int) -> bool:
 
 
 def _state(path: str) -> str:
+    return (_stat(path) or ["X"])[0]
+
+
+def _parent(pid: int) -> int:
+    return int(_stat(f"/proc/{pid}/stat")[1])
+
+
+def _started(pid: int) -> int:
+    """When a process was born, in clock ticks since the machine was; never, if it is gone."""
+    found = _stat(f"/proc/{pid}/stat")
+    return int(found[19]) if found else -1
+
+
+def _stat(path: str) -> list[str]:
+    """What proc(5) lists after the name, which may hold anything; nothing if it is gone."""
     try:
         text = Path(path).read_text(encoding="ascii", errors="replace")
     except OSError:
-        return "X"
-    return text[text.rindex(")") + 2]
+        return []
+    return text[text.rindex(")") + 2 :].split()

@@ -44,9 +44,10 @@ class Seat(Wire, frozen=True, kw_only=True, tag="seat"):
 
 
 class Seated(Wire, frozen=True, kw_only=True, tag="seated"):
-    """Done, nothing to report."""
+    """Done, nothing to report but the fence its process closed around itself."""
 
     ticket: int
+    fence: str | None = None
 
 
 class Capture(Wire, frozen=True, kw_only=True, tag="capture"):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import torch
 
     from refine_agent.arena import Arena
-    from refine_agent.judge.leash import Leash
+    from refine_agent.judge.leash import Bearing, Leash
     from refine_agent.records import AnyVerdict
     from refine_agent.wire import Channel, Layout
 
@@ -55,6 +55,7 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
 
     wall_us: float
     claims_us: tuple[float, ...]
+    settling_us: float = 0.0  # what the judge's own next kernel took: a GPU may still be at work
     prints: tuple[int, ...] = ()  # of the outputs at the moment of the answer, where asked for
 
 
@@ -78,6 +79,7 @@ class Seat:
         self._deadlines = deadlines
         self._leash = leash
         self._takes_prints = takes_prints
+        self._bearings: dict[int, Bearing] = {}
 
     def greet(self) -> None:
         """Hear which fence the worker closed around itself."""
@@ -132,7 +134,9 @@ class Seat:
         self._tell(order, during)
         self._go()
         answer = self._expect(wire.Done, during, self._deadlines.calls_s)
-        wall_us = (time.perf_counter_ns() - began) / 1e3
+        answered = time.perf_counter_ns()
+        self._touch_device()
+        settled = time.perf_counter_ns()
         prints = self.prints(slots)
         self.stop()
         assert isinstance(answer, wire.Done)  # noqa: S101 - _expect saw to it
@@ -141,7 +145,21 @@ class Seat:
         claims = answer.device_us
         if len(claims) != len(slots) or not all(t > 0 and math.isfinite(t) for t in claims):
             raise Ended(Crashed(during=during, reason="the worker's report is not of its calls"))
-        return Block(wall_us=wall_us, claims_us=claims, prints=prints)
+        return Block(
+            wall_us=(answered - began) / 1e3,
+            claims_us=claims,
+            settling_us=(settled - answered) / 1e3,
+            prints=prints,
+        )
+
+    def _touch_device(self) -> None:
+        """Wait for the smallest of kernels: it waits for whatever a worker left on the device."""
+        if self.arena is None or self.arena.device == "cpu":
+            return
+        import torch  # noqa: PLC0415 - the bench reads this module's records without torch
+
+        torch.zeros(1, device=self.arena.device)
+        torch.cuda.synchronize(self.arena.device)
 
     def prints(self, slots: tuple[int, ...]) -> tuple[int, ...]:
         """Sum every output's bytes: on a GPU, work in flight outlasts the stop of its process."""
@@ -193,12 +211,36 @@ class Seat:
         """Let the worker go on with nothing to do; return which part of a core it used."""
         if self._leash is None:
             return 0.0
-        self._leash.go()
+        self._go()
         before = self._leash.processor_seconds()
         time.sleep(seconds)
         used = self._leash.processor_seconds() - before
         self.stop()
         return used / seconds
+
+    def remember_bearings(self) -> None:
+        """Take down how the worker's threads are scheduled."""
+        if self._leash is not None:
+            self._bearings = self._leash.bearings()
+
+    def moved_threads(self) -> int:
+        """Count the threads that are scheduled in another way than they were."""
+        if self._leash is None:
+            return 0
+        now = self._leash.bearings()
+        return sum(now[task] != was for task, was in self._bearings.items() if task in now)
+
+    def restore_bearings(self) -> None:
+        """Undo what a candidate did to how a witness is scheduled.
+
+        Raises:
+            RuntimeError: what was done can only be undone by root.
+        """
+        if self._leash is None or not self.moved_threads():
+            return
+        self._leash.restore(self._bearings)
+        if self.moved_threads():
+            raise RuntimeError(f"the {self.role} baseline was slowed down by another process")
 
     def close(self) -> None:
         """Let the worker go; the bench sees to its end."""
@@ -211,8 +253,12 @@ class Seat:
     # --- exchanges ------------------------------------------------------------------------------
 
     def _go(self) -> None:
-        if self._leash is not None:
+        if self._leash is None:
+            return
+        try:
             self._leash.go()
+        except Unstoppable as why:
+            raise Ended(Crashed(during="stop", reason=str(why))) from None
 
     def _misshapen(self, answer: wire.Done) -> Mismatch:
         assert self.layout is not None  # noqa: S101 - mapped before it is called

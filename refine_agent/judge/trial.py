@@ -227,8 +227,11 @@ class House:
 
     # --- witnesses ------------------------------------------------------------------------------
 
-    def seat(self, channel: Channel, role: str, source: str, pid: int) -> None:
-        """Seat a witness: the reference, eager or compiled, or a candidate that does nothing."""
+    def seat(self, channel: Channel, role: str, source: str, pid: int) -> str | None:
+        """Seat a witness (the reference, eager or compiled, or a candidate that does nothing).
+
+        Returns the fence its process closed around itself.
+        """
         leash = Leash(pid, uid=None)
         seat = Seat(channel, role, deadlines=WITNESS_DEADLINES, leash=leash)
         seat.greet()
@@ -237,7 +240,9 @@ class House:
         self._fill(seat, range(self.slots))
         for _ in range(3):  # the compiled witness compiles in its first call
             seat.call(tuple(range(min(2, self.slots))), during="warm-up")
+        seat.remember_bearings()
         self.witnesses[role] = seat
+        return seat.fence
 
     def baseline(self) -> Baseline:
         """Time the witnesses side by side, as a candidate will be."""
@@ -315,7 +320,7 @@ class House:
     def try_candidate(self, channel: Channel, order: Try) -> AnyVerdict:
         """Try one candidate from the greeting to the verdict."""
         ledger: list[Phase] = []
-        leash = Leash(order.pid, uid=order.uid) if order.layers.stopped else None
+        leash = Leash(order.pid, uid=order.uid, guest=True) if order.layers.stopped else None
         seat = Seat(
             channel,
             "candidate",
@@ -334,6 +339,8 @@ class House:
     def _try(self, seat: Seat, order: Try, ledger: list[Phase]) -> AnyVerdict:
         layers = order.layers
         examiner = Examiner(self, seat, layers)
+        for witness in self.witnesses.values():
+            witness.restore_bearings()
         with self.reference.untouched():
             if not layers.parameters:
                 self.reference.reseed_as_constructed()

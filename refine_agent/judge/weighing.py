@@ -41,8 +41,13 @@ CLOCKS_AGREE = {"cuda": 0.05, "cpu": 0.15}
 # So many blocks have to count, and so many are taken at most: where a machine does other work as
 # well, the judge hears some answers late.
 ENOUGH_BLOCKS, PATIENT_BLOCKS, FEW_BLOCKS = 5, 30, 2
-# The mean of a block's calls may exceed their median by this much more than the witnesses' does.
-UNEVEN = 1.3
+# The mean of a block's calls may exceed their median by this much more than the witnesses' does:
+# beyond the first the median is raised by what was moved out of it, beyond the second it is no
+# measure at all.
+EVEN, UNEVEN = 1.05, 1.3
+# The judge's own smallest kernel after an answer takes so many times what it does after a candidate
+# that does nothing, and microseconds; what it takes longer, it waited for the candidate's.
+SETTLING_FACTOR, SETTLING_SLACK_US = 1.5, 30.0
 # One call alone may cost this many times what it costs among others: launching it is not hidden.
 ALONE_FACTOR, ALONE_SLACK_US = 2.0, {"cuda": 40.0, "cpu": 150.0}
 
@@ -135,6 +140,8 @@ def weigh(evidence: Evidence, settled: Settled, layers: Layers, *, kind: str) ->
     believed = found.believed or not layers.clock
     if layers.clock and found.chosen:
         clocks = {role: each.at(found.chosen) for role, each in clocks.items()}
+    if layers.clock and believed:
+        clocks = clocks | {"candidate": _evened(clocks)}
     mine = clocks["candidate"]
     timing = mine.claim if believed else mine.clock
     if layers.bound and (impossible := _impossible(timing, settled)) is not None:
@@ -198,9 +205,12 @@ def _all_clocks(blocks: dict[str, Samples]) -> dict[str, _Clocks]:
 def _own(samples: Samples, null: Samples) -> list[float]:
     """The judge's own clock per call, less what a candidate that does nothing costs."""
     idle = statistics.lower_quartile(null.walls_us)
+    settles = SETTLING_FACTOR * statistics.median(null.settlings_us) + SETTLING_SLACK_US
     return [
-        max(0.0, wall - idle) / len(claims)
-        for wall, claims in zip(samples.walls_us, samples.claims_us, strict=True)
+        max(0.0, wall - idle + max(0.0, settling - settles)) / len(claims)
+        for wall, settling, claims in zip(
+            samples.walls_us, samples.settlings_us, samples.claims_us, strict=True
+        )
     ]
 
 
@@ -217,6 +227,16 @@ def _agreement(clocks: dict[str, _Clocks], kind: str) -> _Agreement:
         chosen=chosen,
         believed=even,
         disputed=len(chosen) <= FEW_BLOCKS < witnessed,
+    )
+
+
+def _evened(clocks: dict[str, _Clocks]) -> _Clocks:
+    """Raise the claims by what the spread over a block's calls took out of their median."""
+    mine = clocks["candidate"]
+    usual = max(each.skew for role, each in clocks.items() if role != "candidate")
+    moved = max(1.0, mine.skew / (EVEN * usual))
+    return replace(
+        mine, claims_us=[tuple(claim * moved for claim in claims) for claims in mine.claims_us]
     )
 
 
