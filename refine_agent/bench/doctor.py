@@ -24,7 +24,6 @@ KEYS = (
     "DEEPSEEK_API_KEY",
     "OPENROUTER_API_KEY",
 )
-FULL_LANDLOCK = 6
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,7 +164,7 @@ def _fence() -> Check:
             advice="use Linux 6.12 or later with landlock among its LSMs, "
             "or a container of your own",
         )
-    weak = "" if abi >= FULL_LANDLOCK else " (signals are confined from ABI 6 on)"
+    weak = "" if abi >= fence.FULL_LANDLOCK else " (signals are confined from ABI 6 on)"
     return Check(name="fence", ok=True, found=f"Landlock ABI {abi}{weak}; {user}")
 
 

@@ -42,6 +42,7 @@ from refine_agent.judge.layers import ALL_LAYERS
 from refine_agent.judge.seats import DEADLINES, Deadlines
 from refine_agent.loop import BenchFault
 from refine_agent.records import Passed, Phase, Setup, Share
+from refine_agent.worker import fence
 
 if TYPE_CHECKING:
     import socket
@@ -127,15 +128,16 @@ class LocalBench:
         with _phase(phases, watch, "problem"):
             settled = self._settled = self._open().settled
         machine.remember(self._cache, self._device_name, problem, settled)
-        fence = None
+        level = None
         for role in self._roles():
             with _phase(phases, watch, f"witness {role}"):
-                fence = self._seat(role) or fence
+                level = self._seat(role) or level
+            self._must_be_fenced(level)
         with _phase(phases, watch, "baseline"):
             baseline = self._ask(orders.Open(measure_baseline=True), None).baseline
         self._setup = Setup(
             environment=machine.environment_record(
-                device, name=self._device_name, torch=settled.torch, fence=fence
+                device, name=self._device_name, torch=settled.torch, fence=level
             ),
             fitness=settled.fitness,
             baseline=baseline,
@@ -196,7 +198,7 @@ class LocalBench:
             ticket=next(self._tickets), role=role, source=self._problem.source, pid=worker.pid
         )
         try:
-            self._ask(order, worker.orders)
+            seated: orders.Seated = self._ask(order, worker.orders)
         except BenchFault as why:
             if role not in ("compiled", "autotuned"):
                 raise
@@ -204,7 +206,16 @@ class LocalBench:
             self._end(worker)
             return None
         self._witnesses.append(worker)
-        return None
+        return seated.fence
+
+    def _must_be_fenced(self, level: str | None) -> None:
+        """Hold what a worker of ours reached against what the user asked for, before any guest."""
+        if self._options.require_sandbox and not fence.is_full(level):
+            raise BenchFault(
+                f"the full fence cannot be closed here (reached: {level or 'none'}), and "
+                "--require-sandbox was given; use Linux 6.12 or later with Landlock enabled, or "
+                "leave the option out"
+            )
 
     def _inductor_cache(self) -> str:
         folder = self._cache / "inductor"
@@ -252,6 +263,7 @@ class LocalBench:
             self._end(worker)
             serving.join(1.0)
         builds.seconds = time.monotonic() - began
+        builds.raise_fault()
         if verdict is None:
             return None
         verdict = self._explained(verdict, worker, builds)
@@ -278,6 +290,7 @@ class LocalBench:
         finally:
             self._end(worker)
             serving.join(1.0)
+        builds.raise_fault()
         verdict = self._explained(answer.verdict, worker, builds)
         waits = (Phase(name="wait for device", seconds=queued),) if queued > WORTH_A_LINE_S else ()
         verdict = replace(verdict, phases=(builds.phase, *waits, *verdict.phases))
@@ -319,6 +332,10 @@ class LocalBench:
         watch.phase("profile")
         if self._profiler is None or self._options.profile == "off":
             return None
+        return self._again_if_gone(lambda: self._page(candidate, verdict))
+
+    def _page(self, candidate: Candidate, verdict: Passed) -> Page:
+        assert self._profiler is not None  # noqa: S101 - measure() comes first
         return self._profiler.page(candidate, verdict)
 
     # --- what the profiler needs ----------------------------------------------------------------
@@ -478,6 +495,12 @@ class _Builds:
         self.fault: str | None = None
         self.seconds: float | None = None
 
+    def raise_fault(self) -> None:
+        """Raise what kept the machine from building: no candidate answers for that."""
+        fault, self.fault = self.fault, None
+        if fault is not None:
+            raise BenchFault(fault)
+
     @property
     def phase(self) -> Phase:
         """Return what building took, as a line of the ledger."""
@@ -497,7 +520,8 @@ def _answer_builds(bench: LocalBench, channel: wire.Channel, builds: _Builds, fl
             asked = channel.receive()
             if not isinstance(asked, wire.BuildAsked):
                 return
-            channel.send(_built(bench, asked, builds, flavour))
+            answer = _built(bench, asked, builds, flavour)
+            channel.send(answer)
         except (wire.Broken, OSError, ValueError):
             return
 
@@ -510,9 +534,9 @@ def _built(bench: LocalBench, asked: wire.BuildAsked, builds: _Builds, flavour: 
         answer = Rejected(
             log=f"the build request is malformed: {why}", seconds=0.0, flavour="light"
         )
-    except BuilderFault as why:
-        builds.fault = str(why)
-        answer = Rejected(log=f"the machine cannot build: {why}", seconds=0.0, flavour="light")
+    except (BuilderFault, OSError) as why:
+        builds.fault = f"the machine cannot build: {why}"
+        answer = Rejected(log=builds.fault, seconds=0.0, flavour="light")
     if isinstance(answer, Artifact):
         builds.artifacts = [*[a for a in builds.artifacts if a.digest != answer.digest], answer]
     else:

@@ -9,7 +9,6 @@ import fcntl
 import os
 import platform
 import re
-import shutil
 import subprocess
 import tempfile
 from contextlib import contextmanager
@@ -55,8 +54,16 @@ def cache_folder() -> Path:
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder and all in it, whoever owns it."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Remove a folder and all in it, however deep and whatever its modes.
+
+    By ``rm``: a candidate may nest folders deeper than Python recurses, or lock them.
+    """
+    command = ["rm", "-rf", "--one-file-system", "--", str(folder)]
+    if subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode != 0:
+        # chmod leaves symbolic links, and so what they point to, alone.
+        opened = ["chmod", "-R", "u+rwx", "--", str(folder)]
+        subprocess.run(opened, stderr=subprocess.DEVNULL, check=False)
+        subprocess.run(command, stderr=subprocess.DEVNULL, check=False)
 
 
 # --- devices --------------------------------------------------------------------------------------
@@ -166,7 +173,7 @@ def known(folder: Path, device: str, problem: Problem) -> Known:
 
 
 def remember(folder: Path, device: str, problem: Problem, settled: Settled) -> None:
-    """Keep what was found out for the next run."""
+    """Keep what was found out for the next run; where there is no room, that finds out anew."""
     _write(_ceilings_path(folder, device), Known(ceilings=settled.ceilings))
     fitness = Known(fitness=settled.fitness, sensitivity=settled.sensitivity)
     _write(_fitness_path(folder, device, problem), fitness)
@@ -182,10 +189,13 @@ def _read(path: Path) -> Known | None:
 def _write(path: Path, found: Known) -> None:
     if path.exists():
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}")
-    partial.write_bytes(msgspec.json.encode(found))
-    partial.rename(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(msgspec.json.encode(found))
+        partial.rename(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
 
 
 def _ceilings_path(folder: Path, device: str) -> Path:

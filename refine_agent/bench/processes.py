@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from refine_agent import wire
+from refine_agent.bench import machine
+from refine_agent.bench.users import Users
 from refine_agent.bench.warden import Bounds, Warden, bounds_of
 from refine_agent.builder.records import Finished
 from refine_agent.loop import BenchFault
@@ -62,6 +65,8 @@ START_DEADLINE_S = 120.0
 OUTPUT_TAIL_BYTES = 16 << 10
 # A child's output goes to a file that may not grow past this; the rest is lost, not buffered.
 MAX_OUTPUT_BYTES = 8 << 20
+# A worker writes its source and little else by itself.
+LEAST_ROOM_BYTES = 4 << 20
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -84,6 +89,7 @@ class Worker:
         self.status: int | None = None
         self.ended = threading.Event()
         self.warden: Warden | None = None
+        self._said: str | None = None
 
     @property
     def excess(self) -> str | None:
@@ -92,7 +98,17 @@ class Worker:
 
     def output(self) -> str:
         """Return the end of what it printed."""
-        return tail(self.folder.with_suffix(".out"))
+        return tail(self._printed) if self._said is None else self._said
+
+    def clear(self) -> None:
+        """Remove what it left, but for the end of what it printed."""
+        self._said = tail(self._printed)
+        self._printed.unlink(missing_ok=True)
+        machine.remove(self.folder)
+
+    @property
+    def _printed(self) -> Path:
+        return self.folder.with_suffix(".out")
 
 
 def tail(path: Path, limit: int = OUTPUT_TAIL_BYTES) -> str:
@@ -122,6 +138,7 @@ class Nursery:
         self._home = home
         self._bounds = bounds
         self._environment = dict(environment_of_children)
+        self._users = Users.claim() if os.geteuid() == 0 else None
         self._workers: dict[int, Worker] = {}
         self._counter = itertools.count(1)
         self._births: list[Born] = []
@@ -160,8 +177,9 @@ class Nursery:
         """Fork a worker behind its fence."""
         with self._spawning:
             number = next(self._counter)
-            uid = self._uid(number, trusted=trusted) if fenced else None
             folder = self._home / f"w{number}"
+            _leave_room(self._home)
+            uid = self._uid(trusted=trusted) if fenced else None
             _make_private(folder, uid)
             orders_ours, orders_theirs = Channel.pair()
             builds_ours, builds_theirs = Channel.pair()
@@ -202,11 +220,11 @@ class Nursery:
                 self._told.notify_all()
             return worker
 
-    def _uid(self, number: int, *, trusted: bool) -> int | None:
-        if os.geteuid() != 0:
+    def _uid(self, *, trusted: bool) -> int | None:
+        if self._users is None:
             return None
         # Witnesses share one user, candidates get one each: none can signal or trace another.
-        return FIRST_UID if trusted else FIRST_UID + 1 + (os.getpid() * 97 + number) % 900
+        return FIRST_UID if trusted else self._users.take()
 
     def end(self, worker: Worker, *, seconds: float = 10.0) -> None:
         """Kill a worker and everything it started; return when nothing of it lives."""
@@ -239,7 +257,9 @@ class Nursery:
         worker.ended.wait(2.0)
         with self._told:
             self._ending.pop(worker.pid, None)
-        _remove(worker.folder)
+            if self._users is not None and worker.own_uid is not None:
+                self._users.put_back(worker.own_uid)
+        worker.clear()
 
     def close(self) -> None:
         """End the nursery and all it forked."""
@@ -248,6 +268,8 @@ class Nursery:
                 self.end(worker)
         self._channel.close()
         _stop(self._process)
+        if self._users is not None:
+            self._users.give_back()
 
     # --- listening ------------------------------------------------------------------------------
 
@@ -445,16 +467,23 @@ def _capped_output(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
 
+def _leave_room(home: Path) -> None:
+    """Refuse to start a worker on a full disk: what it could not write would look its own fault."""
+    try:
+        free = shutil.disk_usage(home).free
+    except OSError as why:
+        raise BenchFault(f"{home} is gone ({why.strerror}); resume the run") from None
+    if free < LEAST_ROOM_BYTES:
+        raise BenchFault(
+            f"the disk under {home} is full ({free / 1e6:.1f} MB free); free some space, or set "
+            "TMPDIR to a folder on another disk, then resume"
+        )
+
+
 def _make_private(folder: Path, uid: int | None) -> None:
     folder.mkdir(mode=0o700)
     if uid is not None:
         os.chown(folder, uid, uid)
-
-
-def _remove(folder: Path) -> None:
-    import shutil  # noqa: PLC0415 - only when something is removed
-
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

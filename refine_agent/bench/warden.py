@@ -11,13 +11,14 @@ import contextlib
 import os
 import shutil
 import signal
+import stat
 import threading
 from typing import TYPE_CHECKING
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 LOOK_EVERY_S = 0.25
@@ -55,6 +56,7 @@ class Warden(threading.Thread):
         self._folder = folder
         self._output = output
         self._bounds = bounds
+        self._disk = output.stat().st_dev
         self._over = threading.Event()
 
     def run(self) -> None:
@@ -70,10 +72,12 @@ class Warden(threading.Thread):
         self._over.set()
 
     def _excess(self) -> str | None:
-        used = sum(map(_resident_bytes, _tree(self._pid)))
+        processes = _tree(self._pid)
+        used = sum(map(_resident_bytes, processes))
         if used > self._bounds.memory_bytes:
             return f"was ended: it used {used / 1e9:.1f} GB of memory"
         written = _size(self._output) + sum(_sizes(self._folder))
+        written += sum(_hidden(processes, self._disk))
         if written > self._bounds.disk_bytes:
             return f"was ended: it wrote {written / 1e9:.1f} GB to the disk"
         return None
@@ -118,6 +122,24 @@ def _sizes(folder: Path) -> Iterator[int]:
                     waiting.append(entry.path)
                 else:
                     yield entry.stat(follow_symlinks=False).st_size
+
+
+def _hidden(processes: Sequence[int], disk: int) -> Iterator[int]:
+    """Files on a disk that are open and in no folder any more."""
+    seen: set[int] = set()  # a fork holds its parent's files too
+    for pid in processes:
+        try:
+            handles = list(os.scandir(f"/proc/{pid}/fd"))
+        except OSError:
+            continue
+        for handle in handles:
+            with contextlib.suppress(OSError):
+                file = handle.stat()
+                if file.st_dev != disk or file.st_nlink or file.st_ino in seen:
+                    continue
+                if stat.S_ISREG(file.st_mode):
+                    seen.add(file.st_ino)
+                    yield file.st_blocks * 512
 
 
 def _size(path: Path) -> int:

@@ -12,6 +12,7 @@ import select
 import signal
 import socket
 import sys
+import time
 import warnings
 from pathlib import Path
 
@@ -19,9 +20,11 @@ import msgspec
 
 from refine_agent import wire
 from refine_agent.worker import fence
+from refine_agent.worker.census import running_as
 from refine_agent.worker.nursery import Born, End, Ended, Exited, NurseryChannel, Spawn
 
 _PR_SET_CHILD_SUBREAPER = 36
+DYING_DEADLINE_S = 8.0
 
 
 def main() -> None:
@@ -82,7 +85,8 @@ def _serve(channel: NurseryChannel) -> None:
             case End():
                 _end(message.pid, message.uid)
                 _kill_orphans(set(children.values()))
-                channel.send(Ended(pid=message.pid))
+                if _gone(message.uid):  # else the bench waits in vain, and says so
+                    channel.send(Ended(pid=message.pid))
 
 
 def _fork(message: Spawn, fds: tuple[int, ...], channel: NurseryChannel) -> int:
@@ -168,6 +172,18 @@ def _kill_user(uid: int) -> None:
         finally:
             os._exit(0)
     os.waitpid(pid, 0)
+
+
+def _gone(uid: int | None) -> bool:
+    """Wait until nothing runs as a user that only one worker had."""
+    if uid is None or os.geteuid() != 0:
+        return True
+    ends = time.monotonic() + DYING_DEADLINE_S
+    while running_as({uid}):  # what was killed lives until it leaves the kernel
+        if time.monotonic() > ends:
+            return False
+        time.sleep(0.002)
+    return True
 
 
 def _descendants(pid: int) -> list[int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import resource
 import site
 import sys
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 # Candidates get user ids nobody else has: signals, ptrace and process limits go by user id.
 FIRST_UID = 64_000
+# The Landlock that brought the last of what the full fence stops: signals to the outside.
+FULL_LANDLOCK = 6
 _READ_AND_ENTER = 0o005  # the bits of a folder's mode that open it to everybody
 
 _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS = 4, 8
@@ -65,8 +68,14 @@ class Level(msgspec.Struct, frozen=True, kw_only=True):
         if self.landlock_abi <= 0:
             return f"limits only ({user}, no Landlock)"
         net = ", no TCP" if self.landlock_abi >= 4 else ""  # noqa: PLR2004 - the ABI that brought it
-        signals = ", no signals out" if self.landlock_abi >= 6 else ""  # noqa: PLR2004 - likewise
+        signals = ", no signals out" if self.landlock_abi >= FULL_LANDLOCK else ""
         return f"Landlock ABI {self.landlock_abi} ({user}{net}{signals})"
+
+
+def is_full(level: str | None) -> bool:
+    """Whether a level, as verdicts name it, is the full fence."""
+    found = re.match(r"Landlock ABI (\d+)\b", level or "")
+    return found is not None and int(found[1]) >= FULL_LANDLOCK
 
 
 def enter(rules: Rules) -> Level:

@@ -1,0 +1,379 @@
+"""Forty kinds of misbehaviour in a row on one bench, each with its verdict, and it goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from refine_agent.bench import LocalBench
+from refine_agent.bench.users import Users
+from refine_agent.bench.warden import Bounds
+from refine_agent.judge.seats import Deadlines
+from refine_agent.loop import BenchFault, Quiet
+from refine_agent.records import (
+    AnyVerdict,
+    Candidate,
+    Crashed,
+    Disqualified,
+    Mismatch,
+    Options,
+    Passed,
+    Problem,
+    TimedOut,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PROBLEM = Problem(
+    name="scale",
+    source="""
+import torch
+
+
+class Model(torch.nn.Module):
+    def forward(self, x):
+        return x * 2 + 1
+
+
+def get_inputs():
+    return [torch.randn(256, 512)]
+
+
+def get_init_inputs():
+    return []
+""",
+)
+HONEST = """
+import torch
+
+
+class ModelNew(torch.nn.Module):
+    def forward(self, x):
+        return 1 + 2 * x
+"""
+SHORT = Deadlines(load_s=5.0, calls_s=3.0)
+LITTLE = Bounds(memory_bytes=2 << 30, disk_bytes=400 << 20)
+# The longest deadline, the start of a worker and its end, on a machine that does other work too.
+BOUND_S = 30.0
+
+
+def forward(body: str, *, before: str = "") -> str:
+    """Return a candidate whose forward does something else first."""
+    lines = "\n".join(f"        {line}" for line in body.strip().splitlines())
+    return f"""
+import ctypes, os, signal, sys, threading, time
+import torch
+{before}
+
+class ModelNew(torch.nn.Module):
+    def forward(self, x):
+{lines}
+        return 1 + 2 * x
+"""
+
+
+def at_import(body: str) -> str:
+    """Return a candidate whose file does it."""
+    return forward("pass", before=body)
+
+
+MISBEHAVIOURS: dict[str, tuple[str, tuple[type, ...]]] = {
+    "hangs in a call": (forward("while True: pass"), (TimedOut,)),
+    "sleeps in a call": (forward("time.sleep(1000)"), (TimedOut,)),
+    "hangs at import": (at_import("while True: pass"), (TimedOut,)),
+    "stops itself": (forward("os.kill(os.getpid(), signal.SIGSTOP)"), (TimedOut,)),
+    "reads a null pointer": (forward("ctypes.string_at(0)"), (Crashed,)),
+    "aborts": (forward("os.abort()"), (Crashed,)),
+    "meets an illegal instruction": (
+        forward("os.kill(os.getpid(), signal.SIGILL)"),
+        (Crashed,),
+    ),
+    "writes past a stack": (
+        forward("ctypes.memset(ctypes.addressof(ctypes.c_int()) - (1 << 40), 0, 8)"),
+        (Crashed,),
+    ),
+    "recurses for ever": (forward("(lambda f: f(f))(lambda f: f(f))"), (Crashed,)),
+    "ends with success": (forward("os._exit(0)"), (Crashed,)),
+    "ends with a code": (forward("sys.exit(7)"), (Crashed,)),
+    "ends at import": (at_import("os._exit(0)"), (Crashed,)),
+    "raises": (forward("raise RuntimeError('no')"), (Crashed,)),
+    "raises what nobody catches": (forward("raise KeyboardInterrupt"), (Crashed,)),
+    "raises what cannot be printed": (
+        forward(
+            "raise Odd",
+            before="class Odd(Exception):\n    def __str__(self):\n        raise ValueError\n",
+        ),
+        (Crashed,),
+    ),
+    "raises at great length": (forward("raise RuntimeError('x' * 50_000_000)"), (Crashed,)),
+    "does not parse": ("class ModelNew(", (Crashed,)),
+    "has no ModelNew": ("import torch", (Crashed,)),
+    "asks for a terabyte": (forward("torch.empty(1 << 40)"), (Crashed,)),
+    "eats memory": (
+        forward("hoard = []\nwhile True: hoard.append(torch.ones(16_000_000))"),
+        (Crashed, TimedOut),
+    ),
+    "fills the disk": (
+        forward(
+            "for i in range(10_000):\n"
+            "    with open(f'junk{i}', 'wb') as file: file.write(b'x' * (50 << 20))"
+        ),
+        (Crashed, TimedOut),
+    ),
+    "hides what it writes": (
+        forward(
+            "kept = []\n"
+            "while True:\n"
+            "    file = open(f'junk{len(kept)}', 'wb')\n"
+            "    os.unlink(file.name)\n"
+            "    file.write(b'x' * (50 << 20)); file.flush()\n"
+            "    kept.append(file)"
+        ),
+        (Crashed,),
+    ),
+    "nests folders": (
+        forward("for _ in range(1200):\n    os.mkdir('d')\n    os.chdir('d')\nraise RuntimeError"),
+        (Crashed,),
+    ),
+    "locks its folder": (
+        forward("os.makedirs('a/b', exist_ok=True)\nos.chmod('a', 0)\nraise RuntimeError"),
+        (Crashed,),
+    ),
+    "runs out of descriptors": (
+        forward("kept = [open('/dev/null') for _ in range(100_000)]"),
+        (Crashed,),
+    ),
+    "changes its group": (
+        forward("os.setpgid(0, 0) if os.getpgrp() != os.getpid() else None\ntime.sleep(1000)"),
+        (TimedOut,),
+    ),
+    "prints ten gigabytes": (
+        forward("for _ in range(10_000): os.write(1, b'x' * (1 << 20))"),
+        (Crashed,),
+    ),
+    "is a fork bomb": (
+        forward("while True:\n    try: os.fork()\n    except OSError: time.sleep(0.01)"),
+        (Crashed, TimedOut),
+    ),
+    "starts a thousand threads": (
+        forward(
+            "for _ in range(5000):\n"
+            "    threading.Thread(target=time.sleep, args=(99,), daemon=True).start()"
+        ),
+        (Crashed,),
+    ),
+    "leaves a daemon": (
+        forward(
+            "if not os.path.exists('left'):\n"
+            "    open('left', 'w').close()\n"
+            "    if os.fork() == 0:\n"
+            "        os.setsid()\n"
+            "        if os.fork() == 0: time.sleep(1000)\n"
+            "        os._exit(0)"
+        ),
+        (Passed, Disqualified),  # whom the clock catches with two processes
+    ),
+    "closes every descriptor": (forward("os.closerange(3, 4096)"), (Crashed,)),
+    "writes noise to every socket": (
+        forward(
+            "for fd in range(3, 256):\n"
+            "    try: os.write(fd, os.urandom(100))\n"
+            "    except OSError: pass"
+        ),
+        (Crashed,),
+    ),
+    "announces an endless message": (
+        forward(
+            "for fd in range(3, 256):\n"
+            "    try: os.write(fd, b'\\x7f\\xff\\xff\\xff')\n"
+            "    except OSError: pass"
+        ),
+        (Crashed,),
+    ),
+    "kills its parent": (forward("os.kill(os.getppid(), signal.SIGKILL)"), (Crashed,)),
+    "kills everybody": (forward("os.kill(-1, signal.SIGKILL)"), (Crashed, Passed)),
+    "returns nothing": (forward("return None"), (Mismatch,)),
+    "returns words": (forward("return 'right'"), (Mismatch,)),
+    "returns too much": (forward("return [1 + 2 * x, x]"), (Mismatch,)),
+    "returns another type": (forward("return (1 + 2 * x).double()"), (Mismatch,)),
+    "returns NaN": (forward("return x * float('nan')"), (Mismatch,)),
+    "writes its input": (forward("x.zero_()"), (Mismatch, Disqualified)),
+    "writes past its input": (
+        forward("ctypes.memset(x.data_ptr() + x.numel() * 4, 0, 64)"),
+        (Disqualified,),
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def temporary() -> Iterator[Path]:
+    """A place for temporary files that every user may pass through, and nobody else uses."""
+    folder = Path(tempfile.mkdtemp(prefix="faults-"))
+    folder.chmod(0o711)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(folder))
+        yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def bench(temporary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBench]:
+    with opened(tmp_path_factory.mktemp("faults"), bounds=LITTLE) as bench:
+        yield bench
+    assert not list(temporary.glob("refine_agent-*/"))
+
+
+@contextlib.contextmanager
+def opened(folder: Path, bounds: Bounds | None = None) -> Iterator[LocalBench]:
+    options = Options(device="cpu", compile_baseline=False, profile="off")
+    with LocalBench(PROBLEM, options, folder, deadlines=SHORT, bounds=bounds) as bench:
+        bench.measure(PROBLEM, Quiet())
+        yield bench
+
+
+def verdict_on(bench: LocalBench, source: str) -> AnyVerdict:
+    candidate = Candidate(source=source)
+    return bench.build(candidate, Quiet()) or bench.judge(candidate, Quiet())
+
+
+@pytest.mark.parametrize("name", MISBEHAVIOURS)
+def test_every_misbehaviour_has_its_verdict_in_bounded_time_and_leaves_nothing(
+    bench: LocalBench, name: str
+) -> None:
+    source, expected = MISBEHAVIOURS[name]
+    folders = set(bench.home.glob("start*/*"))
+    began = time.monotonic()
+
+    verdict = verdict_on(bench, source)
+
+    assert isinstance(verdict, expected), verdict
+    assert time.monotonic() - began < BOUND_S
+    if isinstance(verdict, Crashed):
+        assert len(verdict.reason) <= 2000
+        assert len(verdict.log) <= 8000
+    assert set(bench.home.glob("start*/*")) == folders
+    assert candidates_alive(bench) == []
+
+
+def test_after_all_of_them_an_honest_candidate_passes(bench: LocalBench) -> None:
+    assert isinstance(verdict_on(bench, HONEST), Passed)
+
+
+@pytest.mark.parametrize("how", ["fills the disk", "hides what it writes"])
+def test_who_takes_too_much_of_the_disk_is_told_how_much(bench: LocalBench, how: str) -> None:
+    verdict = verdict_on(bench, MISBEHAVIOURS[how][0])
+
+    assert isinstance(verdict, Crashed)
+    assert "GB to the disk" in verdict.reason
+
+
+def test_who_takes_too_much_memory_is_told_how_much(bench: LocalBench) -> None:
+    verdict = verdict_on(bench, MISBEHAVIOURS["eats memory"][0])
+
+    assert isinstance(verdict, Crashed)
+    assert "GB of memory" in verdict.reason
+
+
+@pytest.mark.parametrize("victim", ["judge", "nursery"])
+def test_a_killed_process_of_ours_is_started_anew_and_the_verdict_comes(
+    bench: LocalBench, victim: str
+) -> None:
+    assert bench._line is not None
+    assert bench._nursery is not None
+    pid = bench._line.pid if victim == "judge" else bench._nursery.pid
+    threading.Timer(0.2, os.kill, (pid, signal.SIGKILL)).start()
+
+    verdicts = [verdict_on(bench, HONEST + f"# {victim} {number}") for number in range(2)]
+
+    assert not Path(f"/proc/{pid}/cwd").exists()
+    assert all(isinstance(verdict, Passed) for verdict in verdicts), verdicts
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
+def test_a_full_disk_is_the_candidates_fault_or_the_machines_whoever_filled_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with small_disk() as disk, monkeypatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(disk))
+        with opened(tmp_path) as bench:
+            by_candidate = verdict_on(bench, MISBEHAVIOURS["fills the disk"][0])
+            afterwards = verdict_on(bench, HONEST)
+            (disk / "somebody's").write_bytes(bytes(shutil.disk_usage(disk).free - (1 << 20)))
+            with pytest.raises(BenchFault, match=r"is full .* resume$"):
+                verdict_on(bench, HONEST + "# 2")
+            (disk / "somebody's").unlink()
+            with_room = verdict_on(bench, HONEST + "# 3")
+
+    assert isinstance(by_candidate, Crashed)
+    assert isinstance(afterwards, Passed)
+    assert isinstance(with_room, Passed)
+
+
+@contextlib.contextmanager
+def small_disk() -> Iterator[Path]:
+    disk = Path(tempfile.mkdtemp(prefix="disk-"))
+    command = ["mount", "-t", "tmpfs", "-o", "size=64m,mode=711", "none", str(disk)]
+    if subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode != 0:
+        disk.rmdir()
+        pytest.skip("this machine lets nobody mount")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+        disk.rmdir()
+
+
+def candidates_alive(bench: LocalBench) -> list[int]:
+    """Return what runs as one of this bench's candidates; where they have no users, what is left
+    in their folders."""
+    assert bench._nursery is not None
+    users = bench._nursery._users
+    if users is not None:
+        return users.processes()
+    return [pid for pid in everybody() if str(folder_of(pid)).endswith("(deleted)")]
+
+
+def everybody() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def folder_of(pid: int) -> Path:
+    try:
+        return Path(f"/proc/{pid}/cwd").readlink()
+    except OSError:
+        return Path()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives candidates users of their own")
+def test_two_runs_never_share_a_user() -> None:
+    first, second = Users.claim(), Users.claim()
+
+    assert not set(first.ids) & set(second.ids)
+    assert first.take() != first.take()
+
+    second.give_back()
+    third = Users.claim()
+    assert third.ids == second.ids
+    first.give_back()
+    third.give_back()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives candidates users of their own")
+def test_what_still_runs_as_one_of_a_runs_users_ends_with_the_run() -> None:
+    users = Users.claim()
+    daemon = subprocess.Popen(["sleep", "1000"], user=users.take())
+
+    users.give_back()
+
+    assert daemon.wait(5) == -signal.SIGKILL
