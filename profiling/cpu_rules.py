@@ -21,11 +21,15 @@ def few_threads(call: Call) -> Finding | None:
     used, have, took = _threads(call), call.ceilings and call.ceilings.threads, calls.time_us(call)
     if used is None or not have or used > have / 2 or (took and took < WORTH_SPLITTING_US):
         return None
+    flags = call.static.host_flags if call.static else None
+    serial = flags is not None and "-fopenmp" not in flags
     return Finding(
         kind="few_threads",
         severity=1 - used / have,
-        text=f"{used:.0f} of {have} threads work",
-        advice="split the outer loop with at::parallel_for or #pragma omp parallel for",
+        text=f"{used:.0f} of {have} threads work"
+        + ("; without -fopenmp, at::parallel_for and OpenMP run on one" if serial else ""),
+        advice=("pass -fopenmp in extra_cflags, and " if serial else "")
+        + "split the outer loop with at::parallel_for or #pragma omp parallel for",
     )
 
 
@@ -52,7 +56,11 @@ def unequal_threads(call: Call) -> Finding | None:
 
 
 def _threads(call: Call) -> float | None:
-    return None if call.cpu is None or _busy(call) else calls.threads_used(call.cpu)
+    """Return the threads that worked; a guess from times on a busy machine is no count."""
+    run = call.cpu
+    if run is None or (_busy(call) and not run.thread_seconds):
+        return None
+    return calls.threads_used(run)
 
 
 def _busy(call: Call) -> bool:

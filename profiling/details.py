@@ -23,6 +23,7 @@ SHOWN_OPERATORS = 6
 # Operators below a hundredth of the call (empty, view, stride) are housekeeping.
 LEAST_OPERATOR = 0.01
 SHOWN_THREADS = 8
+LEAST_RATE = 0.02
 # Less waiting for a core than this is the scheduler's own.
 WORTH_A_WAIT = 0.05
 # Shares too small to be worth a word.
@@ -442,6 +443,8 @@ def _rates(call: Call) -> Iterator[str]:
             continue
         against = metric.unit
         if metric.ceiling:
+            if metric.key == "cpu_gflops" and metric.value < LEAST_RATE * metric.ceiling:
+                continue  # bytes bind such an operation, and a matmul's rate says nothing about it
             share = percent(metric.value / metric.ceiling)
             against = words.format(ceiling=metric.ceiling, share=share)
         parts.append(f"{metric.value:.4g} {against}")

@@ -39,7 +39,7 @@ def weigh(case: Case) -> tuple[Finding, ...]:
 
 
 # What these describe is often the effect of something else that was found too.
-SYMPTOMS = {"scalar_loads", "latency", "dependency_chain"}
+SYMPTOMS = {"scalar_loads", "latency", "mbarrier_wait", "dependency_chain"}
 # An effect explained by a cause of at least this severity ranks behind it.
 EXPLAINED = 0.15
 
@@ -80,6 +80,7 @@ RULES: tuple[Callable[[Case], Finding | None], ...] = (
     memory_rules.slow_loads,
     work_rules.dependency_chain,
     work_rules.barriers,
+    work_rules.grid_wait,
     memory_rules.atomics,
     memory_rules.fences,
     work_rules.wrong_pipe,

@@ -253,7 +253,7 @@ def slow_loads(case: Case) -> Finding | None:
 def _bulk_copies(case: Case, waiting: float) -> Finding:
     tries = [one for one in case.report.instructions if "TRYWAIT" in one.opcode]
     return Finding(
-        kind="latency",
+        kind="mbarrier_wait",
         severity=waiting * case.latency_room,
         text=f"{percent(waiting)} of waiting is at an mbarrier, for bulk copies or the other side "
         f"of the pipeline, at {percent(case.near)} of the nearest ceiling",

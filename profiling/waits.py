@@ -120,12 +120,15 @@ _LONGEST_SPIN = 64
 def polls(code: Sequence[str], at: int, repeated: Sequence[Loop] = ()) -> bool:
     """Tell whether `code[at]` reads one address again and again, as a wait for other blocks does.
 
-    A loop that walks changes the address in every round; one that polls does not.
+    A loop that walks changes the address in every round; one that polls does not. One that writes
+    or meets others at a barrier in between exchanges data, and is no wait by itself.
     """
     loop = next((loop for loop in repeated if loop.first <= at <= loop.last), None)
     if loop is None or loop.last - loop.first > _LONGEST_SPIN or not _SHARED_WORD.match(code[at]):
         return False
     address, rounds = _read(code[at]), code[loop.first : loop.last + 1]
+    if any(_WRITES_MEMORY.match(one) or _BARRIER.match(one) for one in rounds):
+        return False
     return not any((found := _SETS.match(one)) and address & _written(found) for one in rounds)
 
 

@@ -4,11 +4,10 @@ Each rule is one function from a `Case` to a finding or None; `findings` ranks t
 """
 
 import math
-from collections.abc import Sequence
 
 from refine_agent.profiling import blame
 from refine_agent.profiling.case import Case
-from refine_agent.profiling.evidence import Instruction, KernelReport
+from refine_agent.profiling.evidence import KernelReport
 from refine_agent.profiling.metrics import tensor_instructions
 from refine_agent.profiling.plain import percent
 from refine_agent.profiling.records import Finding
@@ -226,9 +225,8 @@ def barriers(case: Case) -> Finding | None:
     waiting = case.waits.get("barrier", 0)
     if waiting < 0.2:  # noqa: PLR2004  (a block reduction or two are worth less)
         return None
-    spinning = blame.spins(case.report)
-    if case.held(spinning) > LEAST_SPIN:
-        return _grid_wait(case, spinning, waiting)
+    if case.held(blame.spins(case.report)) > LEAST_SPIN:
+        return None
     return Finding(
         kind="barriers",
         severity=waiting * case.idle * (1 - case.memory_near),
@@ -246,13 +244,20 @@ def barriers(case: Case) -> Finding | None:
 LEAST_SPIN = 0.01
 
 
-def _grid_wait(case: Case, spinning: Sequence[Instruction], waiting: float) -> Finding:
-    """Blocks that wait for each other: the barrier only passes on what one warp spins for."""
+def grid_wait(case: Case) -> Finding | None:
+    """Blocks that wait for each other; a barrier behind only passes on what one warp spins for."""
+    spinning = blame.spins(case.report)
+    spun, waits = case.held(spinning), case.waits
+    if spun <= LEAST_SPIN:
+        return None
+    waiting = min(1.0, spun + waits.get("barrier", 0) + waits.get("sleeping", 0))
+    if waiting < 0.2:  # noqa: PLR2004  (what a lone counter at the end costs)
+        return None
     return Finding(
         kind="grid_wait",
         severity=waiting * case.idle * (1 - case.memory_near),
-        text=f"{percent(waiting)} of waiting is at a barrier whose warps spin on words that other "
-        "blocks publish (loads that bypass the L1): a grid-wide wait",
+        text=f"{percent(waiting)} of waiting is for words that other blocks publish, spun for by "
+        "loads that bypass the L1: a grid-wide wait",
         where=blame.line_charged_most(case.report, spinning)
         or blame.line_of_most(spinning, lambda one: one.executed),
         advice="publish earlier and use later: work on the next piece between publishing and "

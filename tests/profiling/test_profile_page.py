@@ -215,14 +215,29 @@ def test_warps_that_spin_for_other_blocks_are_no_barriers_fault() -> None:
         polls=True,
     )
     with_spin = with_idle_memory(waiting_at("barrier", 40.0, barrier, spin))
-    found = work_rules.barriers(Case(report=with_spin))
+    found = work_rules.grid_wait(Case(report=with_spin))
     assert found is not None
-    assert (found.kind, found.where) == ("grid_wait", "cuda_source:165")
-    alone = work_rules.barriers(
-        Case(report=msgspec.structs.replace(with_spin, instructions=(barrier,)))
+    assert found.where == "cuda_source:165"
+    assert work_rules.barriers(Case(report=with_spin)) is None
+    alone = Case(report=msgspec.structs.replace(with_spin, instructions=(barrier,)))
+    assert work_rules.grid_wait(alone) is None
+    assert work_rules.barriers(alone) is not None
+
+
+def test_blocks_that_spin_for_each_other_without_a_barrier_are_found_too() -> None:
+    spin = Instruction(
+        offset=16,
+        sass="LD.E.STRONG.GPU R0, desc[UR4][R6.64]",
+        place=Place(file="cuda_source", line=165),
+        samples=60,
+        stalls={"long_scoreboard": 60},
+        executed=4000,
+        polls=True,
     )
-    assert alone is not None
-    assert alone.kind == "barriers"
+    report = with_idle_memory(waiting_at("long_scoreboard", 40.0, spin))
+    found = work_rules.grid_wait(Case(report=report))
+    assert found is not None
+    assert found.where == "cuda_source:165"
 
 
 def test_the_fence_of_a_cluster_barrier_is_told_from_one_that_somebody_wrote() -> None:

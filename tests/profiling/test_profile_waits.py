@@ -112,3 +112,54 @@ def test_a_chain_of_loads_is_told_from_loads_that_can_start_together() -> None:
         "LDG.E.128 R4, desc[UR6][R4.64]",
     ]
     assert not waits.follows_a_load(wide, 2)
+
+
+# The zoo's grid_wait.cu and cluster_fence.cu, as nvcc 13.0 compiles them.
+SPIN = (
+    "ATOMG.E.ADD.STRONG.GPU PT, RZ, desc[UR4][R6.64], R11",
+    "LEA R13, R8, 0x80, 0x7",
+    "LD.E.STRONG.GPU R0, desc[UR4][R6.64]",
+    "CCTL.IVALL",
+    "YIELD",
+    "VIADD R0, R0, -UR6",
+    "ISETP.GE.U32.AND P0, PT, R0, R13, PT",
+    "@!P0 BRA 0x20",
+    "WARPSYNC.ALL",
+    "BAR.SYNC.DEFER_BLOCKING 0x0",
+)
+EXCHANGE = (
+    "STG.E desc[UR4][R2.64], R7",
+    "MEMBAR.ALL.GPU",
+    "ERRBAR",
+    "UCGABAR_ARV",
+    "UCGABAR_WAIT",
+    "CCTL.IVALL",
+    "LDG.E.STRONG.GPU R7, desc[UR4][R4.64]",
+    "UCGABAR_ARV",
+    "UCGABAR_WAIT",
+    "FFMA R7, R7, R6, 0.25",
+    "@P0 BRA 0x0",
+)
+
+
+def test_a_spin_for_other_blocks_is_told_from_an_exchange_through_the_same_word() -> None:
+    assert waits.polls(SPIN, 2, waits.loops(SPIN, range(0, 160, 16)))
+    assert not waits.polls(EXCHANGE, 6, waits.loops(EXCHANGE, range(0, 176, 16)))
+
+
+def test_an_mbarriers_try_is_what_the_branch_behind_it_waits_for() -> None:
+    # The zoo's one_stage.cu: the predicate comes with the scoreboard of a load.
+    code = ["SYNCS.PHASECHK.TRANS64.TRYWAIT P0, [UR4], R8", "@!P0 BRA 0x0"]
+    assert waits.producer(code, 1, LONG, waits.loops(code, (0, 16))) == 0
+
+
+def test_a_shared_memory_atomic_is_no_load_from_global_memory() -> None:
+    # Once blamed in a recorded session: what the FFMA waits for is the bias in R92.
+    code = [
+        "LDG.E.NA.128.CONSTANT R92, desc[UR4][R10.64+0x18000]",
+        "@P1 BRA 0x40",
+        "ATOMS.ADD R5, [R5+0x4], R98",
+        "IADD3 R30, R31, R32, RZ",
+        "FFMA R92, R68, R5, R92",
+    ]
+    assert waits.producer(code, 4, LONG) == 0

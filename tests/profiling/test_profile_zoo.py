@@ -2,6 +2,8 @@
 
 import shutil
 import subprocess
+import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -129,3 +131,25 @@ def test_an_animal_compiles(name: str, variant: Variant, tmp_path: Path) -> None
     out = tmp_path / "a.cubin"
     subprocess.run([*command, "-o", str(out), str(EVERY[name].source)], check=True)
     assert out.stat().st_size > 1000
+
+
+def test_a_recording_session_that_fails_ends_in_time_and_leaves_its_log(tmp_path: Path) -> None:
+    script, out = RECORDED.parent / "record.py", tmp_path / "zoo.tar"
+    command = [sys.executable, str(script), "--what", "animals", "--only", "copy", "--seconds", "9"]
+    done = subprocess.run(
+        [*command, "--out", str(out)],
+        env={"PATH": "/no/such/folder", "NVCC": "/no/such/nvcc"},
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0
+    with tarfile.open(out) as tar:
+        log = tar.extractfile("zoo/log.txt")
+        assert log is not None
+        assert b"BUILD FAILED copy-first" in log.read()
+
+
+def test_animals_that_await_their_recording_are_named_and_fail_nothing() -> None:
+    waiting = [name for name in EVERY if not scores.both_recorded(EVERY[name])]
+    told = scores.written().split("Not recorded as they are now: ")[-1].split(".\n")[0]
+    assert told.split(", ") == waiting or not waiting

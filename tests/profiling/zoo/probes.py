@@ -59,7 +59,7 @@ def run(studio: Studio) -> None:
     if not target.exists():
         studio.log("no probes: the target was not built")
         return
-    until = time.monotonic() + 60 * MINUTES
+    until = min(time.monotonic() + 60 * MINUTES, studio.until)
     found: dict[str, object] = {}
     for name, part in (
         ("costs", lambda: _costs(studio, target)),

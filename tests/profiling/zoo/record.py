@@ -2,11 +2,12 @@
 
     python tests/profiling/zoo/record.py --out DIR/zoo.tar --what stale|animals|probes [--only NAME]
 
-One command, a few minutes on an H200; a failing animal is logged and left out. `stale` records the
-animals whose program has changed since, or that were never recorded. The tar holds
-recorded/*.json.xz (what ships and what the tests read), reports/*.ncu-rep.xz, probes.json (what
-ncu's flags do and what other metric lists cost), profile_page.json and log.txt. Where ncu-report is
-not installed the recordings hold no launches; `unpack.py` reads the packed reports elsewhere.
+One command that ends after `--seconds` whatever hangs; a failing animal is logged and left out.
+`stale` records the animals whose program has changed since, or that were never recorded. The tar
+grows as they are recorded, so that a session cut short keeps what it had: recorded/*.json.xz (what
+ships and what the tests read), reports/*.ncu-rep.xz, probes.json (what ncu's flags do and what
+other metric lists cost), profile_page.json and log.txt. Where ncu-report is not installed the
+recordings hold no launches; `unpack.py` reads the packed reports elsewhere.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import json
 import lzma
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -45,14 +47,19 @@ from tests.profiling.zoo.animals import (
 from tests.profiling.zoo.studio import Studio, bounded
 
 BENCHMARK_SECONDS = 100
+# Timing and profiling one program takes 3 to 6 seconds: with less left, none is begun.
+LEAST_SECONDS = 8.0
 
 
 def main() -> None:
-    """Record, or with `--read` turn packed reports into recordings."""
+    """Record what was asked for, within its seconds."""
     options = _options()
+    # A session that is told to end keeps its log like one that ends by itself.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))
     with tempfile.TemporaryDirectory() as scratch:
         tool = ncu.available(version_output=_ncu_version())
-        studio = Studio(Path(scratch) / "zoo", options.arch, tool)
+        studio = Studio(Path(scratch) / "zoo", options.arch, tool, seconds=options.seconds)
+        tar = _Tar(options.out, studio)
         studio.log(f"ncu {tool.version if tool else 'missing'}; {_device()}")
         chosen = [
             one
@@ -62,24 +69,53 @@ def main() -> None:
         ]
         try:
             if options.what != "probes":
-                _record_all(studio, chosen, deadline=time.monotonic() + 60 * options.minutes)
+                _record_all(studio, chosen, tar)
             if tool and options.what in {"all", "probes"}:
                 _probe_all(studio)
         finally:
-            # Whatever was recorded before something failed is worth having.
-            _pack(studio, options.out)
+            tar.close()
 
 
-def _record_all(studio: Studio, chosen: list[Animal], *, deadline: float) -> None:
+class _Tar:
+    """The archive that grows: whatever was recorded before something failed is worth having."""
+
+    def __init__(self, path: Path, studio: Studio) -> None:
+        self.path = path
+        self.studio = studio
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+
+    def add(self, file: Path) -> None:
+        """Append one file under the name it has in the studio."""
+        with tarfile.open(self.path, "a") as tar:
+            tar.add(file, arcname=f"zoo/{file.relative_to(self.studio.folder)}")
+
+    def add_report(self, report: Path) -> None:
+        """Append one report, packed."""
+        packed = report.with_name(report.name + ".xz")
+        packed.write_bytes(lzma.compress(report.read_bytes(), preset=1))
+        report.unlink()
+        self.add(packed)
+
+    def close(self) -> None:
+        """Append what belongs to no one animal."""
+        for name in ("ceilings.json", "probes.json", "profile_page.json", "log.txt"):
+            if (self.studio.folder / name).exists():
+                self.add(self.studio.folder / name)
+        print(f"packed {self.path} ({self.path.stat().st_size / 1e6:.1f} MB)")  # noqa: T201  (a script)
+
+
+def _record_all(studio: Studio, chosen: list[Animal], tar: _Tar) -> None:
     _compile(studio, chosen)
     ceilings = _ceilings(studio)
     (studio.folder / "ceilings.json").write_bytes(msgspec.json.encode(ceilings))
-    for animal in chosen:
-        for variant in VARIANTS:
-            if time.monotonic() > deadline:
+    # All first variants before any second one: a session cut short has seen every animal.
+    for variant in VARIANTS:
+        for animal in chosen:
+            if studio.left() < LEAST_SECONDS:
                 studio.log(f"OUT OF TIME: {animal.name}-{variant.name} not recorded")
             else:
-                _record(studio, animal, variant, ceilings)
+                _record(studio, animal, variant, ceilings, tar)
 
 
 def _probe_all(studio: Studio) -> None:
@@ -98,7 +134,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--arch", default="sm_90")
     parser.add_argument("--only", nargs="*", default=[])
     parser.add_argument("--what", choices=("all", "stale", "animals", "probes"), default="all")
-    parser.add_argument("--minutes", type=float, default=8, help="stop recording animals then")
+    parser.add_argument("--seconds", type=float, default=240, help="begin nothing after so long")
     return parser.parse_args()
 
 
@@ -149,7 +185,9 @@ def _ceilings(studio: Studio) -> Ceilings:
     )
 
 
-def _record(studio: Studio, animal: Animal, variant: Variant, ceilings: Ceilings) -> None:
+def _record(
+    studio: Studio, animal: Animal, variant: Variant, ceilings: Ceilings, tar: _Tar
+) -> None:
     binary = studio.binary(animal, variant)
     printed = studio.run([str(binary), "time"]) if binary.exists() else None
     profiled = studio.profile(binary) if printed else None
@@ -179,10 +217,14 @@ def _record(studio: Studio, animal: Animal, variant: Variant, ceilings: Ceilings
         driver=_device().split(",")[-1].strip(),
     )
     packed = lzma.compress(msgspec.json.encode(recording), preset=9)
-    (studio.folder / "recorded" / f"{binary.name}.json.xz").write_bytes(packed)
+    shipped = studio.folder / "recorded" / f"{binary.name}.json.xz"
+    shipped.write_bytes(packed)
+    size = report.stat().st_size >> 10
+    tar.add(shipped)
+    tar.add_report(report)
     studio.log(
         f"{binary.name}: {measured.time_us:.1f} us, ncu {seconds:.1f} s, report "
-        f"{report.stat().st_size >> 10} KB, recording {len(packed)} B, {len(reports)} launches"
+        f"{size} KB, recording {len(packed)} B, {len(reports)} launches"
     )
 
 
@@ -205,20 +247,8 @@ def _benchmark(studio: Studio) -> None:
     script = HERE.parents[2] / "benchmarks" / "profile_page.py"
     out = studio.folder / "profile_page.json"
     command = [sys.executable, str(script), "--live", "--out", str(out)]
-    done = bounded(command, seconds=BENCHMARK_SECONDS)
+    done = bounded(command, seconds=min(BENCHMARK_SECONDS, studio.left()))
     studio.log(f"profile_page.py: {done.printed.strip()[-3000:]} {done.said.strip()[-600:]}")
-
-
-def _pack(studio: Studio, out: Path) -> None:
-    for report in sorted((studio.folder / "reports").glob("*.ncu-rep")):
-        packed = report.with_name(report.name + ".xz")
-        packed.write_bytes(lzma.compress(report.read_bytes(), preset=6))
-        report.unlink()
-    shutil.rmtree(studio.folder / "bin")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(out, "w") as tar:
-        tar.add(studio.folder, arcname="zoo")
-    print(f"packed {out} ({out.stat().st_size / 1e6:.1f} MB)")  # noqa: T201  (a script)
 
 
 if __name__ == "__main__":

@@ -111,7 +111,7 @@ def _rates() -> Iterable[str]:
     for unseen in (False, True):
         for healthy in (False, True):
             yield _rate(unseen=unseen, healthy=healthy)
-    missing = [animal.name for animal in animals() if not _both_recorded(animal)]
+    missing = [animal.name for animal in animals() if not both_recorded(animal)]
     if missing:
         yield ""
         yield f"Not recorded as they are now: {', '.join(missing)}."
@@ -131,7 +131,8 @@ def _rate(*, unseen: bool, healthy: bool) -> str:
     return f"| {name} | {hits} of {len(group)} | {alone} of {len(group)} |"
 
 
-def _both_recorded(animal: Animal) -> bool:
+def both_recorded(animal: Animal) -> bool:
+    """Tell whether both variants were recorded of the program as it is now."""
     return sum(score.animal == animal for score in scores()) == len(VARIANTS)
 
 
