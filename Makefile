@@ -41,7 +41,7 @@ demo: setup
 	$(BIN)/python -m refine_agent optimize examples/layernorm.py --turns 8
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --durations=15
 
 lint: setup
 	$(BIN)/ruff check .
