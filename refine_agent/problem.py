@@ -44,6 +44,40 @@ def load(path: Path) -> Problem:
     return Problem(name=path.stem, source=_with(source, added))
 
 
+def precision_of(source: str) -> str:
+    """Return the policy that a problem's PRECISION states, by syntax alone; "default" without one.
+
+    Whether the judge knows the policy is the judge's finding.
+    """
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return "default"
+    match _defined(tree).get("PRECISION"):
+        case ast.Assign(value=ast.Constant(value=str(stated))):
+            return stated
+        case ast.AnnAssign(value=ast.Constant(value=str(stated))):
+            return stated
+        case _:
+            return "default"
+
+
+def policy_of(problem: Problem, device_kind: str) -> str:
+    """Return in words what float32 may be computed in, for the baselines and candidates alike."""
+    if device_kind == "cpu":
+        return "float32 is computed in float32"
+    return _POLICIES.get(precision_of(problem.source), _POLICIES["default"])
+
+
+# As `judge` sets them; PyTorch's own defaults differ between the two kinds of operation.
+_POLICIES = {
+    "default": "PyTorch's defaults: TF32 is allowed in float32 convolutions, not in float32 "
+    "matrix products",
+    "ieee": "full float32: TF32 is allowed nowhere, but splits that keep float32's accuracy are",
+    "tf32": "TF32 is allowed in float32 matrix products and convolutions",
+}
+
+
 def load_all(folder: Path) -> list[Problem]:
     """Return every problem directly in a folder, by name; other files are passed over."""
     found = [load(path) for path in sorted(folder.glob("*.py")) if _looks_like_one(path)]
@@ -87,6 +121,8 @@ def _defined(tree: ast.Module) -> dict[str, ast.stmt]:
                 found[statement.name] = statement
             case ast.Assign(targets=targets):
                 found |= {t.id: statement for t in targets if isinstance(t, ast.Name)}
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                found[name] = statement
             case ast.ImportFrom(names=names) | ast.Import(names=names):
                 found |= {alias.asname or alias.name: statement for alias in names}
             case _:

@@ -59,7 +59,7 @@ def evaluate(
         if seal and isinstance(verdict, Passed):
             verdict = bench.seal(kernel, watch)
     _close(watch)
-    _show(setup, verdict, page, as_json=as_json)
+    _show(subject, setup, verdict, page, as_json=as_json)
     won = isinstance(verdict, Passed) and verdict.speedup.low > 1 and not setup.fitness.weak
     return faults.TARGET_REACHED if won else faults.FINISHED_WITHOUT
 
@@ -96,7 +96,7 @@ def profile(
         page = bench.profile(kernel, verdict, watch) if isinstance(verdict, Passed) else None
     _close(watch)
     if page is None:
-        _show(setup, verdict, None, as_json=as_json)
+        _show(problem, setup, verdict, None, as_json=as_json)
         return faults.FINISHED_WITHOUT
     _show_page(page, as_json=as_json)
     return 0
@@ -186,7 +186,9 @@ def _close(watch: Screen | EventLines) -> None:
     (watch.screen if isinstance(watch, EventLines) else watch).close()
 
 
-def _show(setup: Setup, verdict: AnyVerdict, page: Page | None, *, as_json: bool) -> None:
+def _show(
+    problem: Problem, setup: Setup, verdict: AnyVerdict, page: Page | None, *, as_json: bool
+) -> None:
     import msgspec
 
     from refine_agent.cli.pages import verdict_lines
@@ -196,7 +198,7 @@ def _show(setup: Setup, verdict: AnyVerdict, page: Page | None, *, as_json: bool
         found = {"event": "evaluated", "setup": setup, "verdict": verdict, "page": page}
         click.echo(msgspec.json.encode(found))
         return
-    click.echo("\n".join([*setup_lines(setup), "", *verdict_lines(verdict)]))
+    click.echo("\n".join([*setup_lines(problem, setup), "", *verdict_lines(verdict)]))
     if page is not None:
         click.echo("")
         _show_page(page, as_json=False)

@@ -136,7 +136,7 @@ class Screen:
             return
         match event:
             case Measured():
-                self.say(*words.setup_lines(event.setup), "")
+                self.say(*words.setup_lines(run.problem, event.setup), "")
                 self.console.print(words.header_line())
             case TurnClosed():
                 self._turn(run, event.turn, seconds=event.seconds)

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from refine_agent.cli import settings
 from refine_agent.cli.finding import find_run
+from refine_agent.legible import phrase
+
+if TYPE_CHECKING:
+    from refine_agent.transcript import Transcript
 
 
 @click.command()
@@ -39,7 +43,8 @@ def hint(  # noqa: PLR0913 - one parameter for each thing a person can say
 ) -> None:
     """Tell the model TEXT, or steer RUN otherwise, from another terminal.
 
-    The run takes it up at its next boundary, or when it is resumed.
+    The run takes it up between two turns, or when it is resumed: a prompt that has gone out
+    stays as it is, one that nobody has answered yet is written anew.
     """
     from refine_agent import inbox
     from refine_agent.kernel_file import read_candidate
@@ -67,7 +72,24 @@ def hint(  # noqa: PLR0913 - one parameter for each thing a person can say
         raise click.UsageError("say something: hint RUN TEXT, or --offer, --veto, --back, --stop")
     for note in notes:
         inbox.drop(folder, note)
-    click.echo(f"{folder} takes it up at its next boundary")
+    click.echo(f"{folder.name} {_when(known)}")
+
+
+def _when(run: Transcript) -> str:
+    """Say when a note is taken up, and which prompt is the first that knows of it."""
+    from refine_agent.transcript import is_being_written
+
+    turn = run.open_turn
+    if is_being_written(run.folder):
+        if turn is None:
+            return "takes it up before its next turn"
+        return f"takes it up once turn {turn} is over; the prompt of turn {turn} is out already"
+    if run.stopped is not None and not run.stopped.resumable:
+        return (
+            f"is over ({phrase(run.stopped.reason)}) and takes it up when it goes on: "
+            f"refine_agent resume {run.folder} --turns {run.model_turns + 4}"
+        )
+    return f"is not running and takes it up first when it goes on: refine_agent resume {run.folder}"
 
 
 @click.command()

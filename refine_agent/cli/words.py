@@ -12,13 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from refine_agent.legible import phrase
+from refine_agent.problem import policy_of
 from refine_agent.records import Passed, Ratio, Record, Timing, headline
 from refine_agent.reply import remark
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from refine_agent.records import Attempt, Phase, Setup
+    from refine_agent.records import Attempt, Phase, Problem, Setup
     from refine_agent.transcript import Transcript
 
 NOTHING = "\u2013"
@@ -139,12 +140,13 @@ def scale_of(transcript: Transcript) -> float:
     return max([target, *(a.speedup for a in transcript.attempts)])
 
 
-def setup_lines(setup: Setup) -> list[str]:
-    """Return machine, baselines and floor, as measured before the first turn."""
+def setup_lines(problem: Problem, setup: Setup) -> list[str]:
+    """Return machine, precision, baselines and floor, as measured before the first turn."""
     machine = setup.environment
     versions = [f"torch {machine.torch}" if machine.torch else "", machine.compiler or ""]
     lines = [
         f"device    {' · '.join([machine.device, *(v for v in versions if v)])}",
+        f"precision {policy_of(problem, machine.device_kind)}",
         f"PyTorch   eager {measured(setup.baseline.eager)}",
     ]
     if setup.baseline.compiled is not None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     import jinja2
 
+    from refine_agent.profiling.records import Page
     from refine_agent.records import Attempt, Options, Ratio, Timing
     from refine_agent.transcript import Transcript
 
@@ -133,8 +134,14 @@ def _environment() -> jinja2.Environment:
         ratio=_ratio,
         said=said,
         timing=_timing,
+        waits=_waits,
     )
     return environment
+
+
+def _waits(page: Page, most: int) -> list[str]:
+    """Return the lines of a page that tell what its warps wait for and where, the first few."""
+    return [line for line in page.lines if line.startswith(("STALLS", "HOT"))][:most]
 
 
 def _kind(verdict: msgspec.Struct) -> str:

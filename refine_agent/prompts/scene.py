@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from refine_agent.profiling import delta, metrics
+from refine_agent.problem import policy_of
+from refine_agent.profiling import delta, metrics, roofline
+from refine_agent.profiling.records import Ceilings
+from refine_agent.profiling.roofline import Floor  # noqa: TC001 - a record's field
 from refine_agent.records import (
     Attempt,
     Budget,
@@ -29,6 +32,9 @@ if TYPE_CHECKING:
 
 # The page's key for the time of one call, which can be predicted before anything was profiled.
 TIME = "time_us"
+NO_PEAKS = Ceilings(device="unknown")
+# Floors are worked out anew for their words; another version's arithmetic may differ.
+ROUNDING = 0.005
 # A kernel that is neither the parent nor new teaches little more than its line in the table.
 MOST_OTHERS = 3
 
@@ -71,6 +77,10 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
     attempts: tuple[Attempt, ...]
     latest: tuple[Attempt, ...]  # the attempts of the turn before this one
     best: Attempt | None
+    best_is_of_here: bool  # not measured on another device, before the run moved
+    policy: str  # what float32 may be computed in
+    floor: Floor | None  # why the floor is where it is
+    bound: Floor | None
     parent: Attempt | None
     others: tuple[Attempt, ...]  # further kernels shown whole, most telling first
     beaten: Timing  # the faster baseline
@@ -97,6 +107,8 @@ def look(transcript: Transcript) -> Scene:
     latest = transcript.attempts_of(attempts[-1].turn) if attempts else ()
     page = own_page(parent)
     beaten = faster(setup.baseline.eager, setup.baseline.compiled)
+    best = transcript.best
+    floors = roofline.floors(setup.work, setup.peaks or NO_PEAKS)
     return Scene(
         problem=transcript.problem,
         setup=setup,
@@ -104,7 +116,11 @@ def look(transcript: Transcript) -> Scene:
         authored_only=transcript.options.authored_only,
         attempts=attempts,
         latest=latest,
-        best=transcript.best,
+        best=best,
+        best_is_of_here=best is None or _device_of(transcript, best) == setup.environment.device,
+        policy=policy_of(transcript.problem, setup.environment.device_kind),
+        floor=_explained(setup.floor_us, floors.ceiling),
+        bound=_explained(setup.bound_us, floors.bound),
         parent=parent,
         others=tuple(_others(attempts, latest, parent)),
         beaten=beaten,
@@ -113,6 +129,18 @@ def look(transcript: Transcript) -> Scene:
         hints=tuple(hint.text for hint in transcript.hints),
         left=_left(transcript),
     )
+
+
+def _device_of(transcript: Transcript, attempt: Attempt) -> str | None:
+    setup = transcript.setup_of(attempt.number)
+    return setup.environment.device if setup is not None else None
+
+
+def _explained(recorded_us: float | None, floor: Floor | None) -> Floor | None:
+    """Return what sets a floor, if it is the one that was recorded with the machine."""
+    if recorded_us is None or floor is None:
+        return None
+    return floor if abs(floor.us - recorded_us) <= ROUNDING * recorded_us else None
 
 
 def own_page(attempt: Attempt | None) -> Page | None:

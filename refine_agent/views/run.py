@@ -11,6 +11,7 @@ from refine_agent import charts, rows
 from refine_agent.charts.svg import number
 from refine_agent.legible import phrase
 from refine_agent.listing import Line, listing
+from refine_agent.problem import policy_of
 from refine_agent.records import Record
 from refine_agent.views.headline import Headline, headline_of
 from refine_agent.views.story import MOST_TURNS, Remark, TurnView, story
@@ -65,7 +66,7 @@ def run_view(transcript: Transcript, *, key: str, pictures_only: bool = False) -
         machine=_machine(transcript),
         headline=headline_of(transcript),
         environment=tuple(_environment(transcript)),
-        judged=tuple(_judged(transcript.setup)) if transcript.setup is not None else (),
+        judged=tuple(_judged(transcript, transcript.setup)) if transcript.setup is not None else (),
         pictures=_pictures(transcript, None if pictures_only else f"{key}-attempt"),
         story=() if pictures_only else tuple(story(transcript, key)),
         attempts=tuple(rows.attempts(transcript))[-MOST_TURNS:],
@@ -117,17 +118,20 @@ def _machine(transcript: Transcript) -> str:
     return " · ".join(name + phrase(value, chars=60) for name, value in known if value)
 
 
-def _judged(setup: Setup) -> Iterator[Fact]:
+def _judged(transcript: Transcript, setup: Setup) -> Iterator[Fact]:
     """How the problem was judged: what a reader needs before believing a speedup."""
     fitness, work = setup.fitness, setup.work
+    policy = policy_of(transcript.problem, setup.environment.device_kind)
+    yield Fact(name="precision, both sides", value=policy)
     yield Fact(name="inputs", value=", ".join(phrase(one) for one in fitness.inputs) or "n/a")
     yield Fact(name="input cases", value=", ".join(phrase(one) for one in fitness.cases) or "n/a")
     if fitness.allowed_error is not None:
         yield Fact(
-            name="allowed error", value=f"{fitness.allowed_error:.2g}, norm-wise, against fp64"
+            name="allowed error",
+            value=f"{fitness.allowed_error:.2g} on nominal inputs, norm-wise, against fp64",
         )
     yield Fact(name="impostors rejected", value=", ".join(map(phrase, fitness.rejected)) or "none")
-    if fitness.accepted:
+    if fitness.accepted and transcript.weak:
         yield Fact(name="impostors ACCEPTED", value=", ".join(map(phrase, fitness.accepted)))
     yield Fact(name="bytes needed", value=f"{work.bytes_needed / 1e6:,.1f} MB")
     for flops in work.flops:

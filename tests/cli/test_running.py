@@ -298,6 +298,7 @@ def test_a_hint_from_another_process_reaches_the_next_prompt(tmp_path: Path) -> 
 
     run = Transcript.read(folder)
     assert hinted.returncode == 0
+    assert "once turn 1 is over; the prompt of turn 1 is out already" in hinted.stdout
     assert [e.text for e in run.events if isinstance(e, Hinted)] == ["use float4"]
     prompt = run.turns[1].prompt
     assert prompt is not None
@@ -351,3 +352,29 @@ def test_every_save_of_a_watched_file_is_a_turn_of_the_engineers(tmp_path: Path)
         ("engineer", 1.3),
         ("engineer", 1.6),
     ]
+
+
+def test_a_hint_to_a_run_that_waits_is_in_the_prompt_it_is_resumed_with(tmp_path: Path) -> None:
+    assert play(tmp_path, "--fault", "no-answer", "--turns", "4").returncode == 5
+    (folder,) = runs_in(tmp_path)
+
+    hinted = refine_agent("hint", folder, "use float4")
+    play(folder, "--resume", "--turns", "4")
+
+    assert (
+        f"is not running and takes it up first when it goes on: refine_agent resume {folder}"
+        in (hinted.stdout.replace("\n", " "))
+    )
+    asked = [turn.prompt for turn in Transcript.read(folder).turns]
+    told = ["use float4" in p.messages[-1].content for p in asked if p is not None]
+    assert told == [False, False, True, False]
+
+
+def test_a_hint_to_a_run_that_is_over_says_how_to_go_on(tmp_path: Path) -> None:
+    play(tmp_path, "--turns", "1")
+    (folder,) = runs_in(tmp_path)
+
+    said = refine_agent("hint", folder, "use float4").stdout
+
+    assert "is over (1 of 1 turns taken)" in said
+    assert f"refine_agent resume {folder} --turns 5" in said

@@ -209,7 +209,14 @@ def page(of: str, time_us: float, factor: float = 1.0, *, changed: bool = False)
 class Book:
     """Writes a run, event by event."""
 
-    def __init__(self, folder: Path, *, options: Options | None = None, setup: Setup) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        options: Options | None = None,
+        setup: Setup,
+        problem: Problem | None = None,
+    ) -> None:
         self.now = 1_795_000_000.0
         self.run = Transcript.create(
             folder,
@@ -217,7 +224,7 @@ class Book:
                 at=self.now,
                 schema=SCHEMA,
                 run=folder.name,
-                problem=PROBLEM,
+                problem=problem or PROBLEM,
                 model="openai/served",
                 options=options or Options(),
                 templates={},

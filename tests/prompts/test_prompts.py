@@ -12,10 +12,20 @@ from markdown_it import MarkdownIt
 from msgspec.structs import replace
 
 from refine_agent import prompts
+from refine_agent.profiling import roofline
+from refine_agent.profiling.records import Ceilings
 from refine_agent.prompts import lines
 from refine_agent.prompts.scene import look
 from refine_agent.prompts.shape import masked
-from refine_agent.records import Budget, BuildFailed, Crashed, Message, Options, Started
+from refine_agent.records import (
+    Budget,
+    BuildFailed,
+    Crashed,
+    Measured,
+    Message,
+    Options,
+    Started,
+)
 from refine_agent.transcript import SCHEMA, Transcript
 from tests.prompts import sessions
 
@@ -273,7 +283,10 @@ def test_hints_are_said_once(tmp_path: Path) -> None:
     run = sessions.long(tmp_path / "run")
     asked = prompts.render(run)
     assert "> Try one warp per row;\n> the rows are short." in user(asked)
-    sessions.again(run).prompted(asked)
+    book = sessions.again(run)
+    turn = book.prompted(asked)
+    assert "one warp per row" in user(prompts.render(run)), "nobody has answered yet"
+    book.replied(turn)
     assert "one warp per row" not in user(prompts.render(run))
 
 
@@ -296,7 +309,7 @@ def test_stagnation_is_named_after_two_turns(tmp_path: Path) -> None:
         (Budget(turns=None), "the number of turns is not limited"),
         (Budget(usd=0.5), "Of $0.50 for answers, $0.50 is left. Nothing has run out."),
         (Budget(minutes=90), "Of 90 minutes, 90.0 are left."),
-        (Budget(target=2.5), "The run ends early once a kernel reaches 2.50x."),
+        (Budget(target=2.5), "measured afresh at the end, reaches 2.50x."),
         (Budget(patience=3), "3 turns in a row without a faster kernel; so far there were 0."),
     ],
 )
@@ -486,3 +499,71 @@ def test_a_line_that_only_running_the_candidate_would_tell_is_not_quoted(source:
     assert lines.quoted("HOT  9 % at cuda_source:3: FADD", source) == (
         "HOT  9 % at cuda_source:3: FADD"
     )
+
+
+# --- precision, floors and other machines ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stated", "words"),
+    [
+        ("", "TF32 is allowed in float32 convolutions, not in float32 matrix products"),
+        ('PRECISION = "default"\n', "TF32 is allowed in float32 convolutions"),
+        ('PRECISION: str = "ieee"\n', "full float32: TF32 is allowed nowhere"),
+        ('PRECISION = "tf32"\n', "TF32 is allowed in float32 matrix products and convolutions"),
+    ],
+)
+def test_the_precision_policy_of_the_problem_is_stated(
+    tmp_path: Path, stated: str, words: str
+) -> None:
+    problem = replace(sessions.PROBLEM, source=stated + sessions.REFERENCE)
+    for kind in ("cuda", "cpu"):
+        book = sessions.Book(tmp_path / kind, problem=problem, setup=sessions.setup(kind))
+        system = prompts.render(book.run).messages[0].content
+        assert (words in system) == (kind == "cuda")
+        assert "Precision, for the baselines and for you alike: " in system
+
+
+def test_the_error_limits_name_the_inputs_they_hold_for(tmp_path: Path) -> None:
+    run = sessions.long(tmp_path / "run")
+    system, asked = (message.content for message in prompts.render(run).messages)
+    assert "on nominal inputs the norm-wise relative error may be at most 1.5e-06" in system
+    assert 'on the case "normal": 2.1e-07 where 1.5e-06 is allowed' in asked
+
+
+def test_a_floor_says_what_sets_it(tmp_path: Path) -> None:
+    measured = sessions.setup()
+    peaks = Ceilings(device="NVIDIA H200", copy_gbps=4192.0, dram_peak_gbps=4814.0)
+    floors = roofline.floors(measured.work, peaks)
+    assert floors.ceiling is not None
+    known = replace(measured, peaks=peaks, floor_us=floors.ceiling.us)
+    book = sessions.Book(tmp_path / "known", setup=known)
+    assert "µs (33.6 MB at 4.19 TB/s measured copy)" in prompts.render(book.run).messages[0].content
+
+    # Whoever measured reckoned otherwise: what this version would say is not what was meant.
+    other = replace(known, floor_us=2 * floors.ceiling.us)
+    book = sessions.Book(tmp_path / "other", setup=other)
+    assert "measured copy)" not in prompts.render(book.run).messages[0].content
+
+
+def test_the_best_of_another_machine_is_not_held_against_this_ones_floor(tmp_path: Path) -> None:
+    run = sessions.long(tmp_path / "run")
+    assert "the best takes 12.66 times that" in user(prompts.render(run))
+    here = sessions.setup()
+    moved = replace(here, environment=replace(here.environment, device="NVIDIA B200"))
+    run.record(Measured(at=99.0, setup=moved))
+    asked = user(prompts.render(run))
+    assert "It was measured on another machine" in asked
+    assert "times that" not in asked
+
+
+def test_a_failed_idea_is_shown_with_three_lines_of_what_it_waited_for(tmp_path: Path) -> None:
+    run = sessions.long(tmp_path / "run")
+    scene = look(run)
+    tried = next(a for a in run.attempts if a.page is not None and a.number != scene.parent.number)  # type: ignore[union-attr]
+    waits = ("STALLS  53 % barrier", "HOT  20 % at a:1", "HOT  9 % at a:2", "HOT  5 % at a:3")
+    for changed in (tried.page.changed, ()):  # type: ignore[union-attr]
+        page = replace(tried.page, lines=("KERNELS  1", *waits), changed=changed)  # type: ignore[type-var]
+        told = prompts.render_template("verdict", scene, attempt=replace(tried, page=page))
+        assert [line in told for line in waits] == [True, True, True, False]
+        assert "KERNELS" not in told
