@@ -282,21 +282,20 @@ class Examiner:
         for slot, question in zip(slots, questions, strict=True):
             for target, tensor in zip(seat.inputs(slot), question.tensors, strict=True):
                 target.copy_(tensor)
-            if self._layers.poison:
-                self._poison(seat, slot)
+            self._poison(seat, slot, POISON if self._layers.poison else 0)
         self._house.settle()
         self._house.cool()
 
-    def _poison(self, seat: Seat, slot: int) -> None:
+    def _poison(self, seat: Seat, slot: int, byte: int) -> None:
         """Fill outputs and guard bands with NaN patterns.
 
         What is not written does not pass by luck, nor what is read past the end of an input.
         """
         for target in seat.outputs(slot):
             if target.numel():
-                target.view(-1).view(torch.uint8).fill_(POISON)
+                target.view(-1).view(torch.uint8).fill_(byte)
         for guard in seat.guards(slot):
-            guard.fill_(POISON)
+            guard.fill_(byte)
 
     def _must_be_idle(self) -> None:
         """A device that is busy while its candidate is stopped works on something else."""

@@ -39,7 +39,8 @@ NOISY = {"cuda": 0.10, "cpu": 0.25}
 # trusted witnesses' clocks differ by in the same round.
 CLOCKS_AGREE = {"cuda": 0.05, "cpu": 0.15}
 # So many blocks have to count, and so many are taken at most: where a machine does other work as
-# well, the judge hears some answers late.
+# well, the judge hears some answers late. Where a witness has twice enough and the candidate not
+# one, more will not change that.
 ENOUGH_BLOCKS, PATIENT_BLOCKS, FEW_BLOCKS = 5, 30, 2
 # The mean of a block's calls may exceed their median by this much more than the witnesses' does:
 # beyond the first the median is raised by what was moved out of it, beyond the second it is no
@@ -116,8 +117,23 @@ class _Agreement(msgspec.Struct, frozen=True, kw_only=True):
     """How a candidate's claims stand to the judge's clock."""
 
     chosen: list[int]  # the blocks that count
+    witnessed: int  # the blocks that count of the witness that has most
     believed: bool  # the claims count; otherwise the judge's clock does
-    disputed: bool  # the claims are no measurement
+
+    @property
+    def disputed(self) -> bool:
+        """Whether the claims are no measurement: the trusted ones agree with the clock."""
+        return len(self.chosen) <= FEW_BLOCKS < self.witnessed
+
+    @property
+    def noisy(self) -> bool:
+        """Whether the machine is too busy to say: the trusted ones do not agree either."""
+        return self.witnessed < ENOUGH_BLOCKS
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether more blocks would not change what is to be said of the claims."""
+        return not self.chosen and self.witnessed >= 2 * ENOUGH_BLOCKS
 
 
 def unsettled(blocks: dict[str, Samples], layers: Layers, *, kind: str) -> bool:
@@ -128,7 +144,10 @@ def unsettled(blocks: dict[str, Samples], layers: Layers, *, kind: str) -> bool:
     """
     if not layers.clock or len(blocks["null"].walls_us) >= PATIENT_BLOCKS:
         return False
-    return len(_agreement(_all_clocks(blocks), kind).chosen) < ENOUGH_BLOCKS
+    found = _agreement(_all_clocks(blocks), kind)
+    if found.hopeless:
+        return False
+    return not found.believed or len(found.chosen) < ENOUGH_BLOCKS
 
 
 def weigh(evidence: Evidence, settled: Settled, layers: Layers, *, kind: str) -> AnyVerdict:
@@ -149,7 +168,7 @@ def weigh(evidence: Evidence, settled: Settled, layers: Layers, *, kind: str) ->
     passed = _passed(evidence, clocks, timing, believed=believed)
     doubts = [*evidence.oddities, *_suspicions(passed, settled, layers, kind=kind)]
     if not believed:
-        doubts.append(_slower_counts(mine))
+        doubts.append(_slower_counts(mine, noisy=found.noisy))
     if (batched := _batched(evidence, clocks, kind)) is not None:
         doubts.append(batched)
     return replace(passed, suspicions=tuple(doubts))
@@ -225,8 +244,8 @@ def _agreement(clocks: dict[str, _Clocks], kind: str) -> _Agreement:
     even = enough and mine.at(chosen).skew <= UNEVEN * max(each.skew for each in trusted)
     return _Agreement(
         chosen=chosen,
+        witnessed=witnessed,
         believed=even,
-        disputed=len(chosen) <= FEW_BLOCKS < witnessed,
     )
 
 
@@ -250,9 +269,9 @@ def _dispute(mine: _Clocks) -> Disqualified:
     )
 
 
-def _slower_counts(mine: _Clocks) -> Suspicion:
+def _slower_counts(mine: _Clocks, *, noisy: bool) -> Suspicion:
     return Suspicion(
-        kind="judge's clock",
+        kind="busy machine" if noisy else "judge's clock",
         evidence=f"the candidate's process reports {mine.claim.median_us:.1f} µs per call, the "
         f"judge's clock {mine.clock.median_us:.1f} µs; the slower one counts",
     )

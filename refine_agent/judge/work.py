@@ -5,11 +5,11 @@ It owns counting under FakeTensor; what device does how much of it per second is
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -37,7 +37,7 @@ def count(reference: Reference, arguments: Sequence[Any]) -> Work:
     """Count bytes that must move and operations that must be done; nothing is allocated."""
     tensors = reference.tensors(arguments)
     with FakeTensorMode(allow_non_fake_inputs=True) as mode:
-        fake_model = _faked(reference, mode)
+        weights = _faked(reference, mode)
         fake = reference.replant([mode.from_tensor(tensor) for tensor in tensors])
         counter = _Counter()
         # The flash kernel for CPU has no FLOP formula; the plain one has.
@@ -47,7 +47,7 @@ def count(reference: Reference, arguments: Sequence[Any]) -> Work:
             FlopCounterMode(display=False) as flops,
             counter,
         ):
-            result = fake_model(*fake)
+            result = functional_call(reference.model, weights, tuple(fake))
         outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
         read = _unique_bytes([*tensors, *reference.model.parameters(), *reference.model.buffers()])
         written = _unique_bytes(outputs)
@@ -67,9 +67,11 @@ def count(reference: Reference, arguments: Sequence[Any]) -> Work:
     )
 
 
-def _faked(reference: Reference, mode: FakeTensorMode) -> torch.nn.Module:
-    with mode:
-        return copy.deepcopy(reference.model)
+def _faked(reference: Reference, mode: FakeTensorMode) -> dict[str, torch.Tensor]:
+    """Return stand-ins for parameters and buffers: modules with buffers cannot be copied here."""
+    model = reference.model
+    named = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    return {name: mode.from_tensor(value.detach()) for name, value in named.items()}
 
 
 def _flops(
