@@ -67,20 +67,27 @@ def _busy(call: Call) -> bool:
     return call.cpu is not None and (call.cpu.waited_share or 0.0) > BUSY_MACHINE
 
 
+# Two cores of an EPYC: half a microsecond each when idle (50 ms with faults one by one, 34 in
+# bulk), two under load.
+_FAULT_S = 1e-6
+_PAGE_BYTES = 4096
+
+
 def page_faults(call: Call) -> Finding | None:
     """Return that the kernel spends the call's time on giving it memory."""
-    run = call.cpu
-    if run is None or not run.page_faults or not run.system_share or run.system_share < 0.1:  # noqa: PLR2004
+    run, work = call.cpu, call.work
+    if run is None or not run.page_faults or not run.system_share or not run.cpu_seconds:
         return None
-    touched = run.page_faults * 4096 / 1e6
-    # The recorded session on two cores: 50 ms with faults one by one, 34 in bulk; huge pages swung
-    # between 22 and 160 where the kernel had to compact memory for them.
+    touched = run.page_faults * _PAGE_BYTES
+    if work is not None and touched < work.bytes_needed / 10:
+        return None
+    # Huge pages swung between 22 and 160 ms where the kernel had to compact memory for them.
     return Finding(
         kind="page_faults",
-        severity=run.system_share,
-        text=f"{percent(run.system_share)} of the CPU time is spent in the kernel, at "
-        f"{run.page_faults:,} page faults a call ({touched:.0f} MB, if each is a page of 4 KB): "
-        "memory is new to the process whenever it is touched first",
+        severity=min(run.system_share, run.page_faults * _FAULT_S / run.cpu_seconds),
+        text=f"{run.page_faults:,} page faults a call ({touched / 1e6:.0f} MB, if each is a page "
+        f"of 4 KB), and {percent(run.system_share)} of the CPU time in the kernel: memory is new "
+        "to the process whenever it is touched first",
         advice="take the faults in bulk, madvise(MADV_POPULATE_WRITE) on each block of some 100 KB "
         "just before it is written, and allocate no scratch arrays within the call (huge pages "
         "only where memory is not fragmented)",
@@ -158,7 +165,8 @@ _A_PASS = 0.05
 
 def unfused_operators(call: Call) -> Finding | None:
     """Several of torch's operators that hand whole arrays to each other through memory."""
-    took, work = calls.time_us(call), call.work
+    work = call.work
+    took = call.trace and (call.trace.wall_us or calls.time_us(call))
     if not took or work is None or call.trace is None or not work.unfused_bytes:
         return None
     passes = [one for one in call.trace.operators if one.self_us >= _A_PASS * took]
@@ -188,12 +196,19 @@ RULES = (
 
 # Blocks this large always come fresh from the system: glibc's largest mmap threshold (mallopt(3)).
 _ALWAYS_FRESH_BYTES = 32 << 20
-_PAGE_BYTES = 4096
 
 
 def unexplained(call: Call, room: float) -> Finding:
     """Name what usually costs time on a CPU where threads, loops and operators show nothing."""
     run, written = call.cpu, call.work.bytes_written if call.work else None
+    if run is not None and _busy(call):
+        return Finding(
+            kind="busy_machine",
+            severity=room,
+            text=f"{percent(room)} of the time lies above the measured ceiling, and threads had no "
+            f"core {percent(run.waited_share or 0.0)} of their time: other programs ran as well",
+            advice="measure again on a quiet machine before changing anything",
+        )
     counted = run is not None and run.page_faults is not None
     fresh = not counted and written is not None and written >= _ALWAYS_FRESH_BYTES
     faults = (

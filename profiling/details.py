@@ -5,11 +5,11 @@ It formats what `metrics` and `call` computed and decides nothing.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from refine_agent.profiling import blame, metrics, plain, work_rules
+from refine_agent.profiling import blame, metrics, ncu, plain, work_rules
 from refine_agent.profiling import call as calls
 from refine_agent.profiling.call import Call
 from refine_agent.profiling.case import count, excess_sectors, excess_wavefronts
-from refine_agent.profiling.evidence import CpuRun, Instruction, KernelReport, Rule
+from refine_agent.profiling.evidence import CpuRun, Instruction, KernelReport, Operator, Rule
 from refine_agent.profiling.metrics import reading
 from refine_agent.profiling.plain import percent
 from refine_agent.profiling.records import Kernel
@@ -88,6 +88,8 @@ def _floors(call: Call) -> Iterator[str]:
     if both.bound is not None:
         parts.append(f"{took / both.bound.us:.2f}x the bound {_floor(both.bound)}")
     caveats = (both.ceiling or both.bound or _NO_FLOOR).caveats
+    if call.cpu is not None:
+        caveats = tuple(one for one in caveats if "GPU" not in one)
     note = f" [{'; '.join(caveats)}]" if caveats else ""
     yield f"FLOOR  {plain.duration(took)}{by} is {', '.join(parts)}{note}{rivals}"
 
@@ -408,17 +410,15 @@ def _hardware(run: CpuRun) -> Iterator[str]:
 
 def _operators(call: Call) -> Iterator[str]:
     """Yield torch's operators by self time, and what is left to other code."""
-    every, took = call.trace.operators if call.trace else (), calls.time_us(call)
+    every = call.trace.operators if call.trace else ()
+    # Shares are of the very call that the profiler saw: the judge's median is another one's.
+    took = (call.trace and call.trace.wall_us) or calls.time_us(call)
     if not every or not took:
         return
     heavy = [one for one in every if one.self_us >= LEAST_OPERATOR * took]
     named = [
         f"{one.name} {plain.duration(one.self_us)} {percent(one.self_us / took)} x{one.calls}"
-        + (
-            f" {one.bytes_moved / one.self_us / 1e3:.1f} GB/s"
-            if one.bytes_moved and one.self_us
-            else ""
-        )
+        + _rate_of(one, call)
         + (f" {one.shapes}" if one.shapes else "")
         for one in heavy[:SHOWN_OPERATORS]
     ]
@@ -426,6 +426,17 @@ def _operators(call: Call) -> Iterator[str]:
     if own >= LEAST_OPERATOR * took:
         named.insert(0, f"outside torch's operators {plain.duration(own)} {percent(own / took)}")
     yield f"OPERATORS  {'; '.join(named)}"
+
+
+# An operator that hands its work to another keeps the bytes and not the time.
+_MOST_OF_A_COPY = 4
+
+
+def _rate_of(one: Operator, call: Call) -> str:
+    if not one.bytes_moved or not one.self_us:
+        return ""
+    rate, copy = one.bytes_moved / one.self_us / 1e3, call.ceilings and call.ceilings.copy_gbps
+    return "" if copy and rate > _MOST_OF_A_COPY * copy else f" {rate:.1f} GB/s"
 
 
 _RATES = {
@@ -531,6 +542,15 @@ def _refuted(rule: Rule, report: KernelReport) -> bool:
     return RULE_WORDS.get(rule.identifier) == _CONFLICTS and conflicts is not None and conflicts < 1
 
 
+# A device lacks a metric or two; more were not collected.
+MOST_LOST = 8
+_COLLECT = (
+    f"; most come with ncu --set {ncu.SECTION_SET}"
+    + "".join(f" --section {section}" for section in ncu.SECTIONS)
+    + " --import-source yes"
+)
+
+
 def unknown(call: Call) -> Iterator[str]:
     """Yield what this device, ncu version or set of sections did not measure."""
     if not call.reports:
@@ -546,4 +566,5 @@ def unknown(call: Call) -> Iterator[str]:
     else:
         named += stalls
     shown = ", ".join(named[:12]) + (f" and {len(named) - 12} more" if len(named) > 12 else "")  # noqa: PLR2004
-    yield f"N/A  on {plain.operator(report.arch)} with the sections collected: {shown}"
+    fewer = _COLLECT if len(named) > MOST_LOST else ""
+    yield f"N/A  on {plain.operator(report.arch)} with the sections collected: {shown}{fewer}"

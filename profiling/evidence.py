@@ -126,13 +126,14 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
     """A timeline of one call: kernels, what lay between them, and operators on the CPU.
 
     `span_us` runs from the first kernel's start to the last one's end, `gap_us` is the part of it
-    in which none ran.
+    in which none ran. `wall_us` is what the call took on the host while it was watched.
     """
 
     kernels: tuple[TracedKernel, ...] = ()
     operators: tuple[Operator, ...] = ()
     span_us: float | None = None
     gap_us: float | None = None
+    wall_us: float | None = None
 
 
 class Compiled(msgspec.Struct, frozen=True, kw_only=True):

@@ -83,6 +83,7 @@ RULES: tuple[Callable[[Case], Finding | None], ...] = (
     work_rules.grid_wait,
     memory_rules.atomics,
     memory_rules.fences,
+    memory_rules.streaming_stores,
     work_rules.wrong_pipe,
     work_rules.no_tensor_cores,
     work_rules.busy_pipe,

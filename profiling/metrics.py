@@ -194,6 +194,25 @@ def load_bytes_per_sector(report: KernelReport) -> float | None:
     return 32 * sum(one.sectors_ideal for one in loads) / sum(one.sectors for one in loads)
 
 
+_BULK_STORES = ("UBLKCP", "UTMASTG", "UTMAREDG", "UBLKRED")
+STORE_BYTES = "smsp__sass_average_data_bytes_per_sector_mem_global_op_st.ratio"
+
+
+def store_bytes_per_sector(report: KernelReport) -> float | None:
+    """Return the bytes used of each sector that stores write; None where bulk copies write it all.
+
+    A counter or two beside bulk copies (TMA) would read as uncoalesced stores.
+    """
+    counted, written = (
+        report.counters.get(STORE_BYTES),
+        report.counters.get("dram__bytes_write.sum"),
+    )
+    if not any(opcode.startswith(_BULK_STORES) for opcode in report.opcodes):
+        return counted
+    plain = 32 * sum(one.sectors for one in report.instructions if one.opcode.startswith("ST"))
+    return None if written and plain < written / 20 else counted
+
+
 STALLS = {
     "long_scoreboard": "a load from global or local memory (L1TEX), or an mbarrier",
     "short_scoreboard": "a shared-memory load, special function or other MIO result",
@@ -561,7 +580,7 @@ KERNEL_ROWS = (
         meaning="bytes used of each 32-byte sector that global stores touch",
         source=GUIDE,
         counters=("smsp__sass_average_data_bytes_per_sector_mem_global_op_st.ratio",),
-        of=_counter("smsp__sass_average_data_bytes_per_sector_mem_global_op_st.ratio"),
+        of=store_bytes_per_sector,
         ceiling=_constant(32),
         better="higher",
         predictable=True,

@@ -106,7 +106,7 @@ def _operations_bound(flops: Flops, ceilings: Ceilings) -> Floor | None:
     rate = peak_tflops(flops.precision, ceilings, matrix=flops.matrix)
     if rate is None:
         return None
-    peak = "peak" if rate == _plain_peak(flops.precision, ceilings) else _SPLIT_PEAK
+    peak = _PEAK if rate == _plain_peak(flops.precision, ceilings) else _SPLIT_PEAK
     text = f"{_tera(flops.count)} {flops.precision} operations at {rate:.0f} TFLOP/s {peak}"
     return Floor(us=flops.count / rate / 1e6, by="operations", text=text)
 
@@ -131,7 +131,8 @@ def peak_tflops(precision: Precision, ceilings: Ceilings, *, matrix: bool) -> fl
     return max([plain, *(rate / SPLIT_PRODUCTS for rate in tensor)])
 
 
-_SPLIT_PEAK = "peak, a third of the tensor cores' as in split products"
+_PEAK = "peak at the boost clock"
+_SPLIT_PEAK = f"{_PEAK}, a third of the tensor cores' as in split products"
 
 
 def _plain_peak(precision: Precision, ceilings: Ceilings) -> float | None:

@@ -15,6 +15,7 @@ MOST_BYTES = 16 << 20
 MOST_ROWS = 100_000
 # Profilers count microseconds from 1970 or from boot; later than this is no time.
 FAR_FUTURE_US = 1e18
+WEEK_US = 7 * 86400 * 1e6
 
 
 class UnreadableTrace(Exception):  # noqa: N818  (an outcome the ladder expects)
@@ -49,13 +50,15 @@ class OperatorRow(msgspec.Struct, frozen=True, kw_only=True):
 class Rows(msgspec.Struct, frozen=True, kw_only=True):
     """What the worker writes: every kernel of `calls` calls, and the operators where asked for.
 
-    `processor` is what calls without a profiler took of the CPU, for candidates that run there.
+    `processor` is what calls without a profiler took of the CPU, for candidates that run there;
+    `wall_us` what the watched ones took together on the host.
     """
 
     calls: int = 1
     kernels: list[KernelRow] = []
     operators: list[OperatorRow] = []
     processor: Tally | None = None
+    wall_us: float | None = None
 
 
 def read(rows_json: bytes | str) -> Trace:
@@ -76,6 +79,7 @@ def read(rows_json: bytes | str) -> Trace:
         operators=_operators(rows),
         span_us=statistics.median(spans) if spans else None,
         gap_us=statistics.median(gaps) if gaps else None,
+        wall_us=rows.wall_us / rows.calls if rows.wall_us else None,
     )
 
 
@@ -97,16 +101,16 @@ def _decoded(rows_json: bytes | str) -> Rows:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UnreadableTrace(f"torch.profiler's rows cannot be read ({error})") from error
     possible = rows.processor is None or processor.sane(rows.processor)
+    possible = possible and (rows.wall_us is None or 0 <= rows.wall_us < WEEK_US)
     if rows.calls < 1 or len(rows.kernels) > MOST_ROWS or not _sane(rows) or not possible:
         raise UnreadableTrace("torch.profiler's rows have impossible counts or times")
     return rows
 
 
 def _sane(rows: Rows) -> bool:
-    week_us = 7 * 86400 * 1e6
     return all(
-        0 <= row.duration_us < week_us and abs(row.start_us) < FAR_FUTURE_US for row in rows.kernels
-    ) and all(0 <= row.self_us < week_us and row.calls >= 0 for row in rows.operators)
+        0 <= row.duration_us < WEEK_US and abs(row.start_us) < FAR_FUTURE_US for row in rows.kernels
+    ) and all(0 <= row.self_us < WEEK_US and row.calls >= 0 for row in rows.operators)
 
 
 def _kernels(launches: list[KernelRow], calls: int) -> tuple[TracedKernel, ...]:

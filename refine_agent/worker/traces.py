@@ -5,22 +5,34 @@ It owns running the profiler in the candidate's process; what the rows mean is p
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import json
+import time
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import msgspec
 import torch
 from torch._C._autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from refine_agent.profiling.trace import KernelRow, OperatorRow, Rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
+
+    from torch.autograd.profiler_util import FunctionEvent
 
     from refine_agent.profiling.processor import Tally
 
-# More rows than any honest call has; the rest is counted, not listed.
-MAX_ROWS = 400
+# More rows than any honest call has.
+MAX_OPERATORS = 400
+MAX_LAUNCHES = 20_000
+# The exported timeline takes half a kilobyte a launch; beyond this nobody reads shapes anyway.
+MAX_EXPORTED = 4_000
 
 
 def record(
@@ -34,14 +46,15 @@ def record(
     _synchronise(cuda=cuda)
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
     with profile(activities=activities, record_shapes=not cuda, acc_events=True) as seen:
+        began = time.perf_counter()
         for _ in range(calls):
             call()
         _synchronise(cuda=cuda)
+        wall = time.perf_counter() - began
+    if cuda:
+        return msgspec.json.encode(_device_rows(seen, calls))
     rows = Rows(
-        calls=calls,
-        kernels=_kernels(seen, calls) if cuda else [],
-        operators=[] if cuda else _operators(seen),
-        processor=processor,
+        calls=calls, operators=_operators(seen, call), processor=processor, wall_us=1e6 * wall
     )
     return msgspec.json.encode(rows)
 
@@ -56,31 +69,114 @@ def _synchronise(*, cuda: bool) -> None:
         torch.cuda.synchronize()
 
 
-def _kernels(seen: profile, calls: int) -> list[KernelRow]:
+# --- kernels --------------------------------------------------------------------------------------
+
+
+def _device_rows(seen: profile, calls: int) -> Rows:
     """Every kernel, copy and fill on the device, in time order, with the call it belongs to."""
-    events = [e for e in seen.events() or [] if e.device_type == DeviceType.CUDA]
+    events = [event for event in seen.events() or [] if _ran_on_device(event)]
     events.sort(key=lambda event: event.time_range.start)
     per_call = max(1, len(events) // calls)
-    return [
+    # Whole calls only, or launches would be counted short.
+    kept = calls if len(events) <= MAX_LAUNCHES else max(1, MAX_LAUNCHES // per_call)
+    shapes = _shapes(seen) if len(events) <= MAX_EXPORTED else {}
+    kernels = [
         KernelRow(
             name=event.name[:400],
             start_us=event.time_range.start,
             duration_us=event.time_range.elapsed_us(),
             call=min(number // per_call, calls - 1),
+            grid=shapes.get(event.name, _NO_SHAPE)[0],
+            block=shapes.get(event.name, _NO_SHAPE)[1],
         )
-        for number, event in enumerate(events[:MAX_ROWS])
+        for number, event in enumerate(events[:MAX_LAUNCHES])
     ]
+    return Rows(calls=kept, kernels=[one for one in kernels if one.call < kept])
 
 
-def _operators(seen: profile) -> list[OperatorRow]:
+def _ran_on_device(event: FunctionEvent) -> bool:
+    # Ranges that record_function names appear on the device too, around the kernels in them.
+    annotation = getattr(event, "is_user_annotation", False)
+    return event.device_type == DeviceType.CUDA and not annotation
+
+
+_NO_SHAPE: tuple[list[int], list[int]] = ([], [])
+
+
+def _shapes(seen: profile) -> dict[str, tuple[list[int], list[int]]]:
+    """Return grid and block of each kernel's first launch, which only the exported timeline has."""
+    with TemporaryDirectory(dir=Path.cwd()) as folder, suppress(OSError, ValueError, RuntimeError):
+        path = Path(folder) / "timeline.json"
+        seen.export_chrome_trace(str(path))
+        return shapes_in(json.loads(path.read_bytes()).get("traceEvents", []))
+    return {}
+
+
+def shapes_in(events: Iterable[dict[str, Any]]) -> dict[str, tuple[list[int], list[int]]]:
+    """Return grid and block by kernel name, of a timeline's events as Kineto writes them."""
+    found: dict[str, tuple[list[int], list[int]]] = {}
+    for event in events:
+        told = event.get("args") or {}
+        grid, block = told.get("grid"), told.get("block")
+        if event.get("cat") == "kernel" and _extent(grid) and _extent(block):
+            found.setdefault(str(event.get("name")), (grid, block))
+    return found
+
+
+def _extent(sizes: object) -> TypeGuard[list[int]]:
+    return isinstance(sizes, list) and len(sizes) == 3 and all(isinstance(n, int) for n in sizes)  # noqa: PLR2004
+
+
+# --- operators ------------------------------------------------------------------------------------
+
+
+def _operators(seen: profile, call: Callable[[], Any]) -> list[OperatorRow]:
     averages = seen.key_averages(group_by_input_shape=True)
-    rows = sorted(averages, key=lambda row: -row.self_cpu_time_total)
+    rows = sorted(averages, key=lambda row: -row.self_cpu_time_total)[:MAX_OPERATORS]
+    moved, names = _bytes_moved(call), [row.key for row in rows]
     return [
         OperatorRow(
             name=row.key[:400],
             self_us=row.self_cpu_time_total,
             calls=row.count,
             shapes=str(row.input_shapes)[:200],
+            # Counted by name: where one operator ran on several shapes nobody knows whose they are.
+            bytes_moved=moved.get(row.key) if names.count(row.key) == 1 else None,
         )
-        for row in rows[:MAX_ROWS]
+        for row in rows
     ]
+
+
+def _bytes_moved(call: Callable[[], Any]) -> dict[str, int]:
+    """Return the bytes of each operator's inputs and outputs, counted in one more call."""
+    counting = _Counting()
+    with counting:
+        try:
+            call()
+        except Exception:  # noqa: BLE001 - what cannot be watched this way goes without bytes
+            return {}
+    return counting.bytes
+
+
+class _Counting(TorchDispatchMode):
+    """Adds up the tensors that go into and come out of each operator."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.bytes: dict[str, int] = {}
+
+    def __torch_dispatch__(
+        self,
+        func: Any,  # noqa: ANN401 - an operator
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401 - whatever the operator returns
+        result = func(*args, **(kwargs or {}))
+        tensors = [
+            one for one in tree_leaves((args, kwargs, result)) if isinstance(one, torch.Tensor)
+        ]
+        name = func.name().partition(".")[0]
+        moved = sum(one.numel() * one.element_size() for one in tensors)
+        self.bytes[name] = self.bytes.get(name, 0) + moved
+        return result

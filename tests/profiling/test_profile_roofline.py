@@ -52,7 +52,7 @@ def test_an_honest_split_precision_product_never_beats_the_bound() -> None:
     unsplit = roofline.bound(msgspec.structs.replace(product, flops=(plain,)), H200)
     assert unsplit is not None
     assert unsplit.us > split
-    assert unsplit.text.endswith("TFLOP/s peak")
+    assert unsplit.text.endswith("TFLOP/s peak at the boost clock")
 
 
 def test_an_unknown_rate_gives_no_floor_rather_than_a_guess() -> None:

@@ -1,0 +1,294 @@
+"""A CPU's page: threads, page faults, counters and loops, tallied and compiled for real."""
+
+import errno
+import hashlib
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from refine_agent.builder import remarks
+from refine_agent.profiling import call, processor, static, summary, trace
+from refine_agent.profiling.evidence import CpuRun, Operator, Static, Trace
+from refine_agent.profiling.processor import Tally
+from refine_agent.profiling.records import Ceilings, Page, Rival, Work
+from refine_agent.worker import tally
+
+WORK = Work(bytes_needed=268_435_456, bytes_read=134_217_728, bytes_written=134_217_728)
+CPU = Ceilings(device="2-core CPU", copy_gbps=12.0, fp32_matmul_tflops=0.06, threads=2)
+RUN = CpuRun(calls=3, wall_seconds=0.08, cpu_seconds=0.15, thread_seconds=(0.076, 0.074))
+
+
+def page(
+    run: CpuRun = RUN,
+    *,
+    timing_us: float = 80_000.0,
+    compiled: Static | None = None,
+    seen: Trace | None = None,
+    rivals: tuple[Rival, ...] = (),
+) -> Page:
+    return summary.page(
+        candidate_digest="3fa9c2d17b60e4a5",
+        device="2-core CPU",
+        shape="(4096, 8192) float32",
+        work=WORK,
+        ceilings=CPU,
+        timing_us=timing_us,
+        trace=seen,
+        static=compiled,
+        cpu=run,
+        rivals=rivals,
+    )
+
+
+def kinds(found: Page) -> set[str]:
+    return {one.kind for one in found.findings}
+
+
+# --- the tally ------------------------------------------------------------------------------------
+
+
+def burn() -> None:
+    hashlib.pbkdf2_hmac("sha256", b"x", b"y", 20_000)  # outside the interpreter's lock
+
+
+def test_every_threads_own_time_is_tallied() -> None:
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        pool.submit(burn).result()
+
+        def both() -> None:
+            other = pool.submit(burn)
+            burn()
+            other.result()
+
+        run = processor.run_of(tally.tally(both, seconds=0.1))
+    assert call.threads_used(run) == 2
+    first, second = run.thread_seconds[:2]
+    assert second > first / 3
+
+
+def test_a_call_on_one_thread_is_no_call_on_two_however_busy_the_machine() -> None:
+    run = processor.run_of(tally.tally(burn, seconds=0.1))
+    assert call.threads_used(run) == 1
+
+
+def test_page_faults_are_counted() -> None:
+    run = processor.run_of(tally.tally(lambda: b"x" * (64 << 20), seconds=0.05))
+    assert run.page_faults is not None
+    # 16,384 pages of 4 KB; a kernel that gives huge ones takes fewer.
+    assert run.page_faults >= 32
+    assert run.system_share is not None
+
+
+def test_a_calls_counters_are_there_or_their_absence_has_a_reason() -> None:
+    run = processor.run_of(tally.tally(burn, seconds=0.05))
+    assert (run.cycles is None) == (run.counters_closed is not None)
+    if run.cycles is not None and run.instructions is not None:
+        assert 0.1 < run.instructions / run.cycles < 10
+
+
+@pytest.mark.parametrize(
+    ("refused", "paranoid", "words"),
+    [
+        (errno.ENOENT, 2, "virtual machine"),
+        (errno.EACCES, 4, "sysctl kernel.perf_event_paranoid=2"),
+        (errno.EPERM, 2, "seccomp profile"),
+        (errno.ENOSYS, None, "no perf_event_open"),
+    ],
+)
+def test_closed_counters_say_why_and_what_would_open_them(
+    refused: int, paranoid: int | None, words: str
+) -> None:
+    closed = processor.run_of(Tally(calls=1, wall_s=0.1, closed=refused, paranoid=paranoid))
+    assert words in (closed.counters_closed or "")
+    assert "COUNTERS  n/a: " in page(closed).text()
+
+
+@pytest.mark.parametrize(
+    "impossible",
+    [
+        Tally(calls=0, wall_s=1.0),
+        Tally(calls=1, wall_s=-1.0),
+        Tally(calls=1, wall_s=1.0, thread_s=[1e30]),
+        Tally(calls=1, wall_s=1.0, thread_s=[0.1] * 5000),
+        Tally(calls=1, wall_s=1.0, page_faults=-1),
+    ],
+)
+def test_a_tally_that_cannot_be_true_is_refused(impossible: Tally) -> None:
+    rows = msgspec.json.encode(trace.Rows(processor=impossible))
+    with pytest.raises(trace.UnreadableTrace):
+        trace.read_processor(rows)
+
+
+# --- what follows from it -------------------------------------------------------------------------
+
+
+def test_one_thread_of_two_is_a_finding_even_on_a_busy_machine() -> None:
+    alone = msgspec.structs.replace(RUN, thread_seconds=(0.08,), waited_share=0.6)
+    found = page(alone, compiled=Static(host_flags="-O3 -march=native"))
+    (first, *_) = found.findings
+    assert first.kind == "few_threads"
+    assert "pass -fopenmp" in first.advice
+    assert "threads had no core 60 % of their time" in found.text()
+
+
+def test_threads_guessed_from_times_are_no_finding_on_a_busy_machine() -> None:
+    guessed = CpuRun(cpu_seconds=0.04, wall_seconds=0.08, waited_share=0.6)
+    assert "few_threads" not in kinds(page(guessed))
+
+
+def test_a_call_too_short_to_split_may_stay_on_one_thread() -> None:
+    alone = msgspec.structs.replace(RUN, wall_seconds=1e-4, thread_seconds=(1e-4,), calls=200)
+    assert "few_threads" not in kinds(page(alone, timing_us=100.0))
+
+
+def test_threads_were_not_counted_in_a_call_of_microseconds() -> None:
+    assert call.threads_used(CpuRun(cpu_seconds=2e-5, wall_seconds=1e-5)) is None
+
+
+def test_a_busy_machine_is_named_before_the_code_is_blamed_for_no_reason() -> None:
+    waited = msgspec.structs.replace(RUN, waited_share=0.7)
+    assert kinds(page(waited)) == {"busy_machine"}
+    assert kinds(page()) == {"far_from_floor"}
+
+
+def test_unequal_threads_are_found() -> None:
+    uneven = msgspec.structs.replace(RUN, thread_seconds=(0.08, 0.03))
+    (found,) = [one for one in page(uneven).findings if one.kind == "unequal_threads"]
+    assert found.severity == pytest.approx(1 - 0.055 / 0.08)
+    assert "unequal_threads" not in kinds(page())
+
+
+def test_page_faults_are_blamed_only_where_they_are_many() -> None:
+    many = msgspec.structs.replace(RUN, page_faults=32_769, system_share=0.5)
+    few = msgspec.structs.replace(RUN, page_faults=328, system_share=0.5)
+    assert "page_faults" in kinds(page(many))
+    assert "page_faults" not in kinds(page(few))
+
+
+def test_operators_are_shares_of_the_call_that_the_profiler_saw() -> None:
+    # The judge's median was taken at another moment, on a machine that did other work.
+    layer_norm = Operator(name="aten::native_layer_norm", self_us=39_000.0, calls=1)
+    text = page(seen=Trace(operators=(layer_norm,), wall_us=40_000.0)).text()
+    assert "aten::native_layer_norm 39.0 ms 98 %" in text
+    assert "outside torch's operators 1000.0 us 2 %" in text
+
+
+def test_bytes_that_an_operator_handed_on_are_no_rate_of_its_own() -> None:
+    outer = Operator(name="aten::relu", self_us=2_000.0, calls=1, bytes_moved=268_435_456)
+    text = page(seen=Trace(operators=(outer,), wall_us=40_000.0)).text()
+    assert "aten::relu 2000.0 us 5 % x1" in text
+    assert "x1 134" not in text
+
+
+def test_a_baseline_that_is_faster_is_a_second_ceiling() -> None:
+    near = page(timing_us=23_000.0)
+    assert "only fewer bytes would be faster" in near.text()
+    beaten = page(timing_us=23_000.0, rivals=(Rival(name="torch.compile", time_us=21_500.0),))
+    assert "only fewer" not in beaten.text()
+    assert "torch.compile proves that 7 % can be won with the same bytes" in beaten.text()
+    behind = page(timing_us=23_000.0, rivals=(Rival(name="torch.compile", time_us=25_000.0),))
+    assert "proves" not in behind.text()
+    assert "torch.compile 25.0 ms (1.09x this)" in behind.text()
+
+
+# --- loops ----------------------------------------------------------------------------------------
+
+SOURCE = """#include <cmath>
+float total(const float* x, long n, float* y) {
+  float sum = 0;
+  int count = 0;
+  for (long i = 0; i < n; ++i) sum += x[i];
+  for (long i = 0; i < n; ++i) count += x[i] > 0.5f;
+  for (long i = 0; i < n; ++i) y[i] = std::exp(x[i]) * sum;
+  for (long i = 0; i < n; ++i) { if (x[i] > 3) break; y[i] += x[i]; }
+  return sum + count;
+}
+"""
+
+
+def loops_of(folder: Path, *flags: str) -> Static:
+    (folder / "main.cpp").write_text(f'#line 1 "cpp_source"\n{SOURCE}')
+    asked = remarks.vectorisation_flags(flags)
+    command = ["g++", *flags, *asked, "-c", "main.cpp", "-o", "main.o"]
+    subprocess.run(command, cwd=folder, check=True)
+    remarks.collect(folder, flags)
+    told = (folder / remarks.FILE).read_text()
+    return static.report(vector_text=told, source="cpp_source", source_text=SOURCE)
+
+
+needs_gcc = pytest.mark.skipif(shutil.which("g++") is None, reason="no g++ on PATH")
+
+
+@needs_gcc
+def test_a_build_says_which_loops_did_not_vectorise_and_why(tmp_path: Path) -> None:
+    compiled = loops_of(tmp_path, "-O3", "-mavx2")
+    found = {loop.place.line: loop for loop in compiled.loops}
+    assert found[7].reason == "it calls a function that may write memory"
+    assert found[8].reason == "it branches inside"
+    assert found[6].vector_bytes == 32
+    text = page(compiled=compiled).text()
+    assert "LOOPS  compiled with -O3 -mavx2; vectorised: cpp_source:5 (32 B, sums in order)" in text
+    assert "cpp_source:7 (it calls a function that may write memory)" in text
+
+
+@needs_gcc
+def test_a_float_sum_is_vectorised_in_name_only_until_it_may_be_reordered(tmp_path: Path) -> None:
+    strict = loops_of(tmp_path, "-O3", "-mavx2")
+    assert {loop.place.line for loop in strict.loops if loop.in_order} == {5}
+    loose = loops_of(tmp_path, "-O3", "-mavx2", "-ffast-math")
+    assert not any(loop.in_order for loop in loose.loops)
+
+
+@needs_gcc
+def test_a_build_without_optimisation_is_the_first_finding(tmp_path: Path) -> None:
+    compiled = loops_of(tmp_path)
+    assert compiled.host_flags == ""
+    assert page(compiled=compiled).findings[0].kind == "unoptimised"
+    assert "LOOPS  compiled with no flags" in page(compiled=compiled).text()
+
+
+@needs_gcc
+def test_narrow_vectors_are_told_of_the_processors_wide_ones(tmp_path: Path) -> None:
+    wide = msgspec.structs.replace(RUN, vector_bytes=64)
+    assert "narrow_vectors" in kinds(page(wide, compiled=loops_of(tmp_path, "-O3")))
+    assert "narrow_vectors" not in kinds(page(wide, compiled=loops_of(tmp_path, "-O3", "-mavx2")))
+
+
+# --- the worker's own rows ------------------------------------------------------------------------
+
+WATCHED = """
+import sys
+import torch
+from refine_agent.worker import traces
+x = torch.randn(256, 4096)
+sys.stdout.buffer.write(traces.record(
+    lambda: torch.nn.functional.layer_norm(x, (4096,)), calls=1, device="cpu"))
+"""
+# A kernel and a copy as Kineto writes them (output_json.cpp); devices other than NVIDIA's say less.
+TIMELINE = [
+    {"cat": "kernel", "name": "k", "ts": 1.0, "args": {"grid": [132, 2, 1], "block": [256, 1, 1]}},
+    {"cat": "kernel", "name": "k", "ts": 9.0, "args": {"grid": [7, 1, 1], "block": [64, 1, 1]}},
+    {"cat": "gpu_memcpy", "name": "Memcpy DtoD", "ts": 5.0, "args": {"bytes": 4}},
+    {"cat": "kernel", "name": "odd", "ts": 5.0, "args": {"grid": "x"}},
+]
+
+
+def test_a_worker_counts_the_bytes_of_operators_and_the_wall_around_them() -> None:
+    done = subprocess.run([sys.executable, "-c", WATCHED], capture_output=True, check=True)
+    seen = trace.read(done.stdout[done.stdout.index(b"{") :])
+    assert seen.wall_us is not None
+    (norm,) = [one for one in seen.operators if one.name == "aten::native_layer_norm"]
+    assert norm.self_us < seen.wall_us
+    # Input, output, and a mean and a deviation for each row.
+    assert norm.bytes_moved == 2 * 256 * 4096 * 4 + 2 * 256 * 4
+
+
+def test_a_timelines_launches_say_grid_and_block() -> None:
+    from refine_agent.worker.traces import shapes_in  # noqa: PLC0415  (imports torch)
+
+    assert shapes_in(TIMELINE) == {"k": ([132, 2, 1], [256, 1, 1])}
