@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from refine_agent.records import Attempt, Passed, Timing
 
+# A baseline whose median is known no better than this, to either side, was restless.
+STEADY = 0.05
+
 
 def fastest(attempts: Iterable[Attempt]) -> Attempt | None:
     """Return the attempt that holds the title once each has challenged whoever held it before."""
@@ -51,9 +54,14 @@ def _machine_was_as_fast(one: Passed, other: Passed) -> bool:
     """Whether the faster baseline took as long beside the one as beside the other.
 
     Both were timed in turn with it, so it tells of another machine, a held-back clock and a busy
-    neighbour alike.
+    neighbour alike; one that was restless itself tells nothing.
     """
-    return _overlap(_witness(one), _witness(other))
+    witnesses = _witness(one), _witness(other)
+    return all(map(_is_steady, witnesses)) and _overlap(*witnesses)
+
+
+def _is_steady(timing: Timing) -> bool:
+    return timing.high_us - timing.low_us <= 2 * STEADY * timing.median_us
 
 
 def _witness(passed: Passed) -> Timing:

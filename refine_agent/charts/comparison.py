@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 ROW = 26.0
 MOST_RUNS = 60
+NAME_PX = 11.0
+# Names of runs and devices are digits and capitals, wider than most letters by about this.
+WIDER = 0.95
 
 
 def comparison(runs: Sequence[RunRow], *, width: float = 760) -> Markup:
@@ -25,7 +28,7 @@ def comparison(runs: Sequence[RunRow], *, width: float = 760) -> Markup:
     values = [v for run in shown for v in (run.speedup_low, run.speedup_high) if finite(v)]
     values += [floor for run in shown if (floor := _floor(run)) is not None]
     known = [1.0, *(value for value in values if value is not None)]
-    left = 112.0 if width < NARROW else 250.0
+    left = 140.0 if width < NARROW else 250.0
     x = Scale(
         low=min(known) / 1.12, high=max(known) * 1.12, start=left, end=width - 62, log=True
     )  # fmt: skip
@@ -63,16 +66,22 @@ def _axis(x: Scale, bottom: float) -> Markup:
 
 
 def _names(shown: Sequence[RunRow]) -> list[str]:
-    """Return what tells the runs apart: problem and model, else problem and run."""
-    names = [f"{run.problem} · {run.model}" for run in shown]
-    if len(set(names)) == len(names):
-        return names
-    return [f"{run.problem} · {run.run}" for run in shown]
+    """Return the shortest of what tells the runs apart."""
+    several = len({run.problem for run in shown}) > 1
+    ways = (
+        [run.problem for run in shown],
+        [f"{run.problem} · {run.model}" for run in shown],
+        [f"{run.problem} · {run.device or 'no device'}" for run in shown],
+    )
+    for names in ways:
+        if len(set(names)) == len(names):
+            return names
+    return [f"{run.problem} · {run.run}" if several else run.run for run in shown]
 
 
 def _row(x: Scale, y: float, run: RunRow, name: str, left: float) -> Markup:
     parts = [
-        text(left - 10, y + 4, fit(name, left - 12), anchor="end"),
+        text(left - 10, y + 4, fit(name, WIDER * (left - 12)), anchor="end", size=NAME_PX),
         rule(x.start, y, x.end, y, opacity=0.15),
     ]
     speedup, low, high = finite(run.speedup), finite(run.speedup_low), finite(run.speedup_high)

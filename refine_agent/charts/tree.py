@@ -135,7 +135,9 @@ def _line_of(
     if isinstance(event, Replied | Offered):
         attempt = transcript.attempt(event.attempt)
         return Line(text=_said_of(attempt), attempt=attempt, lane=lanes.get(attempt.number, 0))
-    said = _remark(event)
+    # A stop that somebody went on after is an interval, not a step.
+    paused = isinstance(event, Stopped) and event is not transcript.stopped
+    said = _remark(event) if not paused else None
     return Line(text=said) if said is not None else None
 
 

@@ -106,8 +106,8 @@ def _evidence(
         yield Fact(name="against torch.compile", value=f"{passed.vs_compiled.value:.2f}×")
     floor = rows.floor_us(transcript, best.number)
     if floor and timing.median_us > 0:
-        share = 100 * floor / timing.median_us
-        yield Fact(name="of the measured floor", value=f"{share:.0f} % ({number(floor)} µs)")
+        times = timing.median_us / floor
+        yield Fact(name="over the measured floor", value=f"{times:.2f}× ({number(floor)} µs)")
     credible = _fastest_without_doubts(transcript)
     if passed.suspicions and credible is not None:
         value = f"attempt {credible.number}, {credible.speedup:.2f}×"

@@ -5,6 +5,7 @@ It owns the order and the bounds; what an attempt came to is `attempt`'s.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from refine_agent import rows
@@ -70,14 +71,16 @@ def story(transcript: Transcript, key: str) -> Iterator[TurnView | Remark]:
         attempts={attempt.number: attempt for attempt in transcript.attempts},
     )
     shown, before, said = _last_turns(transcript), None, 0
-    for event in transcript.events:
+    for last, event in pairwise(transcript.events):
+        if isinstance(last, Stopped) and isinstance(event, Resumed):
+            continue  # told in one line with the stop
         if isinstance(event, Prompted | Offered):
             if event.turn in shown and not _is_replaced(event, transcript):
                 shown.remove(event.turn)
                 turn = transcript.turn(event.turn)
                 yield _turn(turn, scene, before)
                 before = turn.prompt or before
-        elif (remark := _remark(event)) is not None and said < MOST_REMARKS:
+        elif (remark := _remark(event, transcript)) is not None and said < MOST_REMARKS:
             said += 1
             yield remark
 
@@ -92,7 +95,9 @@ def _last_turns(transcript: Transcript) -> set[int]:
     return set(sorted(begun)[-MOST_TURNS:])
 
 
-def _remark(event: AnyEvent) -> Remark | None:  # noqa: PLR0911 - one per kind of event
+def _remark(  # noqa: PLR0911 - one per kind of event
+    event: AnyEvent, transcript: Transcript
+) -> Remark | None:
     match event:
         case Hinted():
             return Remark(kind="hint", text=legible(event.text, chars=2000))
@@ -107,9 +112,12 @@ def _remark(event: AnyEvent) -> Remark | None:  # noqa: PLR0911 - one per kind o
         case Changed():
             return Remark(kind="change", text=f"model {phrase(event.model)}; {_limits(event)}")
         case Resumed():
-            return Remark(kind="resumed", text="the run was taken up again")
+            return Remark(kind="resumed", text="the run, which was cut short, was taken up again")
         case Stopped():
-            return Remark(kind="stopped", text=phrase(event.reason, chars=600))
+            over = event is transcript.stopped
+            again = "" if over else "; it was taken up again"
+            kind = "stopped" if over else "paused"
+            return Remark(kind=kind, text=phrase(event.reason, chars=600) + again)
         case Failed():
             return Remark(kind="fault", text=phrase(event.fault, chars=600))
         case _:
