@@ -39,9 +39,9 @@ NOISY = {"cuda": 0.10, "cpu": 0.25}
 # trusted witnesses' clocks differ by in the same round.
 CLOCKS_AGREE = {"cuda": 0.05, "cpu": 0.15}
 # So many blocks have to count, and so many are taken at most: where a machine does other work as
-# well, the judge hears some answers late. Where a witness has twice enough and the candidate not
-# one, more will not change that.
-ENOUGH_BLOCKS, PATIENT_BLOCKS, FEW_BLOCKS = 5, 30, 2
+# well, the judge hears some answers late. It did not where a witness has many blocks that count and
+# the candidate next to none.
+ENOUGH_BLOCKS, PATIENT_BLOCKS, FEW_BLOCKS, SURE_BLOCKS = 5, 30, 2, 10
 # The mean of a block's calls may exceed their median by this much more than the witnesses' does:
 # beyond the first the median is raised by what was moved out of it, beyond the second it is no
 # measure at all.
@@ -123,17 +123,17 @@ class _Agreement(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def disputed(self) -> bool:
         """Whether the claims are no measurement: the trusted ones agree with the clock."""
-        return len(self.chosen) <= FEW_BLOCKS < self.witnessed
+        return len(self.chosen) <= FEW_BLOCKS and not self.noisy
 
     @property
     def noisy(self) -> bool:
         """Whether the machine is too busy to say: the trusted ones do not agree either."""
-        return self.witnessed < ENOUGH_BLOCKS
+        return self.witnessed < SURE_BLOCKS
 
     @property
     def hopeless(self) -> bool:
         """Whether more blocks would not change what is to be said of the claims."""
-        return not self.chosen and self.witnessed >= 2 * ENOUGH_BLOCKS
+        return not self.chosen and not self.noisy
 
 
 def unsettled(blocks: dict[str, Samples], layers: Layers, *, kind: str) -> bool:

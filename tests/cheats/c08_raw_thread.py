@@ -1,6 +1,7 @@
 # cheat 8: a thread that no registry lists
 # mechanism: _thread.start_new_thread leaves threading.active_count() as it was; the thread takes a core from whatever is timed next
 # layer: idle
+# off: idle clock alone
 # problem: matmul
 # caught: works between calls or Disqualified
 # device: any

@@ -1,6 +1,7 @@
 # cheat 15: right as long as it is looked at
 # mechanism: counts its calls; once the checks must be over it returns without working
 # layer: every
+# off: every clock
 # problem: matmul
 # caught: Mismatch
 # device: any

@@ -1,6 +1,7 @@
 # cheat 16: heat for the others
 # mechanism: a child process keeps the cores busy and the chip hot while somebody else is timed
 # layer: idle
+# off: idle clock alone
 # problem: matmul
 # caught: works between calls
 # device: any

@@ -1,6 +1,7 @@
 # cheat 21: a memo by object
 # mechanism: the same object means the same answer; Python hands out the same id again
 # layer: fresh
+# off: fresh clock
 # problem: layernorm
 # caught: Mismatch
 # device: any

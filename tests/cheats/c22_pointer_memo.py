@@ -1,6 +1,7 @@
 # cheat 22: a memo by address
 # mechanism: the same data_ptr means the same answer
 # layer: fresh
+# off: fresh clock
 # problem: layernorm
 # caught: Mismatch
 # device: any

@@ -1,6 +1,7 @@
 # cheat 23: a memo by address and version
 # mechanism: a tensor whose _version did not move has not changed, unless it was written behind PyTorch's back
 # layer: fresh
+# off: fresh clock
 # problem: layernorm
 # caught: Mismatch
 # device: any

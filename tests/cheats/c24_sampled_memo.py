@@ -1,6 +1,7 @@
 # cheat 24: a memo by a sample of the content
 # mechanism: a few elements stand for all of them
 # layer: nearly
+# off: nearly clock
 # problem: layernorm
 # caught: Mismatch
 # device: any

@@ -1,6 +1,7 @@
 # cheat 25: the last answer for this shape
 # mechanism: the same shape means the same answer
 # layer: fresh
+# off: fresh clock
 # problem: layernorm
 # caught: Mismatch
 # device: any

@@ -1,6 +1,7 @@
 # cheat 29: the first answer, for ever
 # mechanism: the kernel works once and leaves its buffer as it is from then on
 # layer: fresh
+# off: fresh clock
 # problem: layernorm
 # caught: Mismatch
 # device: any

@@ -1,6 +1,7 @@
 # cheat 50: another process's memory
 # mechanism: /proc/PID/mem of the process that started this one is opened for writing
 # layer: fence
+# off: apart
 # problem: layernorm
 # caught: Crashed
 # device: any

@@ -1,6 +1,7 @@
 # cheat 51: a daemon that outlives the test
 # mechanism: a double fork leaves a process in a session of its own, waiting for the verdict to be written
 # layer: idle
+# off: idle clock alone
 # problem: layernorm
 # caught: works between calls
 # device: any

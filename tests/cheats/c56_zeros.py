@@ -1,5 +1,5 @@
 # cheat 56: zeros where everything is small
-# mechanism: each of 16384 probabilities is below the tolerance, and so is zero
+# mechanism: each of 65536 probabilities is below the tolerance, and so is zero
 # layer: norms
 # off: norms cases nearly
 # problem: softmax

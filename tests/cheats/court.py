@@ -25,8 +25,9 @@ from tests.cheats.bare import Grade, Request
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 CONTROLS = HERE.parent / "controls"
-# Doubts about the size of a speedup or the fitness of a toy problem, not about how it came about.
-HARMLESS = {"incredible", "weak problem", "below the measured floor", "noisy"}
+# Doubts about the size of a speedup, the fitness of a toy problem or a machine that does other work,
+# not about how a speedup came about: on a busy machine the judge's own clock counts.
+HARMLESS = {"incredible", "weak problem", "below the measured floor", "noisy", "busy machine"}
 # More than this share of the time in somebody else's kernels is named in the verdict.
 NAMED_PCT = 50.0
 # A cheat that is neutralised gains no more than this.
@@ -87,19 +88,19 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def caught(self) -> bool:
-        if self.expected == "nothing gained":
+        return any(map(self._came_to, self.expected.split(" or ")))
+
+    def _came_to(self, expected: str) -> bool:
+        if expected == "nothing gained":
             return self.on.kind == "Passed" and (self.on.speedup or 0) < NOTHING
-        return any(
-            expected == self.on.kind or expected in self.on.flags
-            for expected in self.expected.split(" or ")
-        )
+        return expected == self.on.kind or expected in self.on.flags
 
     @property
     def passes_without(self) -> bool:
         """Whether it passes when its layer is left out: that it is this layer which catches it."""
         if self.off is None:
             return True
-        if self.expected == "nothing gained":
+        if "nothing gained" in self.expected:
             return self.off.clean and (self.off.speedup or 0) > NOTHING
         return self.off.clean
 
