@@ -21,6 +21,7 @@ class HotSpot(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     sass: str
     fed_by: str | None = None
+    called_from: str | None = None
 
 
 def held(instruction: Instruction) -> int:
@@ -158,4 +159,5 @@ def _hot_spot(
         reason=reason,
         sass=worst.sass,
         fed_by=fed_by,
+        called_from=str(worst.called_from) if worst.called_from else None,
     )

@@ -4,6 +4,8 @@ Each rule is one function from a `Call` to a finding or None; `diagnosis` ranks 
 `processor` reads what the worker tallied.
 """
 
+from collections.abc import Sequence
+
 from refine_agent.profiling import call as calls
 from refine_agent.profiling.call import Call
 from refine_agent.profiling.evidence import Loop
@@ -129,29 +131,35 @@ def scalar_loops(call: Call) -> Finding | None:
     slow = [loop for loop in loops if loop.vector_bytes is None or loop.in_order]
     if not slow:
         return None
+    if all(loop.in_order for loop in slow):
+        return _ordered_sums(call, slow, of=len(loops))
     named = "; ".join(f"{loop.place}: {why(loop)}" for loop in slow[:3])
-    sums = all(loop.in_order for loop in slow)
     return Finding(
-        kind="ordered_sums" if sums else "scalar_loops",
+        kind="scalar_loops",
         severity=0.5 * _at_stake(call) * len(slow) / len(loops),
-        text=f"{len(slow)} of {len(loops)} innermost loops "
-        + ("add up one after the other" if sums else "are not vectorised")
-        + f" ({named})",
+        text=f"{len(slow)} of {len(loops)} innermost loops are not vectorised ({named})",
         where=str(slow[0].place),
-        advice="let the sum be reordered: -fassociative-math -fno-signed-zeros -fno-trapping-math, "
-        "#pragma omp simd reduction(+:sum) with -fopenmp, or several accumulators"
-        if sums
-        else "make the loop's accesses contiguous and independent (__restrict__, local "
+        advice="make the loop's accesses contiguous and independent (__restrict__, local "
         "accumulators, no branches or calls inside), or use at::vec::Vectorized",
     )
 
 
-IN_ORDER = "a float sum kept in order: its additions wait for each other"
+def _ordered_sums(call: Call, slow: Sequence[Loop], *, of: int) -> Finding:
+    named = ", ".join(str(loop.place) for loop in slow[:3])
+    return Finding(
+        kind="ordered_sums",
+        severity=0.5 * _at_stake(call) * len(slow) / of,
+        text=f"{len(slow)} of {of} innermost loops ({named}) keep a float sum in order, so that "
+        "each addition waits for the one before, vectors or not",
+        where=str(slow[0].place),
+        advice="let the sum be reordered: -fassociative-math -fno-signed-zeros -fno-trapping-math, "
+        "#pragma omp simd reduction(+:sum) with -fopenmp, or several accumulators",
+    )
 
 
 def why(loop: Loop) -> str:
     """Return why a loop gains nothing from vectors, in the compiler's sense or in ours."""
-    return IN_ORDER if loop.in_order else loop.reason or "no reason given"
+    return "it keeps a float sum in order" if loop.in_order else loop.reason or "no reason given"
 
 
 def _at_stake(call: Call) -> float:

@@ -60,7 +60,35 @@ def changes(parent: Page, child: Page) -> tuple[Change, ...]:
             found += [_waits(quantity, before, after, waited)] if waited.moved else []
         elif _moved(quantity, before, after):
             found.append(_change(quantity, before, after))
-    return tuple(sorted(found, key=_rank))
+    return (*_contradiction(parent, child), *sorted(found, key=_rank))
+
+
+# Medians of one run differ by less; two profiles of one kernel by no more than a per cent or two.
+_A_LITTLE = 0.005
+
+
+def _contradiction(parent: Page, child: Page) -> tuple[Change, ...]:
+    """Say where timing and profile went opposite ways: then neither proves anything."""
+    pairs = [[page.value(key) for page in (parent, child)] for key in ("time_us", "kernel_us")]
+    if any(value is None for pair in pairs for value in pair):
+        return ()
+    timed, profiled = ([float(value or 0.0) for value in pair] for pair in pairs)
+    moves = [(pair[1] - pair[0]) / pair[0] for pair in (timed, profiled) if pair[0]]
+    if len(moves) < len(pairs) or moves[0] * moves[1] >= 0 or min(map(abs, moves)) < _A_LITTLE:
+        return ()
+    quantity = metrics.BY_KEY["kernel_us"]
+    return (
+        Change(
+            metric=quantity.key,
+            before=profiled[0],
+            after=profiled[1],
+            unit=quantity.unit,
+            direction="neither",
+            text=f"kernel_us {_number(profiled[0])} -> {_number(profiled[1])} us in the profiles, "
+            f"while the timing went {_number(timed[0])} -> {_number(timed[1])} us: clocks "
+            "differed, so trust neither difference",
+        ),
+    )
 
 
 def _moved(quantity: Quantity, before: float, after: float) -> bool:

@@ -245,7 +245,8 @@ def _hot(report: KernelReport) -> Iterator[str]:
         if spot.share < 0.05:  # noqa: PLR2004
             return
         fed = f" <- {spot.fed_by}" if spot.fed_by else ""
-        yield f"HOT  {percent(spot.share)} at {spot.where}: {spot.sass} ({spot.reason}){fed}"
+        near = f" (called near {spot.called_from})" if spot.called_from else ""
+        yield f"HOT  {percent(spot.share)} at {spot.where}{near}: {spot.sass} ({spot.reason}){fed}"
 
 
 def _memory(report: KernelReport) -> Iterator[str]:

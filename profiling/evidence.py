@@ -33,7 +33,8 @@ class Instruction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     banks; the `_ideal` ones are what the same bytes need at least. `nway` is the exact bank
     conflict degree. `threads` counts lanes switched on, `divergent` branches that split a warp.
     A `chained` load's address comes from an earlier load; one that `polls` reads one address again
-    and again until another block has written there.
+    and again until another block has written there. `called_from` is the kernel's own line nearest
+    above an instruction of an inlined function.
     """
 
     offset: int
@@ -51,6 +52,7 @@ class Instruction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     divergent: int = 0
     chained: bool = False
     polls: bool = False
+    called_from: Place | None = None
     waits_for: Producer | None = None
 
     @property

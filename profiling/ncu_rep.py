@@ -112,7 +112,7 @@ def _kernel(action: "ncu_report.IAction") -> KernelReport:
     counters = _counters(action, names)
     every = _instructions(action, names)
     return KernelReport(
-        name=plain.name(action.name(action.NameBase_DEMANGLED) or action.name()),
+        name=_name(action),
         device=plain.device(_text(action, "device__attribute_display_name") or ""),
         arch=_arch(counters),
         grid=_extent(action, "launch__grid_dim_"),
@@ -127,6 +127,14 @@ def _kernel(action: "ncu_report.IAction") -> KernelReport:
         samples=int(counters.get("smsp__pcsamp_sample_count", 0)),
         listed=len(every),
     )
+
+
+def _name(action: "ncu_report.IAction") -> str:
+    """Return a kernel's name; what was profiled as a whole (a range, a graph) says so."""
+    name = plain.name(action.name(action.NameBase_DEMANGLED) or action.name() or "unnamed")
+    kinds = {action.WorkloadType_RANGE: "range", action.WorkloadType_GRAPH: "graph"}
+    kind = kinds.get(action.workload_type())
+    return name if kind is None else plain.name(f"{kind}_of_kernels_{name}")
 
 
 def _counters(action: "ncu_report.IAction", names: set[str]) -> dict[str, float]:
@@ -182,8 +190,15 @@ def _instances(action: "ncu_report.IAction", name: str, names: set[str]) -> dict
     if metric is None or not metric.num_instances() or not metric.has_correlation_ids():
         return {}
     ids = metric.correlation_ids()
-    count = min(metric.num_instances(), ids.num_instances(), MOST_PCS)
-    return {ids.value(at): metric.value(at) or 0 for at in range(count)}
+    found = {}
+    for at in range(min(metric.num_instances(), ids.num_instances(), MOST_PCS)):
+        try:
+            value = metric.value(at)
+        except (RuntimeError, ValueError, TypeError):
+            continue  # n/a at this place
+        if isinstance(value, int | float) and math.isfinite(value):
+            found[ids.value(at)] = value
+    return found
 
 
 def _opcodes(action: "ncu_report.IAction", names: set[str]) -> dict[str, int]:
@@ -249,6 +264,7 @@ def _instructions(action: "ncu_report.IAction", names: set[str]) -> tuple[Instru
         pcs = sorted(pc for pc in counted["samples"] if isinstance(pc, int))
     code = [(action.sass_by_pc(pc) or "").strip() for pc in pcs]
     places = _own_places([_source(action, pc) for pc in pcs])
+    callers = _callers(places, _kernel_bodies(action))
     repeated = waits.loops(code, pcs)
     found = []
     for at, pc in enumerate(pcs):
@@ -263,6 +279,7 @@ def _instructions(action: "ncu_report.IAction", names: set[str]) -> tuple[Instru
                 stalls=stalls,
                 chained=bool(counted["sectors"].get(pc)) and _chained(code, at, repeated),
                 polls=waits.polls(code, at, repeated),
+                called_from=callers[at],
                 waits_for=None
                 if source is None or why is None
                 else Producer(
@@ -315,6 +332,59 @@ def _own_places(compiled: list[Place | None]) -> list[Place | None]:
         found.append(before)
     first = next(place for place in own if place is not None)
     return [place or first for place in found]
+
+
+MOST_SOURCE = 1 << 20
+_KERNEL = re.compile(r"\b__global__\b[^;{]*\{")
+_COMMENT_OR_STRING = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:[^"\\\n]|\\.)*"', re.DOTALL)
+
+
+def _kernel_bodies(action: "ncu_report.IAction") -> dict[str, list[range]]:
+    """Return the lines of every kernel in the sources that a report brings along, by file."""
+    try:
+        sources = dict(action.source_files())
+    except (RuntimeError, ValueError, TypeError):
+        return {}
+    found: dict[str, list[range]] = {}
+    for path, text in sources.items():
+        if isinstance(text, str) and len(text) <= MOST_SOURCE and not _LIBRARY.search(path):
+            found[plain.file_name(path)] = kernel_bodies(text)
+    return {file: bodies for file, bodies in found.items() if bodies}
+
+
+def _blank(found: re.Match[str]) -> str:
+    return "\n" * found.group().count("\n")
+
+
+def kernel_bodies(source: str) -> list[range]:
+    """Return the lines of each kernel in a CUDA source, from `__global__` to its closing brace."""
+    text, found = _COMMENT_OR_STRING.sub(_blank, source), []
+    for start in _KERNEL.finditer(text):
+        depth, end = 1, start.end()
+        while depth and end < len(text):
+            depth += (text[end] == "{") - (text[end] == "}")
+            end += 1
+        first = text.count("\n", 0, start.start()) + 1
+        found.append(range(first, text.count("\n", 0, end) + 2))
+    return found
+
+
+def _callers(places: list[Place | None], bodies: dict[str, list[range]]) -> list[Place | None]:
+    """Return for instructions of inlined functions the kernel's line that stands nearest above."""
+    inside = [
+        place
+        if place is not None and any(place.line in body for body in bodies.get(place.file, ()))
+        else None
+        for place in places
+    ]
+    if not any(inside):
+        return [None] * len(places)
+    found: list[Place | None] = []
+    last = next(place for place in inside if place is not None)
+    for place, own in zip(places, inside, strict=True):
+        last = own or last
+        found.append(last if own is None and place is not None else None)
+    return found
 
 
 def _worth_keeping(every: tuple[Instruction, ...]) -> tuple[Instruction, ...]:

@@ -163,6 +163,7 @@ def _nothing_large(this: Call) -> Iterable[str]:
         )
         return
     left = "" if room is None else f"; {percent(room)} of the time lie above the floor"
+    left += _outside(this, room)
     smaller = diagnosis.smaller(this)
     nor = "" if smaller else f", and none of {percent(diagnosis.LEAST_WORD)}"
     yield (
@@ -171,6 +172,15 @@ def _nothing_large(this: Call) -> Iterable[str]:
     )
     for one in smaller[:SHOWN_SMALLER]:
         yield f"smaller: {_sentence(one, this)}"
+
+
+def _outside(this: Call, room: float | None) -> str:
+    """Say how much of what lies above the floor no kernel can win back."""
+    took, kernels = call.time_us(this), call.kernels_us(this)
+    if room is None or this.timing_us is None or not took or not kernels or kernels >= took:
+        return ""
+    outside = 1 - kernels / took
+    return f", {percent(outside)} outside its kernels" if outside > room / 4 else ""
 
 
 def _proof(this: Call, rival: Rival | None) -> str:

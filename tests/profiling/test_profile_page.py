@@ -21,6 +21,7 @@ from refine_agent.profiling.evidence import (
 )
 from refine_agent.profiling.records import Ceilings, Flops, Page, Work
 from tests.profiling.evidence_on_file import H200, LAYER_NORM, layer_norm
+from tests.profiling.zoo import scores
 
 Golden = Callable[[str, str], None]
 DIGEST = "3fa9c2d17b60e4a5"
@@ -376,6 +377,60 @@ def test_excess_of_asynchronous_copies_is_counted_and_has_a_line() -> None:
     text = page_of(copying).text()
     assert "load 26" in text
     assert "worst 10-way, 100 % of it by LDGSTS.E.128 at cuda_source:45" in text
+
+
+def test_stores_beside_bulk_copies_are_not_called_uncoalesced() -> None:
+    # The result leaves by bulk copies (TMA); the only plain stores are a counter's.
+    counter = Instruction(offset=0, sass="STG.E desc[UR4][R2.64], R4", executed=132, sectors=132)
+    stores = {"smsp__sass_average_data_bytes_per_sector_mem_global_op_st_dot_ratio": 4.0}
+    bulk = msgspec.structs.replace(
+        of_instructions(counter, **stores), opcodes={"UBLKCP.G.S": 4096, "STG.E": 132}
+    )
+    assert page_of(bulk).value("store_bytes_per_sector") is None
+    assert page_of(of_instructions(counter, **stores)).value("store_bytes_per_sector") == 4
+
+
+def test_an_operand_that_falls_out_of_the_l2_is_told_from_a_second_pass() -> None:
+    # Every row reads the parameters again: SMs ask for 1.9x the input, DRAM delivers 1.4x.
+    fallen = of_instructions(
+        l1tex__m_xbar2l1tex_read_bytes_dot_sum=1.9 * LAYER_NORM_READ,
+        dram__bytes_read_dot_sum=1.4 * LAYER_NORM_READ,
+        dram__bytes_write_dot_sum=float(LAYER_NORM.bytes_written or 0),
+    )
+    (found,) = [one for one in page_of(fallen).findings if one.kind == "extra_traffic"]
+    assert "what several blocks read falls out of the L2 in between" in found.text
+    assert "evict_last" in found.advice
+
+
+def test_stores_that_leave_the_l2_first_are_named_where_nothing_larger_is() -> None:
+    page = scores.page("layer_norm-first", alone=True)
+    assert page.findings == ()
+    assert "smaller: streaming_stores (3 %) at layer_norm.cu:35" in page.text()
+
+
+def test_a_number_that_was_not_collected_is_not_shown_as_zero() -> None:
+    text = summary.page(
+        candidate_digest=DIGEST,
+        device="NVIDIA H200",
+        shape=SHAPE,
+        work=None,
+        ceilings=None,
+        timing_us=None,
+        reports=(layer_norm("detailed"),),
+    ).text()
+    assert "82 % of waiting is for loads" in text
+    assert "warps ready per scheduler" not in text
+
+
+def test_what_lies_above_the_floor_outside_the_kernels_is_said() -> None:
+    text = scores.page("layer_norm-first").text()
+    assert "11 % of the time lie above the floor, 10 % outside its kernels" in text
+
+
+def test_a_hot_line_of_an_inlined_function_says_where_the_kernel_calls_it() -> None:
+    text = scores.page("layer_norm-first").text()
+    assert "at layer_norm.cu:8 (called near layer_norm.cu:25)" in text
+    assert "at layer_norm.cu:25: " in text
 
 
 def test_a_rule_of_nvidias_that_the_exact_count_refutes_is_not_quoted() -> None:

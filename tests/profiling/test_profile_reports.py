@@ -9,7 +9,10 @@ import msgspec
 import pytest
 
 from refine_agent.profiling import metrics, ncu_rep, plain, summary
+from refine_agent.profiling.evidence import KernelReport
+from refine_agent.profiling.records import Page
 from tests.profiling.evidence_on_file import RECORDED, layer_norm, report_file
+from tests.profiling.zoo.animals import recording
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +109,73 @@ def test_a_report_of_absurd_size_is_not_even_opened(tmp_path: Path) -> None:
     os.truncate(path, ncu_rep.MOST_BYTES + 1)
     with pytest.raises(ncu_rep.UnreadableReport, match="larger than 256 MiB"):
         ncu_rep.read_apart(path)
+
+
+ARCHITECTURES = ("sm_80", "sm_89", "sm_90", "sm_100", "sm_120", "sm_42", "unknown")
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_a_report_of_any_device_with_any_counter_missing_becomes_a_page(arch: str) -> None:
+    chance = random.Random(arch)  # noqa: S311  (not for secrets)
+    for name in ("bank_conflict-first", "spills-second", "no_tensor_cores-first", "copy-first"):
+        (report,) = recording(name).reports
+        for share in (0.1, 0.5, 0.9, 1.0):
+            lost = {one for one in report.counters if chance.random() < share}
+            lost -= {"gpu__time_duration.sum"}
+            kept = {one: value for one, value in report.counters.items() if one not in lost}
+            poorer = msgspec.structs.replace(
+                report,
+                arch=arch,
+                counters=kept,
+                absent=tuple(sorted(lost)),
+                opcodes=report.opcodes if chance.random() < 0.5 else {},
+                instructions=report.instructions if chance.random() < 0.5 else (),
+            )
+            text = _page_of(poorer).text()
+            assert "nan" not in text.lower().split()
+            assert "None" not in text
+            if metrics.missing(poorer):
+                assert f"N/A  on {arch} with the sections collected: " in text
+
+
+def test_a_report_without_a_duration_says_that_it_is_none() -> None:
+    (report,) = recording("copy-first").reports
+    text = _page_of(msgspec.structs.replace(report, counters={})).text()
+    assert "Nsight Compute's report holds no duration" in text
+
+
+def test_launches_of_several_processes_are_all_of_one_call() -> None:
+    (one,) = recording("copy-first").reports
+    (other,) = recording("row_sum-first").reports
+    page = _page_of(one, msgspec.structs.replace(other, name="second_kernel"))
+    assert {kernel.name for kernel in page.kernels} == {one.name, "second_kernel"}
+
+
+def _page_of(*reports: KernelReport) -> Page:
+    return summary.page(
+        candidate_digest="d",
+        device=reports[0].device,
+        shape="s",
+        work=None,
+        ceilings=None,
+        timing_us=None,
+        reports=reports,
+    )
+
+
+SOURCE = """__device__ float twice(float x) {
+  return 2 * x;  // not a __global__ void f() { in a comment
+}
+template <int N>
+__global__ void __launch_bounds__(N) kernel(float* x) {
+  if (x) { x[0] = twice(x[0]); }
+}
+"""
+
+
+def test_the_lines_of_kernels_are_told_from_those_of_functions() -> None:
+    (body,) = ncu_rep.kernel_bodies(SOURCE)
+    assert (body.start, body.stop - 1) == (5, 7)
 
 
 def test_an_existing_report_becomes_a_page_without_gpu_or_candidate(real: Path) -> None:
