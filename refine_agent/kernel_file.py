@@ -35,10 +35,17 @@ def read_candidate(path: Path, problem: Problem) -> str:
     """
     try:
         text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise KernelFileError(f"there is no file {path}; name the kernel to be judged") from None
     except UnicodeDecodeError as why:
         raise KernelFileError(f"{path} is not UTF-8 text (byte {why.start})") from None
     if path.suffix in {".cu", ".cpp"}:
         return wrap(text, problem, cuda=path.suffix == ".cu", name=path.name)
+    if "ModelNew" not in text:
+        raise KernelFileError(
+            f"{path} defines no class ModelNew; a kernel is a module that does, or a .cu or .cpp "
+            "file with `torch::Tensor forward(...)`"
+        )
     return text
 
 
