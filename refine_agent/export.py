@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from refine_agent.legible import legible, phrase
+from refine_agent.problem import policy_of
 from refine_agent.records import Message, Passed, Record, headline
 
 if TYPE_CHECKING:
@@ -82,7 +83,9 @@ def _evidence(transcript: Transcript, best: Attempt, passed: Passed) -> Iterator
         f"by the {best.author} ({phrase(transcript.model)})"
     )
     if transcript.setup is not None:
-        yield from _machine(transcript.setup.environment)
+        machine = transcript.setup.environment
+        yield from _machine(machine)
+        yield f"precision, both sides: {policy_of(transcript.problem, machine.device_kind)}"
     yield f"time           {_timing(passed.timing)}"
     yield f"eager          {_timing(passed.eager)}; {_ratio(passed.vs_eager)}"
     if passed.compiled is not None and passed.vs_compiled is not None:

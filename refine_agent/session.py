@@ -139,7 +139,10 @@ class Session:
         if not isinstance(problem, Problem):
             problem = load(Path(problem))
         options = options or Options()
-        model = author.name if author is not None and model is None else model
+        if author is not None:
+            model = model or author.name
+        elif model is not None:
+            _require_answers(model, options)
         started = Started(
             at=time.time(),
             schema=SCHEMA,
@@ -330,6 +333,8 @@ class Session:
         }
         given = {name: limit for name, limit in limits.items() if not isinstance(limit, Unchanged)}
         before = self.transcript.options
+        if model is not None and self._author_is_ours:
+            _require_answers(model, before)
         options = replace(
             before,
             budget=replace(before.budget, **given),
@@ -548,6 +553,19 @@ def _default_model(problem: Problem, options: Options) -> str:
             f"no model is named for the server at {options.api_base}; add --model openai/NAME"
         )
     raise SessionError(why_no_model(problem, device=options.device))
+
+
+def _require_answers(model: str, options: Options) -> None:
+    """Refuse a recording or a folder that is not there before anything is written or measured.
+
+    Whether a model answers only asking it can tell.
+    """
+    if model.partition(":")[0] not in {"recorded", "script"}:
+        return
+    try:
+        open_author(model, options=options, transcript=None)
+    except AuthorFault as why:
+        raise SessionError(str(why)) from None
 
 
 def _own_commit() -> str | None:

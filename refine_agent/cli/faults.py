@@ -16,6 +16,8 @@ WAITS = 5
 INTERRUPTED = 130
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# Whoever named the file can name another.
+_NO_FILE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR}
 _CODES = {
     "refine_agent.problem.ProblemError": USAGE,
     "refine_agent.session.SessionError": USAGE,
@@ -36,6 +38,8 @@ def exit_code_of(fault: BaseException) -> int | None:
         code = _CODES.get(f"{kind.__module__}.{kind.__qualname__}")
         if code is not None:
             return code
+    if isinstance(fault, OSError) and fault.errno in _NO_FILE and fault.filename:
+        return USAGE
     if isinstance(fault, OSError) and (fault.filename or fault.errno in _NO_ROOM):
         return MACHINE
     return None
@@ -45,6 +49,8 @@ def sentence_of(fault: BaseException) -> str:
     """Return the fault in one sentence for a person."""
     if isinstance(fault, OSError) and fault.errno in _NO_ROOM:
         return f"the run cannot be written ({fault.strerror}); free some space, then `resume` it"
+    if isinstance(fault, FileNotFoundError) and fault.filename:
+        return f"{fault.filename}: there is no such file, or no such folder to put it into"
     if isinstance(fault, OSError) and fault.filename:
         return f"{fault.filename}: {fault.strerror}; check that it is there and may be used"
     return str(fault)

@@ -6,6 +6,7 @@ loop's, the author's and the bench's.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -53,6 +54,13 @@ json_option = setting(
     "--json", "as_json", is_flag=True, help="JSON lines on stdout; text for people on stderr."
 )
 
+
+def _device(value: str | None) -> str | None:
+    if value is not None and not re.fullmatch(r"cpu|cuda(:\d+)?", value):
+        raise click.BadParameter(f"{value!r} is no device; say cpu, cuda or cuda:N")
+    return value
+
+
 _POSITIVE = click.FloatRange(min=0, min_open=True)
 
 model_options = together(
@@ -78,7 +86,11 @@ model_options = together(
     ),
 )
 bench_options = together(
-    setting("--device", help="cpu, cuda or cuda:N.  [default: cuda where there is one]"),
+    setting(
+        "--device",
+        callback=lambda _context, _option, value: _device(value),
+        help="cpu, cuda or cuda:N.  [default: cuda where there is one]",
+    ),
     setting(
         "--profile",
         type=click.Choice(["auto", "ncu", "torch", "static", "off"]),

@@ -178,7 +178,8 @@ def _result(transcript: Transcript) -> list[Text | Table]:
     best = transcript.best
     if best is None or best.passed is None:
         tried = len(transcript.attempts)
-        return [Text(f"No kernel passed in {tried} attempts.", style="bold red")]
+        said = f"No kernel passed in {tried} attempts." if tried else "No kernel was tried."
+        return [Text(said, style="bold red")]
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for doubt in best.passed.suspicions:
         table.add_row("doubtful", Text(f"{doubt.kind}: {phrase(doubt.evidence)}", style="yellow"))

@@ -378,3 +378,41 @@ def test_a_hint_to_a_run_that_is_over_says_how_to_go_on(tmp_path: Path) -> None:
 
     assert "is over (1 of 1 turns taken)" in said
     assert f"refine_agent resume {folder} --turns 5" in said
+
+
+# --- what is refused before a run begins ------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--model", "recorded:zzz"], "there is no recorded run 'zzz'"),
+        (["--model", "script:"], "script: names no folder"),
+        (["--device", "gpu"], "'gpu' is no device; say cpu, cuda or cuda:N"),
+    ],
+    ids=["recording", "folder", "device"],
+)
+def test_what_nobody_can_answer_or_run_leaves_no_run_behind(
+    tmp_path: Path, arguments: list[str], sentence: str
+) -> None:
+    (tmp_path / "small.py").write_text(SMALLEST)
+
+    done = refine_agent("optimize", tmp_path / "small.py", "--runs", tmp_path / "runs", *arguments)
+
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_file_that_is_no_kernel_is_refused_before_anything_is_measured(tmp_path: Path) -> None:
+    problem, missing = tmp_path / "small.py", tmp_path / "missing.py"
+    problem.write_text(SMALLEST)
+
+    same = refine_agent("evaluate", problem, problem)
+    none = refine_agent("evaluate", problem, missing)
+
+    assert (same.returncode, none.returncode) == (2, 2)
+    assert "defines no class ModelNew" in same.stderr
+    assert f"there is no file {missing}" in none.stderr
+    assert same.stdout == none.stdout == ""
