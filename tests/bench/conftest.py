@@ -1,0 +1,27 @@
+"""A place of its own for each module's temporary files, and with it locks that nobody else holds.
+
+It owns that folder; what is put in it, and that nothing is left there, is the tests' business.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="module", autouse=True)
+def temporary() -> Iterator[Path]:
+    """A place for temporary files that every user may pass through, and nobody else uses."""
+    folder = Path(tempfile.mkdtemp(prefix="bench-"))
+    folder.chmod(0o711)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(folder))
+        yield folder
+    shutil.rmtree(folder)
