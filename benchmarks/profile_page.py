@@ -1,7 +1,7 @@
 """What a page costs and finds, next to `--set full` and to other agents' metric lists.
 
     python benchmarks/profile_page.py                         # from recordings: tokens, findings
-    python benchmarks/profile_page.py --live --out FILE       # on a GPU: seconds of a candidate
+    python benchmarks/profile_page.py --live --out FILE       # on a GPU: seconds, within --budget
     python benchmarks/profile_page.py --seconds FILE --write  # both, into results/profile_page.md
 
 Tokens are characters over four, for every column alike. The other lists' findings are those of this
@@ -16,7 +16,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +52,12 @@ COLLECTIONS = {
 }
 RESULTS = Path(__file__).with_name("results") / "profile_page.md"
 FULL = Path(__file__).parents[1] / "tests" / "profiling" / "recorded" / "ln_full.ncu-rep.xz"
+SESSIONS = Path(__file__).parents[1] / "transcripts" / "recorded"
 LISTS = {"CudaForge's list": CUDAFORGE, "KernelAgent's list": KERNELAGENT}
-REPEATS = 2
+REPEATS = 3
+# No run takes longer than this, or it hangs; none is begun with less than that left.
 SECONDS = 30
+LEAST_SECONDS = 12
 
 
 def main() -> None:
@@ -62,11 +65,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--live", action="store_true", help="measure seconds here, on a GPU")
     parser.add_argument("--out", type=Path, help="write what --live measured as JSON")
+    parser.add_argument("--budget", type=float, default=170, help="begin no run after so long (s)")
     parser.add_argument("--seconds", type=Path, help="what --live wrote on a GPU")
     parser.add_argument("--write", action="store_true", help=f"write {RESULTS.name}")
     options = parser.parse_args()
     if options.live:
-        _measure(options.out)
+        _measure(options.out, budget=options.budget)
         return
     text = _table(json.loads(options.seconds.read_text()) if options.seconds else {})
     print(text)
@@ -75,11 +79,51 @@ def main() -> None:
         RESULTS.write_text(text)
 
 
-def _measure(out: Path | None) -> None:
-    """Measure column by column; what was measured before one fails is on file."""
-    found = {"device": _device(), **dict(_live())}
-    if out:
-        out.write_text(json.dumps(found, indent=1))
+def _measure(out: Path | None, *, budget: float) -> None:
+    """Measure round by round; what was measured before one fails, or time is up, is on file."""
+    found: dict[str, Any] = {"device": _device(), "ncu": _ncu_version()}
+    until = time.monotonic() + budget
+    with tempfile.TemporaryDirectory() as scratch:
+        worker = Path(scratch) / "worker.py"
+        worker.write_text(WORKER)
+        # All columns before any of them again: none is missing for want of time, and all drift
+        # alike. The first start fills the file cache and is not counted.
+        try:
+            _seconds([sys.executable, str(worker)])
+        except RuntimeError as error:
+            sys.exit(f"nothing to measure here, run it on a CUDA device ({str(error)[-120:]})")
+        for _ in range(REPEATS):
+            for name in ("bare process", *COLLECTIONS):
+                if time.monotonic() + LEAST_SECONDS > until:
+                    print(f"{name:24} out of time")
+                    continue
+                _measure_one(name, worker, Path(scratch), found)
+                if out:
+                    out.write_text(json.dumps(found, indent=1))
+
+
+def _measure_one(name: str, worker: Path, folder: Path, found: dict[str, Any]) -> None:
+    try:
+        run: dict[str, Any] = (
+            _profiled(worker, folder, COLLECTIONS[name])
+            if name in COLLECTIONS
+            else {"seconds": _seconds([sys.executable, str(worker)])}
+        )
+    except (RuntimeError, ncu_rep.UnreadableReport) as error:
+        print(f"{name:24} failed: {error}")
+        return
+    runs = found.setdefault(name, {"runs": []})["runs"]
+    runs.append(run)
+    print(f"{name:24} {_spread([float(one['seconds']) for one in runs])}; {_details(run)}")
+
+
+def _details(run: dict[str, Any]) -> str:
+    if "passes" not in run:
+        return "no profiler"
+    return (
+        f"{run['passes']} passes; report {run['bytes'] >> 10} KB; page {run['tokens']} tokens; "
+        f"findings {run['findings']}"
+    )
 
 
 def _device() -> str:
@@ -87,21 +131,9 @@ def _device() -> str:
     return bounded(query, seconds=SECONDS).printed.strip()
 
 
-def _live() -> Iterator[tuple[str, dict[str, object]]]:
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        worker = folder / "worker.py"
-        worker.write_text(WORKER)
-        bare = [_seconds([sys.executable, str(worker)]) for _ in range(REPEATS)]
-        print(f"bare process             {_spread(bare)}")
-        yield "bare process", {"seconds": bare}
-        for name, collect in COLLECTIONS.items():
-            try:
-                runs = [_profiled(worker, folder, collect) for _ in range(REPEATS)]
-            except (RuntimeError, ncu_rep.UnreadableReport) as error:
-                print(f"{name:24} failed: {error}")
-                continue
-            yield name, _report_of(name, runs)
+def _ncu_version() -> str | None:
+    tool = ncu.available(version_output=bounded(["ncu", "--version"], seconds=SECONDS).printed)
+    return tool.version if tool else None
 
 
 def _profiled(worker: Path, folder: Path, collect: Sequence[str]) -> dict[str, object]:
@@ -122,17 +154,6 @@ def _profiled(worker: Path, folder: Path, collect: Sequence[str]) -> dict[str, o
         "findings": [finding.kind for finding in page.findings],
         "absent": len(reports[0].absent) if reports else None,
     }
-
-
-def _report_of(name: str, runs: list[dict[str, object]]) -> dict[str, object]:
-    seconds = [float(str(run["seconds"])) for run in runs]
-    last = runs[-1]
-    print(
-        f"{name:24} {_spread(seconds)}; {last['passes']} passes; "
-        f"report {int(str(last['bytes'])) >> 10} KB; page {last['tokens']} tokens; "
-        f"findings {last['findings']}"
-    )
-    return {"runs": runs}
 
 
 def _seconds(command: Sequence[str]) -> float:
@@ -190,6 +211,8 @@ def _table(seconds: dict[str, dict[str, Any]]) -> str:
         f"{seen[0].ncu_version}); tokens are characters over four, medians. Written by",
         "`benchmarks/profile_page.py`, which says how to read it.",
         "",
+        *_in_sessions(),
+        *_where(seconds),
         head,
         "|---|---|---|---|---|---|---|",
     ]
@@ -199,6 +222,35 @@ def _table(seconds: dict[str, dict[str, Any]]) -> str:
             f"{column.hits} | {column.clean} | {column.lines} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def _in_sessions() -> list[str]:
+    """Say how long the pages of the recorded sessions took, after the judge and before a prompt."""
+    one, several = [], []
+    for events in sorted(SESSIONS.glob("*-h200/events.jsonl")):
+        for event in map(json.loads, events.read_text().splitlines()):
+            if event["event"] == "profiled" and event["page"]["rung"] == "ncu":
+                kernels = event["page"]["kernels"]
+                alone = sum(kernel["launches"] for kernel in kernels) == 1
+                (one if alone else several).append(float(event["seconds"]))
+    return [
+        "In the recorded sessions on an H200 the page of a candidate of one launch took",
+        f"{_spread(one)}, of two or more",
+        f"{_spread(several)}.",
+        "",
+    ]
+
+
+def _where(seconds: dict[str, Any]) -> list[str]:
+    """Say on what the seconds were taken, and what a process costs that nobody profiles."""
+    if "bare process" not in seconds:
+        return []
+    return [
+        "A whole candidate: LayerNorm on 4096x8192, from starting its process to its page, on",
+        f"{seconds['device']}, ncu {seconds['ncu']}; the bare process takes",
+        f"{_took(seconds['bare process'])}.",
+        "",
+    ]
 
 
 def _took(measured: dict[str, Any] | None) -> str:
