@@ -1,10 +1,13 @@
 """What a turn costs: every phase from an answer's arrival to the next prompt.
 
     python -m benchmarks.turn_latency [--device cuda] [--turns 5] [--out benchmarks/results]
+    python -m benchmarks.turn_latency --from transcripts/recorded/*-h200 --name h200
 
-Runs the loop on examples/layernorm.py with answers made from one kernel, each salted with a fresh
-constant so that no cache has seen it, and prints the ledger phase by phase. Builds of both flavours
-side by side are `benchmarks.build_latency`'s.
+Live, it runs the loop on examples/layernorm.py with answers made from one kernel, each salted with
+a fresh constant so that no cache has seen it, and prints the ledger phase by phase. With --from it
+prints the ledgers that recorded sessions hold, with their own devices and days, and what torch's
+own build of the same kernel took where one was made. Builds of both flavours side by side are
+`benchmarks.build_latency`'s.
 """
 
 from __future__ import annotations
@@ -16,48 +19,90 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from refine_agent import problem
 from refine_agent.bench import LocalBench
-from refine_agent.loop import refine
+from refine_agent.loop import Quiet, refine
 from refine_agent.prompts import render
-from refine_agent.records import Budget, Options, Started
+from refine_agent.records import Budget, Environment, Options, Started
 from refine_agent.standins import ScriptedAuthor
 from refine_agent.transcript import SCHEMA, Transcript
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from refine_agent.records import Attempt, Phase
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "layernorm.py"
 KERNELS = ROOT / "benchmarks" / "kernels"
+# torch's own build takes tens of seconds; one that was found in the cache takes next to nothing.
+_FOUND_IN_CACHE_S = 1.0
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
     """One turn: seconds by phase, and from the answer to the next prompt."""
 
+    session: str
+    number: int
     phases: dict[str, float]
     answer_to_prompt_s: float
     verdict: str
+    flavour: str | None = None
+    """Of the build that was judged."""
+
+
+class Rebuild(msgspec.Struct, frozen=True, kw_only=True):
+    """One kernel built both ways: on the light headers in its turn, by torch for its sealing."""
+
+    session: str
+    attempt: int
+    light_s: float
+    stock_s: float
+
+
+class Measured(msgspec.Struct, frozen=True, kw_only=True):
+    """Turns, where and when they were taken."""
+
+    where: tuple[str, ...]
+    days: tuple[str, ...]
+    turns: tuple[Turn, ...]
+    rebuilds: tuple[Rebuild, ...] = ()
+    found_in_cache: int = 0
+    """Sealings whose stock build lay in the cache already, so that its cost was not measured."""
 
 
 def main() -> None:
-    """Measure, print, save."""
+    """Measure or read, print, save."""
     options = _options()
-    turns, where = _measure(options.device, options.turns)
-    table = "\n".join(_table(turns, where))
+    if options.recorded:
+        measured = _recorded(options.recorded)
+    else:
+        measured = _measure(options.device, options.turns)
+    table = "\n".join(_table(measured, live=not options.recorded))
     print(table)
     options.out.mkdir(parents=True, exist_ok=True)
-    name = f"turn_latency-{options.device}"
+    name = f"turn_latency-{options.name or options.device}"
     (options.out / f"{name}.md").write_text(table + "\n", encoding="utf-8")
-    (options.out / f"{name}.json").write_bytes(msgspec.json.encode(turns))
+    written = msgspec.json.format(msgspec.json.encode(measured), indent=1)
+    (options.out / f"{name}.json").write_bytes(written + b"\n")
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--from", dest="recorded", type=Path, nargs="+", default=[],
+                        metavar="RUN", help="folders of recorded sessions")  # fmt: skip
+    parser.add_argument("--name", help="of the files written; the device if not given")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
     return parser.parse_args()
+
+
+# --- live ----------------------------------------------------------------------------------------
 
 
 def _salted(device: str) -> str:
@@ -68,7 +113,7 @@ def _salted(device: str) -> str:
     return f"IDEA: measure a turn\nPREDICTION: time_us 100 -> 100\n```python\n{salted}\n```\n"
 
 
-def _measure(device: str, count: int) -> tuple[list[Turn], str]:
+def _measure(device: str, count: int) -> Measured:
     subject = problem.load(EXAMPLE)
     options = Options(device=device, budget=Budget(turns=count))
     with tempfile.TemporaryDirectory() as scratch:
@@ -80,48 +125,126 @@ def _measure(device: str, count: int) -> tuple[list[Turn], str]:
         author = ScriptedAuthor([_salted(device) for _ in range(count)])
         found: list[Turn] = []
         with LocalBench(subject, options, Path(scratch) / "run") as bench:
-            setup = bench.measure(subject, _Quiet())
+            setup = bench.measure(subject, Quiet())
             for turn in refine(run, author, bench):
                 began = time.monotonic()
                 render(run)
-                phases = {phase.name: phase.seconds for phase in turn.ledger}
-                phases["next prompt"] = time.monotonic() - began
-                waited = phases.pop("model", 0.0)
-                verdict = type(turn.attempts[0].verdict).__name__
-                total = (turn.seconds or 0.0) - waited + phases["next prompt"]
-                found.append(Turn(phases=phases, answer_to_prompt_s=total, verdict=verdict))
-        here = setup.environment
-        tools = f"torch {here.torch}, {here.compiler}, ncu {here.ncu or 'none'}"
-        return found, f"{here.device}, {here.cores} cores, {tools}"
+                prompt_s = time.monotonic() - began
+                phases = _by_name(turn.ledger) | {"next prompt": prompt_s}
+                seconds = (turn.seconds or 0.0) + prompt_s
+                found.append(_turn("layernorm", turn.number, turn.attempts, phases, seconds))
+    day = dt.datetime.now(tz=dt.UTC).date().isoformat()
+    return Measured(where=(_where(setup.environment),), days=(day,), turns=tuple(found))
 
 
-class _Quiet:
-    def phase(self, name: str) -> None:
-        """Ignore the phase."""
-
-    def text(self, piece: str) -> None:
-        """Ignore the piece."""
+# --- recorded ------------------------------------------------------------------------------------
 
 
-def _table(turns: list[Turn], where: str) -> list[str]:
+def _recorded(folders: Sequence[Path]) -> Measured:
+    runs = [Transcript.read(folder) for folder in folders]
+    setups = [run.setup for run in runs if run.setup is not None]
+    days = {dt.datetime.fromtimestamp(e.at, tz=dt.UTC).date() for run in runs for e in run.events}
+    sealed = [each for run in runs for each in _sealed(run)]
+    return Measured(
+        where=tuple(sorted({_where(setup.environment) for setup in setups})),
+        days=tuple(day.isoformat() for day in sorted(days)),
+        turns=tuple(turn for run in runs for turn in _turns(run)),
+        rebuilds=tuple(each for each in sealed if each.stock_s > _FOUND_IN_CACHE_S),
+        found_in_cache=sum(each.stock_s <= _FOUND_IN_CACHE_S for each in sealed),
+    )
+
+
+def _turns(run: Transcript) -> Iterator[Turn]:
+    for turn in run.turns:
+        if turn.seconds is not None:
+            phases = _by_name(turn.ledger)
+            yield _turn(run.problem.name, turn.number, turn.attempts, phases, turn.seconds)
+
+
+def _sealed(run: Transcript) -> Iterator[Rebuild]:
+    for attempt in run.attempts:
+        if attempt.verdict is None or attempt.sealed is None:
+            continue
+        light, stock = _by_name(attempt.verdict.phases), _by_name(attempt.sealed.phases)
+        if "build" in light and "build" in stock:
+            yield Rebuild(
+                session=run.problem.name,
+                attempt=attempt.number,
+                light_s=light["build"],
+                stock_s=stock["build"],
+            )
+
+
+def _turn(
+    session: str, number: int, attempts: Sequence[Attempt], phases: dict[str, float], seconds: float
+) -> Turn:
+    """Leave out what the model took: nothing here can make that shorter."""
+    waited = phases.pop("model", 0.0)
+    verdict = attempts[0].verdict if attempts else None
+    return Turn(
+        session=session,
+        number=number,
+        phases=phases,
+        answer_to_prompt_s=seconds - waited,
+        verdict=type(verdict).__name__ if verdict is not None else "none",
+        flavour=getattr(verdict, "flavour", None),
+    )
+
+
+def _by_name(phases: Iterable[Phase]) -> dict[str, float]:
+    return {phase.name: phase.seconds for phase in phases}
+
+
+def _where(here: Environment) -> str:
+    tools = f"torch {here.torch}, {here.compiler}, ncu {here.ncu or 'none'}"
+    return f"{here.device}, {here.cores} cores, {tools}"
+
+
+# --- the page ------------------------------------------------------------------------------------
+
+
+def _table(measured: Measured, *, live: bool) -> Iterator[str]:
+    turns = measured.turns
     names = list(dict.fromkeys(name for turn in turns for name in turn.phases))
-    today = dt.datetime.now(tz=dt.UTC).strftime("%Y-%m-%d")
-    lines = [
-        "# What a turn costs",
-        "",
-        f"LayerNorm 4096x8192 fp32 on {where}; {today}. Seconds; every kernel new to every cache.",
-        "",
-        f"| turn | verdict | {' | '.join(names)} | answer to next prompt |",
-        f"|---|---|{'---|' * (len(names) + 1)}",
-    ]
-    for number, turn in enumerate(turns, 1):
-        cells = [f"{turn.phases.get(name, 0.0):.2f}" for name in names]
-        whole = f"{turn.answer_to_prompt_s:.2f}"
-        lines.append(f"| {number} | {turn.verdict} | {' | '.join(cells)} | {whole} |")
-    medians = [f"{statistics.median(t.phases.get(name, 0.0) for t in turns):.2f}" for name in names]
-    median = statistics.median(turn.answer_to_prompt_s for turn in turns)
-    lines.append(f"| median | | {' | '.join(medians)} | **{median:.2f}** |")
-    return lines
+    yield "# What a turn costs"
+    yield ""
+    subject = "LayerNorm 4096x8192 fp32, every kernel new to every cache" if live else "Recorded"
+    yield f"{subject}, on {'; '.join(measured.where)}; {', '.join(measured.days)}."
+    yield "Seconds, without the wait for the model; what a turn did not do is a dash."
+    yield ""
+    yield f"| session | turn | verdict | build of | {' | '.join(names)} | answer to next prompt |"
+    yield f"|---|---|---|---|{'---|' * (len(names) + 1)}"
+    for turn in turns:
+        cells = [f"{turn.phases[name]:.2f}" if name in turn.phases else "–" for name in names]
+        said = f"| {turn.session} | {turn.number} | {turn.verdict} | {turn.flavour or '–'} "
+        yield f"{said}| {' | '.join(cells)} | {turn.answer_to_prompt_s:.2f} |"
+    columns = [[t.phases[name] for t in turns if name in t.phases] for name in names]
+    whole = [turn.answer_to_prompt_s for turn in turns]
+    medians = [f"{statistics.median(column):.2f}" for column in columns]
+    ranges = [f"{min(column):.2f}–{max(column):.2f}" for column in columns]
+    median = f"**{statistics.median(whole):.2f}**"
+    yield f"| median | {len(turns)} | | | {' | '.join(medians)} | {median} |"
+    yield f"| range | | | | {' | '.join(ranges)} | {min(whole):.2f}–{max(whole):.2f} |"
+    if not live:
+        yield from _rebuilt(measured)
+
+
+def _rebuilt(measured: Measured) -> Iterator[str]:
+    yield ""
+    yield "## The same kernel by torch's own build"
+    yield ""
+    yield (
+        "Winners are built again by torch itself before they are reported. Here the stock build "
+        f"was made in {len(measured.rebuilds)} of {len(measured.rebuilds) + measured.found_in_cache} "
+        "sealings; in the others it lay in the cache already, and what it took was not measured."
+    )
+    yield ""
+    yield "| session | attempt | light, s | stock, s | ratio |"
+    yield "|---|---|---|---|---|"
+    for each in measured.rebuilds:
+        ratio = each.stock_s / each.light_s
+        light, stock = f"{each.light_s:.2f}", f"{each.stock_s:.2f}"
+        yield f"| {each.session} | {each.attempt} | {light} | {stock} | {ratio:.1f} |"
 
 
 if __name__ == "__main__":
