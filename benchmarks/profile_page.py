@@ -226,7 +226,8 @@ def _table(seconds: dict[str, dict[str, Any]]) -> str:
 
 def _in_sessions() -> list[str]:
     """Say how long the pages of the recorded sessions took, after the judge and before a prompt."""
-    one, several = [], []
+    one: list[float] = []
+    several: list[float] = []
     for events in sorted(SESSIONS.glob("*-h200/events.jsonl")):
         for event in map(json.loads, events.read_text().splitlines()):
             if event["event"] == "profiled" and event["page"]["rung"] == "ncu":

@@ -391,9 +391,36 @@ def disagreements(call: Call) -> tuple[str, ...]:
             found.append(
                 f"ncu profiled {len(call.reports)} of {launches} launches; sums are scaled"
             )
+        found += _times_apart(call)
     busy = kernels_us(call)
     if call.timing_us and busy and busy > 1.2 * call.timing_us:
         found.append(
             f"kernels take {busy:.1f} us when profiled, the call {call.timing_us:.1f} us when timed"
         )
+    # Where the timeline knows the gaps, the page shows them.
+    if call.timing_us and busy and busy < 0.5 * call.timing_us and gap_us(call) is None:
+        found.append(
+            f"kernels take {busy:.1f} us when profiled, the call {call.timing_us:.1f} us when "
+            "timed: host work, copies, or kernels that no profiler saw"
+        )
     return tuple(found)
+
+
+# Nsight Compute flushes the caches before a launch; that alone costs small kernels some.
+_TIMES_APART = 1.25
+
+
+def _times_apart(call: Call) -> list[str]:
+    found = []
+    for report in heaviest(call, most=4):
+        listed = _listed(call, report.name)
+        if listed is None or not listed.time_us or (listed.share_pct or 0.0) < HEAVY_PCT:
+            continue
+        each = listed.time_us / listed.launches
+        alike = [one.time_us for one in call.reports if one.name == report.name]
+        seen = sum(alike) / len(alike)
+        if not each / _TIMES_APART < seen < each * _TIMES_APART:
+            found.append(
+                f"{report.name} takes {seen:.1f} us under ncu, {each:.1f} us in the timeline"
+            )
+    return found

@@ -501,6 +501,20 @@ def test_tools_that_saw_different_kernels_are_reported() -> None:
     assert "DISAGREEMENT  not profiled by ncu: scale" in text
 
 
+def test_a_kernel_whose_time_differs_between_tools_is_reported() -> None:
+    slower = ROWS.replace(b'"duration_us": 108', b'"duration_us": 208')
+    text = page_of(layer_norm(), rows=slower, timing_us=260.0).text()
+    name = "vectorized_layer_norm_kernel<float,float,false>"
+    assert f"DISAGREEMENT  {name} takes 110.4 us under ncu, 159.0 us in the timeline" in text
+    assert "in the timeline" not in page_of(layer_norm(), rows=ROWS).text()
+
+
+def test_a_call_that_takes_twice_its_kernels_without_a_timeline_is_reported() -> None:
+    text = page_of(layer_norm(), timing_us=250.0).text()
+    assert "when timed: host work, copies, or kernels that no profiler saw" in text
+    assert "host work" not in page_of(layer_norm(), timing_us=150.0).text()
+
+
 def test_launches_beyond_the_profiled_ones_are_counted_in() -> None:
     rows = (
         b'{"kernels": ['
