@@ -200,7 +200,7 @@ class Profiler:
         with suppress(BenchFault):
             self._bench.call_once(candidate, waiting.child, waiting.builds)
         code = self._await(waiting)
-        log = waiting.log.read_text(errors="replace") if waiting.log.exists() else ""
+        log = _said(waiting)
         if not waiting.report.exists():
             refusal = ncu.refusal(log, code)
             return refusal or _crashed("Nsight Compute left no report")
@@ -218,6 +218,16 @@ class Profiler:
             return None
         finally:
             waiting.child.close()
+
+
+def _said(waiting: Waiting) -> str:
+    """Return ncu's log; where it never got as far as the program, what it printed as well.
+
+    Errors in its own options are only printed. Once the program runs, what is printed is the
+    candidate's, whose words open and close nothing.
+    """
+    log = _text(waiting.log)
+    return log if "==PROF==" in log else f"{log}\n{_text(waiting.folder / 'out')}"
 
 
 def _rivals(verdict: Passed) -> list[Rival]:
