@@ -1,6 +1,7 @@
 """THE table: that it is complete, documented, and names counters that exist."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,19 @@ def test_profiling_stands_alone() -> None:
                     "refine_agent.profiling"
                 ), f"{path.name} imports {name}"
     assert not (ROOT / "profiling" / "__init__.py").exists()
+
+
+def test_the_readme_explains_every_kind_of_finding() -> None:
+    text = (ROOT / "profiling" / "README.md").read_text()
+    told = set(re.findall(r"`([a-z0-9_]+)`", text.split("## Findings")[1].split("## ")[0]))
+    told |= {f"occupancy{end}" for end in ("_registers", "_shared", "_blocks")}
+    kinds = {
+        node.value
+        for path in sorted((ROOT / "profiling").glob("*.py"))
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.keyword) and call.arg == "kind"
+        for node in ast.walk(call.value)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    assert len(kinds) > 25
+    assert kinds <= told
