@@ -520,7 +520,9 @@ def source_of(transcript: Transcript, attempt: int) -> str:
 
 
 def difference(transcript: Transcript, a: int, b: int) -> Difference:
-    """Compare two attempts of a run."""
+    """Compare two attempts of a run; raise ``SessionError`` when there are not two."""
+    if a == b:
+        raise SessionError(f"nothing lies between attempt {a} and itself; name two attempts")
     before, after = transcript.attempt(a), transcript.attempt(b)
     text = difflib.unified_diff(
         source_of(transcript, a).splitlines(),

@@ -212,9 +212,12 @@ def _number(text: str, session: Session) -> int:
 
 def _speedup(text: str) -> float:
     try:
-        return float(text.rstrip("x"))
+        wanted = float(text.rstrip("x"))
     except ValueError:
-        raise SessionError(f"{legible(text)!r} is not a speedup; write t 2.0") from None
+        wanted = 0.0
+    if not 0 < wanted < float("inf"):
+        raise SessionError(f"{legible(text)!r} is not a speedup; write t 2.0")
+    return wanted
 
 
 def _required(text: str, what: str) -> str:

@@ -42,6 +42,7 @@ _NAMES = {
     "start": "starting judge and workers",
     "toolchain": "preparing the compiler",
     "problem": "examining the problem: inputs, oracle, impostors",
+    "witness null": "starting the witness that does nothing",
     "witness eager": "warming PyTorch up",
     "witness compiled": "letting torch.compile compile",
     "baseline": "timing PyTorch",

@@ -170,6 +170,8 @@ def closing(transcript: Transcript, *, why: str, command: str) -> list[Text | Ta
         parts += [ledger_table(transcript), Text()]
     parts.append(Text(f"stopped   {phrase(why, chars=240)}"))
     parts.append(Text(f"run       {transcript.folder}"))
+    if transcript.stopped is not None and transcript.stopped.resumable:
+        parts.append(Text(f"go on     {command} resume {transcript.folder}"))
     parts.append(Text(f"look on   {command} show {transcript.folder} · report · diff · export"))
     return parts
 
