@@ -66,7 +66,7 @@ def _row(run: Transcript) -> str:
         _time(won.eager) if won else "",
         _time(won.compiled) if won and won.compiled else "",
         _time(won.timing) if won else "none was sealed",
-        _claim(won, weak=setup is not None and setup.fitness.weak) if won else "",
+        _claim(won, weak=run.weak) if won else "",
         f"{run.model_turns}, {_failed(run)} failed",
     ]
     return f"| {' | '.join(cells)} |\n"
