@@ -35,7 +35,7 @@ def show(
 ) -> None:
     """Show RUN, a folder, a name or `last`; without one, list the runs there are."""
     if run is None:
-        _list(_listed(runs, problem), as_json=as_json)
+        _list(_listed(runs, problem), problem, as_json=as_json)
         return
     transcript = Transcript.read(find_run(run, runs))
     if turn is not None:
@@ -59,7 +59,7 @@ def _listed(runs: Path, problem: str | None) -> Iterator[RunRow]:
             yield row
 
 
-def _list(found: Iterator[RunRow], *, as_json: bool) -> None:
+def _list(found: Iterator[RunRow], problem: str | None, *, as_json: bool) -> None:
     if as_json:
         _write(*found)
         return
@@ -75,7 +75,8 @@ def _list(found: Iterator[RunRow], *, as_json: bool) -> None:
     for row in found:
         table.add_row(*(Text(cell) for cell in _cells(row)))
     if not table.row_count:
-        click.echo("no runs yet; `refine_agent optimize PROBLEM` begins one")
+        on = f" on {phrase(problem)!r}" if problem is not None else ""
+        click.echo(f"no run{on} yet; `refine_agent optimize PROBLEM` begins one")
         return
     console_for(stderr=False).print(table)
 

@@ -146,7 +146,7 @@ def test_what_cannot_be_done_is_said_and_asked_again(open_gate: Open) -> None:
     assert "no attempt 9" in say(gate, "v 9 why")
     assert "needs a reason" in say(gate, "v 1")
     assert "no choice" in say(gate, "x")
-    assert "No such file" in say(gate, "o /nowhere/at/all.py")
+    assert "there is no file" in say(gate, "o /nowhere/at/all.py")
     assert "not a speedup" in say(gate, "t fast")
     assert "veto attempt N" in say(gate, "?")
 

@@ -40,6 +40,12 @@ REPLIES = (
 MINE = source(speedup=1.5)
 
 
+@pytest.fixture(autouse=True)
+def _no_power_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill leaves what was written; only a power cut needs it on the disk, and takes minutes."""
+    monkeypatch.setattr(os, "fsync", lambda _handle: None)
+
+
 def start(runs: Path, *, samples: int = 1, target: float | None = None) -> Session:
     budget = Budget(turns=len(REPLIES) // samples, target=target)
     return Session.start(
