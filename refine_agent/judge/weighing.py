@@ -42,6 +42,8 @@ CLOCKS_AGREE = {"cuda": 0.05, "cpu": 0.15}
 # well, the judge hears some answers late. It did not where a witness has many blocks that count and
 # the candidate next to none.
 ENOUGH_BLOCKS, PATIENT_BLOCKS, FEW_BLOCKS, SURE_BLOCKS = 5, 30, 2, 10
+# A machine on which not even a witness has this part of its blocks count is busy with other things.
+CALM_PART = 0.8
 # The mean of a block's calls may exceed their median by this much more than the witnesses' does:
 # beyond the first the median is raised by what was moved out of it, beyond the second it is no
 # measure at all.
@@ -81,11 +83,14 @@ class _Clocks(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
     @property
+    def skews(self) -> list[float]:
+        """How unevenly time is spread over the calls of each block."""
+        return [statistics.mean(claims) / statistics.median(claims) for claims in self.claims_us]
+
+    @property
     def skew(self) -> float:
-        """How unevenly time is spread over the calls of a block."""
-        return statistics.median(
-            [statistics.mean(claims) / statistics.median(claims) for claims in self.claims_us]
-        )
+        """How unevenly it is spread in a typical block."""
+        return statistics.median(self.skews)
 
     def agreeing(self, usual_us: float, kind: str) -> list[int]:
         """Return the blocks in which the two clocks agree."""
@@ -94,6 +99,11 @@ class _Clocks(msgspec.Struct, frozen=True, kw_only=True):
             for number, (gap, claims) in enumerate(zip(self.gaps_us, self.claims_us, strict=True))
             if gap <= usual_us + CLOCKS_AGREE[kind] * statistics.mean(claims)
         ]
+
+    def calm(self, usual_us: float, kind: str, uneven: float) -> list[int]:
+        """Return those of them whose calls took about as long as one another."""
+        skews = self.skews
+        return [each for each in self.agreeing(usual_us, kind) if skews[each] <= uneven]
 
     def at(self, chosen: list[int]) -> _Clocks:
         """Return some of the blocks."""
@@ -116,24 +126,40 @@ class _Clocks(msgspec.Struct, frozen=True, kw_only=True):
 class _Agreement(msgspec.Struct, frozen=True, kw_only=True):
     """How a candidate's claims stand to the judge's clock."""
 
-    chosen: list[int]  # the blocks that count
-    witnessed: int  # the blocks that count of the witness that has most
-    believed: bool  # the claims count; otherwise the judge's clock does
+    agreeing: list[int]  # the candidate's blocks in which the clocks agree
+    even: list[int]  # those of them whose calls took about as long as one another
+    witnessed: int  # such blocks of the witness that has most
+    taken: int  # all of them
+
+    @property
+    def believed(self) -> bool:
+        """Whether the claims count; otherwise the judge's clock does."""
+        return len(self.even) > FEW_BLOCKS
+
+    @property
+    def chosen(self) -> list[int]:
+        """The blocks that count."""
+        return self.even if self.believed else self.agreeing
 
     @property
     def disputed(self) -> bool:
         """Whether the claims are no measurement: the trusted ones agree with the clock."""
-        return len(self.chosen) <= FEW_BLOCKS and not self.noisy
+        return len(self.agreeing) <= FEW_BLOCKS and self.sure
 
     @property
-    def noisy(self) -> bool:
-        """Whether the machine is too busy to say: the trusted ones do not agree either."""
-        return self.witnessed < SURE_BLOCKS
+    def sure(self) -> bool:
+        """Whether the trusted ones agree often enough to say that the candidate's do not."""
+        return self.witnessed >= SURE_BLOCKS
+
+    @property
+    def busy(self) -> bool:
+        """Whether the machine is too busy to blame the candidate: trusted ones differ too."""
+        return self.witnessed < CALM_PART * self.taken
 
     @property
     def hopeless(self) -> bool:
         """Whether more blocks would not change what is to be said of the claims."""
-        return not self.chosen and not self.noisy
+        return not self.agreeing and self.sure
 
 
 def unsettled(blocks: dict[str, Samples], layers: Layers, *, kind: str) -> bool:
@@ -147,7 +173,7 @@ def unsettled(blocks: dict[str, Samples], layers: Layers, *, kind: str) -> bool:
     found = _agreement(_all_clocks(blocks), kind)
     if found.hopeless:
         return False
-    return not found.believed or len(found.chosen) < ENOUGH_BLOCKS
+    return len(found.even) < ENOUGH_BLOCKS
 
 
 def weigh(evidence: Evidence, settled: Settled, layers: Layers, *, kind: str) -> AnyVerdict:
@@ -168,7 +194,7 @@ def weigh(evidence: Evidence, settled: Settled, layers: Layers, *, kind: str) ->
     passed = _passed(evidence, clocks, timing, believed=believed)
     doubts = [*evidence.oddities, *_suspicions(passed, settled, layers, kind=kind)]
     if not believed:
-        doubts.append(_slower_counts(mine, noisy=found.noisy))
+        doubts.append(_slower_counts(mine, busy=found.busy))
     if (batched := _batched(evidence, clocks, kind)) is not None:
         doubts.append(batched)
     return replace(passed, suspicions=tuple(doubts))
@@ -238,14 +264,12 @@ def _agreement(clocks: dict[str, _Clocks], kind: str) -> _Agreement:
     mine = clocks["candidate"]
     trusted = [each for role, each in clocks.items() if role != "candidate"]
     usual_us = max(max(0.0, statistics.lower_quartile(each.gaps_us)) for each in trusted)
-    chosen = mine.agreeing(usual_us, kind)
-    witnessed = max(len(each.agreeing(usual_us, kind)) for each in trusted)
-    enough = len(chosen) > FEW_BLOCKS
-    even = enough and mine.at(chosen).skew <= UNEVEN * max(each.skew for each in trusted)
+    most = UNEVEN * max(each.skew for each in trusted)
     return _Agreement(
-        chosen=chosen,
-        witnessed=witnessed,
-        believed=even,
+        agreeing=mine.agreeing(usual_us, kind),
+        even=mine.calm(usual_us, kind, most),
+        witnessed=max(len(each.calm(usual_us, kind, most)) for each in trusted),
+        taken=len(mine.claims_us),
     )
 
 
@@ -269,9 +293,9 @@ def _dispute(mine: _Clocks) -> Disqualified:
     )
 
 
-def _slower_counts(mine: _Clocks, *, noisy: bool) -> Suspicion:
+def _slower_counts(mine: _Clocks, *, busy: bool) -> Suspicion:
     return Suspicion(
-        kind="busy machine" if noisy else "judge's clock",
+        kind="busy machine" if busy else "judge's clock",
         evidence=f"the candidate's process reports {mine.claim.median_us:.1f} µs per call, the "
         f"judge's clock {mine.clock.median_us:.1f} µs; the slower one counts",
     )
