@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
-from refine_agent.prompts.lines import quoted
+from refine_agent.prompts.lines import against, quoted
 from refine_agent.prompts.quoting import fenced, one_line, said
 from refine_agent.prompts.scene import NotMeasuredError, Scene, judged, look, own_page, rooms
 from refine_agent.prompts.shape import Difference, differences, shape_of
@@ -123,6 +123,7 @@ def _environment() -> jinja2.Environment:
         keep_trailing_newline=True,
     )
     environment.filters.update(
+        against=against,
         fenced=fenced,
         headline=headline,
         judged=judged,

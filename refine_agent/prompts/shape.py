@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from refine_agent.records import Message
 
-CODE = "python"
+CODE = {"python", "diff"}
 PAGE = "profile"
 
 _FENCE = re.compile(r"^(?P<fence>`{3,})(?P<language>[\w+-]*)\s*$")
@@ -62,7 +62,7 @@ def _masked_lines(text: str) -> Iterator[str]:
             yield from sorted(set(headings))
             yield line
             fence = ""
-        elif language == CODE:
+        elif language in CODE:
             yield line
         elif language == PAGE:
             # Which findings come first, or come at all, is measured too; that a page tells of

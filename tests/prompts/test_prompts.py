@@ -567,3 +567,23 @@ def test_a_failed_idea_is_shown_with_three_lines_of_what_it_waited_for(tmp_path:
         told = prompts.render_template("verdict", scene, attempt=replace(tried, page=page))
         assert [line in told for line in waits] == [True, True, True, False]
         assert "KERNELS" not in told
+
+
+def test_a_variant_of_the_kernel_to_revise_is_shown_by_what_it_changes(tmp_path: Path) -> None:
+    book = sessions.Book(tmp_path / "run", setup=sessions.setup())
+    body = "\n".join(f"// line {number}" for number in range(60))
+    for name, time in (("better", 100.0), ("variant", 120.0)):
+        turn = book.prompted(prompts.render(book.run))
+        number = book.replied(turn)
+        book.judged(number, sessions.passed(time), of=f"{body}\n// {name}\nclass ModelNew: ...\n")
+        book.closed(turn)
+    asked = user(prompts.render(book.run))
+    assert asked.count("// line 30") == 1
+    assert "It is attempt 1, the kernel to revise, but for this:" in asked
+    assert "-// better\n+// variant\n" in asked
+
+
+def test_a_kernel_of_another_kind_is_shown_whole() -> None:
+    known = "\n".join(f"a{number} = {number}" for number in range(30))
+    assert lines.against("class ModelNew: ...\n" * 30, known) == ""
+    assert "+b = 2" in lines.against(known + "\nb = 2", known)
