@@ -25,8 +25,8 @@ __all__ = ["cli", "leave", "main"]
 
 EXIT_CODES = """\b
 Exit codes:
-  0    the target was reached; or no target was set and a verified candidate is
-       faster than PyTorch
+  0    the whole 95 % interval of a sealed candidate meets the target or, where
+       none was set, lies above 1
   1    finished without
   2    usage, or a bad problem file
   3    the machine is at fault
