@@ -9,8 +9,9 @@ import msgspec
 
 from refine_agent.profiling import blame
 from refine_agent.profiling.evidence import Instruction, KernelReport
-from refine_agent.profiling.metrics import reading, stall_shares
+from refine_agent.profiling.metrics import reading
 from refine_agent.profiling.records import Work
+from refine_agent.profiling.stalls import stall_shares
 
 # A library copy reaches 4.27 of 4.81 TB/s on an H200: nothing is to be won above that share of the
 # DRAM's peak. Used where no ceiling was measured on the device itself.

@@ -3,9 +3,10 @@
 It formats what `metrics` and `call` computed and decides nothing.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from refine_agent.profiling import blame, metrics, ncu, plain, work_rules
+from refine_agent.profiling import blame, metrics, ncu, plain, stalls, work_rules
 from refine_agent.profiling import call as calls
 from refine_agent.profiling.call import Call
 from refine_agent.profiling.case import count, excess_sectors, excess_wavefronts
@@ -225,12 +226,12 @@ def _occupancy(report: KernelReport) -> Iterator[str]:
 
 
 def _stalls(report: KernelReport) -> Iterator[str]:
-    shares = {why: part for why, part in metrics.stall_shares(report).items() if why != "selected"}
+    shares = {why: part for why, part in stalls.stall_shares(report).items() if why != "selected"}
     if not shares:
         return
     ranked = sorted(shares.items(), key=lambda item: -item[1])[:SHOWN_STALLS]
     named = "; ".join(
-        f"{percent(part)} {why} (for {metrics.STALLS[why]})"
+        f"{percent(part)} {why} (for {stalls.STALLS[why]})"
         for why, part in ranked
         if part > LEAST_STALL
     )
@@ -431,10 +432,12 @@ def _operators(call: Call) -> Iterator[str]:
 
 # An operator that hands its work to another keeps the bytes and not the time.
 _MOST_OF_A_COPY = 4
+# Bound by operations: bytes a second say nothing of these.
+_COMPUTES = re.compile(r"(?:mm|conv\w*|linear|dot|attention)$")
 
 
 def _rate_of(one: Operator, call: Call) -> str:
-    if not one.bytes_moved or not one.self_us:
+    if not one.bytes_moved or not one.self_us or _COMPUTES.search(one.name):
         return ""
     rate, copy = one.bytes_moved / one.self_us / 1e3, call.ceilings and call.ceilings.copy_gbps
     return "" if copy and rate > _MOST_OF_A_COPY * copy else f" {rate:.1f} GB/s"
@@ -560,12 +563,9 @@ def unknown(call: Call) -> Iterator[str]:
     lost = metrics.missing(report)
     if not lost:
         return
-    stalls = [key for key in lost if key.startswith("stall_")]
+    reasons = [key for key in lost if key.startswith("stall_")]
     named = [key for key in lost if not key.startswith("stall_")]
-    if len(stalls) == len(metrics.STALLS):
-        named.append("all stall reasons")
-    else:
-        named += stalls
+    named += ["all stall reasons"] if len(reasons) == len(stalls.STALLS) else reasons
     shown = ", ".join(named[:12]) + (f" and {len(named) - 12} more" if len(named) > 12 else "")  # noqa: PLR2004
     fewer = _COLLECT if len(named) > MOST_LOST else ""
     yield f"N/A  on {plain.operator(report.arch)} with the sections collected: {shown}{fewer}"

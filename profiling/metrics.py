@@ -10,6 +10,13 @@ from typing import Literal
 import msgspec
 
 from refine_agent.profiling.evidence import KernelReport
+from refine_agent.profiling.sectors import (
+    LOAD_BYTES,
+    STORE_BYTES,
+    load_bytes_per_sector,
+    store_bytes_per_sector,
+)
+from refine_agent.profiling.stalls import STALLS, sampled_counter, stall_counter, stall_shares
 
 Pool = Literal["sum", "mean", "max"]
 Better = Literal["lower", "higher", "neither"]
@@ -185,79 +192,6 @@ def _nway(report: KernelReport) -> float | None:
     return float(max(conflicts, default=1)) if accesses else None
 
 
-def load_bytes_per_sector(report: KernelReport) -> float | None:
-    """Return the bytes used of each sector that loads ask for, cp.async's (LDGSTS) included."""
-    counted = report.counters.get(LOAD_BYTES)
-    loads = [one for one in report.instructions if one.sectors and one.opcode.startswith("LD")]
-    if not any(one.opcode.startswith("LDGSTS") for one in loads):
-        return counted
-    return 32 * sum(one.sectors_ideal for one in loads) / sum(one.sectors for one in loads)
-
-
-_BULK_STORES = ("UBLKCP", "UTMASTG", "UTMAREDG", "UBLKRED")
-STORE_BYTES = "smsp__sass_average_data_bytes_per_sector_mem_global_op_st.ratio"
-
-
-def store_bytes_per_sector(report: KernelReport) -> float | None:
-    """Return the bytes used of each sector that stores write; None where bulk copies write it all.
-
-    A counter or two beside bulk copies (TMA) would read as uncoalesced stores.
-    """
-    counted, written = (
-        report.counters.get(STORE_BYTES),
-        report.counters.get("dram__bytes_write.sum"),
-    )
-    if not any(opcode.startswith(_BULK_STORES) for opcode in report.opcodes):
-        return counted
-    plain = 32 * sum(one.sectors for one in report.instructions if one.opcode.startswith("ST"))
-    return None if written and plain < written / 20 else counted
-
-
-STALLS = {
-    "long_scoreboard": "a load from global or local memory (L1TEX), or an mbarrier",
-    "short_scoreboard": "a shared-memory load, special function or other MIO result",
-    "barrier": "the block's other warps at a barrier",
-    "mio_throttle": "room in the queue for shared memory and special functions",
-    "lg_throttle": "room in the queue for global and local memory instructions",
-    "math_pipe_throttle": "an arithmetic pipe that is busy",
-    "wait": "a fixed-latency result of its own previous instruction",
-    "not_selected": "its turn: other warps were ready too",
-    "selected": "nothing: it issued",
-    "branch_resolving": "a branch target",
-    "no_instruction": "instructions to be fetched",
-    "gmma": "a warp-group matrix instruction",
-    "membar": "a memory fence (a cluster barrier that releases has one)",
-    "drain": "its stores to leave at exit",
-    "imc_miss": "a constant-cache miss",
-    "tex_throttle": "room in the texture queue",
-    "sleeping": "its own nanosleep",
-    "dispatch_stall": "the dispatcher",
-    "misc": "something else",
-}
-# The sampled family of counters spells two reasons differently from the averaged one.
-SAMPLED_SPELLING = {"gmma": "warpgroup_arrive", "no_instruction": "no_instructions"}
-AVERAGED_SPELLING = {sampled: averaged for averaged, sampled in SAMPLED_SPELLING.items()}
-
-
-def stall_counter(reason: str) -> str:
-    """Return the counter of average warps stalled for `reason` per issued instruction."""
-    return f"smsp__average_warps_issue_stalled_{reason}_per_issue_active.ratio"
-
-
-def sampled_counter(reason: str) -> str:
-    """Return the counter of warp samples stalled for `reason`, per instruction."""
-    return f"smsp__pcsamp_warps_issue_stalled_{SAMPLED_SPELLING.get(reason, reason)}"
-
-
-def stall_shares(report: KernelReport) -> dict[str, float]:
-    """Return the share of a warp's time between two of its instructions, by reason; sums to 1."""
-    cycles = {reason: report.counters.get(stall_counter(reason), 0.0) for reason in STALLS}
-    if not any(cycles.values()):
-        cycles = {reason: report.counters.get(sampled_counter(reason), 0.0) for reason in STALLS}
-    total = sum(cycles.values())
-    return {reason: value / total for reason, value in cycles.items()} if total else {}
-
-
 def _stall(reason: str) -> Callable[[KernelReport], float | None]:
     def of(report: KernelReport) -> float | None:
         shares = stall_shares(report)
@@ -278,7 +212,6 @@ def _bank_excess(report: KernelReport) -> float | None:
     return 100 * (wavefronts - ideal) / wavefronts if wavefronts else 0.0
 
 
-LOAD_BYTES = "smsp__sass_average_data_bytes_per_sector_mem_global_op_ld.ratio"
 _PCT = "%"
 _ELAPSED = ".avg.pct_of_peak_sustained_elapsed"
 
@@ -579,7 +512,7 @@ KERNEL_ROWS = (
         unit="B of 32",
         meaning="bytes used of each 32-byte sector that global stores touch",
         source=GUIDE,
-        counters=("smsp__sass_average_data_bytes_per_sector_mem_global_op_st.ratio",),
+        counters=(STORE_BYTES,),
         of=store_bytes_per_sector,
         ceiling=_constant(32),
         better="higher",

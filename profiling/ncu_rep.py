@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from refine_agent.profiling import metrics, plain, waits
+from refine_agent.profiling import metrics, plain, stalls, waits
 from refine_agent.profiling.evidence import Instruction, KernelReport, Place, Producer, Rule
 
 if TYPE_CHECKING:
@@ -254,8 +254,8 @@ _WAITED_FOR = {"long_scoreboard", "short_scoreboard", "barrier"}
 def _instructions(action: "ncu_report.IAction", names: set[str]) -> tuple[Instruction, ...]:
     counted = {field: _instances(action, name, names) for field, name in _PER_PC.items()}
     stalled = {
-        reason: _instances(action, metrics.sampled_counter(reason), names)
-        for reason in metrics.STALLS
+        reason: _instances(action, stalls.sampled_counter(reason), names)
+        for reason in stalls.STALLS
     }
     base = _instances(action, "launch__function_pcs", names)
     start = int(min(base.values(), default=0))
@@ -268,15 +268,15 @@ def _instructions(action: "ncu_report.IAction", names: set[str]) -> tuple[Instru
     repeated = waits.loops(code, pcs)
     found = []
     for at, pc in enumerate(pcs):
-        stalls = {why: int(by_pc[pc]) for why, by_pc in stalled.items() if by_pc.get(pc)}
-        why = max(_WAITED_FOR & stalls.keys(), key=lambda reason: stalls[reason], default=None)
+        held = {why: int(by_pc[pc]) for why, by_pc in stalled.items() if by_pc.get(pc)}
+        why = max(_WAITED_FOR & held.keys(), key=lambda reason: held[reason], default=None)
         source = None if why is None else waits.producer(code, at, why, repeated)
         found.append(
             Instruction(
                 offset=pc - (start or pcs[0]),
                 sass=plain.sass(code[at]),
                 place=places[at],
-                stalls=stalls,
+                stalls=held,
                 chained=bool(counted["sectors"].get(pc)) and _chained(code, at, repeated),
                 polls=waits.polls(code, at, repeated),
                 called_from=callers[at],

@@ -107,7 +107,7 @@ def _operations_bound(flops: Flops, ceilings: Ceilings) -> Floor | None:
     if rate is None:
         return None
     peak = _PEAK if rate == _plain_peak(flops.precision, ceilings) else _SPLIT_PEAK
-    text = f"{_tera(flops.count)} {flops.precision} operations at {rate:.0f} TFLOP/s {peak}"
+    text = f"{_tera(flops.count)} {flops.precision} operations at {_speed(rate)} {peak}"
     return Floor(us=flops.count / rate / 1e6, by="operations", text=text)
 
 
@@ -116,9 +116,7 @@ def _operations_ceiling(flops: Flops, ceilings: Ceilings) -> Floor | None:
     rate: float | None = getattr(ceilings, f"{flops.precision}_{suffix}")
     if rate is None:
         return None
-    text = (
-        f"{_tera(flops.count)} {flops.precision} operations at {rate:.0f} TFLOP/s measured matmul"
-    )
+    text = f"{_tera(flops.count)} {flops.precision} operations at {_speed(rate)} measured matmul"
     return Floor(us=flops.count / rate / 1e6, by="operations", text=text)
 
 
@@ -237,6 +235,10 @@ GB_PER_TB = 1000
 
 def _bandwidth(gbps: float) -> str:
     return f"{gbps / GB_PER_TB:.2f} TB/s" if gbps >= GB_PER_TB else f"{gbps:.1f} GB/s"
+
+
+def _speed(tflops: float) -> str:
+    return f"{tflops:.0f} TFLOP/s" if tflops >= 1 else f"{1e3 * tflops:.0f} GFLOP/s"
 
 
 def _mb(count: int) -> str:

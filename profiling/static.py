@@ -228,6 +228,7 @@ def vectorisation(text: str, *, only: str | None = None, code: str = "") -> tupl
         msgspec.structs.replace(
             loop,
             innermost=_is_innermost(loop, ranked, lines),
+            reason=_called(loop, lines) or loop.reason,
             in_order=bool(loop.vector_bytes) and not reordered and _adds_floats(loop, lines),
         )
         for loop in ranked
@@ -239,6 +240,28 @@ _FLAGS = re.compile(r"\Aflags: ([^\n]{0,1000})")
 _REORDERED = re.compile(r"\Aflags: [^\n]*(?:-ffast-math|-Ofast|-fassociative-math)")
 _ADDS = re.compile(r"(?<![\w.\])>])(\w+)\s*\+=")
 _SIMD = re.compile(r"#\s*pragma\s+omp\b.*\bsimd\b.*\breduction\b")
+
+
+# GCC speaks of access patterns and types where a loop calls what has no vector form.
+_VAGUE = {"the access pattern is too complicated", REASONS[2][1], "no reason given"}
+_SCALAR_MATH = re.compile(
+    r"(?<![\w.>])(?:std\s*::\s*)?((?:exp|exp2|expm1|log|log1p|log2|log10|pow|sin|cos|tan|sinh|cosh"
+    r"|tanh|asin|acos|atan|atan2|erf|erfc|cbrt|tgamma|lgamma|fmod)f?)\s*\("
+)
+
+
+def _called(loop: Loop, code: Sequence[str]) -> str | None:
+    """Return the call of libm that keeps a loop scalar, where GCC's own reason is vague."""
+    if loop.reason not in _VAGUE or not 0 < loop.place.line <= len(code):
+        return None
+    first = loop.place.line
+    called = _SCALAR_MATH.search("\n".join(code[first - 1 : _last_line(code, first)]))
+    if called is None:
+        return None
+    return (
+        f"it calls {called.group(1)}, which has vectors only under -ffast-math or in "
+        "at::vec::Vectorized"
+    )
 
 
 def _adds_floats(loop: Loop, code: Sequence[str]) -> bool:

@@ -107,6 +107,38 @@ def _decoded(rows_json: bytes | str) -> Rows:
     return rows
 
 
+class Shape(msgspec.Struct, frozen=True, kw_only=True):
+    """How a kernel was launched: blocks and threads in three dimensions each."""
+
+    grid: list[int]
+    block: list[int]
+
+
+def shapes_in(timeline: bytes) -> dict[str, Shape]:
+    """Return each kernel's first launch shape from an exported timeline, by the name it has there.
+
+    Kineto writes `"cat": "kernel", "args": {"grid": [x, y, z], "block": [x, y, z]}` for each
+    launch; torch.profiler's own events do not have them.
+    """
+    try:
+        events = msgspec.json.decode(timeline, type=_Timeline).traceEvents
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return {}
+    found: dict[str, Shape] = {}
+    for event in events:
+        try:
+            shape = msgspec.convert(event.get("args"), type=Shape)
+        except msgspec.ValidationError:
+            continue
+        if event.get("cat") == "kernel":
+            found.setdefault(str(event.get("name")), shape)
+    return found
+
+
+class _Timeline(msgspec.Struct, frozen=True):
+    traceEvents: list[dict[str, object]] = []  # noqa: N815  (as it is spelled there)
+
+
 def _sane(rows: Rows) -> bool:
     return all(
         0 <= row.duration_us < WEEK_US and abs(row.start_us) < FAR_FUTURE_US for row in rows.kernels

@@ -5,12 +5,11 @@ It owns running the profiler in the candidate's process; what the rows mean is p
 
 from __future__ import annotations
 
-import json
 import time
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import torch
@@ -19,10 +18,10 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from refine_agent.profiling.trace import KernelRow, OperatorRow, Rows
+from refine_agent.profiling.trace import KernelRow, OperatorRow, Rows, Shape, shapes_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from torch.autograd.profiler_util import FunctionEvent
 
@@ -54,7 +53,10 @@ def record(
     if cuda:
         return msgspec.json.encode(_device_rows(seen, calls))
     rows = Rows(
-        calls=calls, operators=_operators(seen, call), processor=processor, wall_us=1e6 * wall
+        calls=calls,
+        operators=_operators(seen, call, calls),
+        processor=processor,
+        wall_us=1e6 * wall,
     )
     return msgspec.json.encode(rows)
 
@@ -86,8 +88,8 @@ def _device_rows(seen: profile, calls: int) -> Rows:
             start_us=event.time_range.start,
             duration_us=event.time_range.elapsed_us(),
             call=min(number // per_call, calls - 1),
-            grid=shapes.get(event.name, _NO_SHAPE)[0],
-            block=shapes.get(event.name, _NO_SHAPE)[1],
+            grid=shapes[event.name].grid if event.name in shapes else [],
+            block=shapes[event.name].block if event.name in shapes else [],
         )
         for number, event in enumerate(events[:MAX_LAUNCHES])
     ]
@@ -100,48 +102,31 @@ def _ran_on_device(event: FunctionEvent) -> bool:
     return event.device_type == DeviceType.CUDA and not annotation
 
 
-_NO_SHAPE: tuple[list[int], list[int]] = ([], [])
-
-
-def _shapes(seen: profile) -> dict[str, tuple[list[int], list[int]]]:
+def _shapes(seen: profile) -> dict[str, Shape]:
     """Return grid and block of each kernel's first launch, which only the exported timeline has."""
-    with TemporaryDirectory(dir=Path.cwd()) as folder, suppress(OSError, ValueError, RuntimeError):
+    with TemporaryDirectory(dir=Path.cwd()) as folder, suppress(OSError, RuntimeError):
         path = Path(folder) / "timeline.json"
         seen.export_chrome_trace(str(path))
-        return shapes_in(json.loads(path.read_bytes()).get("traceEvents", []))
+        return shapes_in(path.read_bytes())
     return {}
-
-
-def shapes_in(events: Iterable[dict[str, Any]]) -> dict[str, tuple[list[int], list[int]]]:
-    """Return grid and block by kernel name, of a timeline's events as Kineto writes them."""
-    found: dict[str, tuple[list[int], list[int]]] = {}
-    for event in events:
-        told = event.get("args") or {}
-        grid, block = told.get("grid"), told.get("block")
-        if event.get("cat") == "kernel" and _extent(grid) and _extent(block):
-            found.setdefault(str(event.get("name")), (grid, block))
-    return found
-
-
-def _extent(sizes: object) -> TypeGuard[list[int]]:
-    return isinstance(sizes, list) and len(sizes) == 3 and all(isinstance(n, int) for n in sizes)  # noqa: PLR2004
 
 
 # --- operators ------------------------------------------------------------------------------------
 
 
-def _operators(seen: profile, call: Callable[[], Any]) -> list[OperatorRow]:
+def _operators(seen: profile, call: Callable[[], Any], calls: int) -> list[OperatorRow]:
     averages = seen.key_averages(group_by_input_shape=True)
     rows = sorted(averages, key=lambda row: -row.self_cpu_time_total)[:MAX_OPERATORS]
-    moved, names = _bytes_moved(call), [row.key for row in rows]
+    # Counted by name: where one operator ran on several shapes nobody knows whose bytes they are.
+    names = [row.key for row in rows]
+    once = {name: size for name, size in _bytes_moved(call).items() if names.count(name) == 1}
     return [
         OperatorRow(
             name=row.key[:400],
             self_us=row.self_cpu_time_total,
             calls=row.count,
             shapes=str(row.input_shapes)[:200],
-            # Counted by name: where one operator ran on several shapes nobody knows whose they are.
-            bytes_moved=moved.get(row.key) if names.count(row.key) == 1 else None,
+            bytes_moved=once[row.key] * calls if row.key in once else None,
         )
         for row in rows
     ]

@@ -4,7 +4,6 @@ import errno
 import hashlib
 import shutil
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -211,14 +210,14 @@ float total(const float* x, long n, float* y) {
 """
 
 
-def loops_of(folder: Path, *flags: str) -> Static:
-    (folder / "main.cpp").write_text(f'#line 1 "cpp_source"\n{SOURCE}')
+def loops_of(folder: Path, *flags: str, source: str = SOURCE) -> Static:
+    (folder / "main.cpp").write_text(f'#line 1 "cpp_source"\n{source}')
     asked = remarks.vectorisation_flags(flags)
     command = ["g++", *flags, *asked, "-c", "main.cpp", "-o", "main.o"]
     subprocess.run(command, cwd=folder, check=True)
     remarks.collect(folder, flags)
     told = (folder / remarks.FILE).read_text()
-    return static.report(vector_text=told, source="cpp_source", source_text=SOURCE)
+    return static.report(vector_text=told, source="cpp_source", source_text=source)
 
 
 needs_gcc = pytest.mark.skipif(shutil.which("g++") is None, reason="no g++ on PATH")
@@ -234,6 +233,26 @@ def test_a_build_says_which_loops_did_not_vectorise_and_why(tmp_path: Path) -> N
     text = page(compiled=compiled).text()
     assert "LOOPS  compiled with -O3 -mavx2; vectorised: cpp_source:5 (32 B, sums in order)" in text
     assert "cpp_source:7 (it calls a function that may write memory)" in text
+
+
+NESTED = """#include <cmath>
+void gelu(const float* in, const float* b, float* o, long rows, long columns) {
+#pragma omp parallel for
+  for (long row = 0; row < rows; ++row)
+    for (long i = 0; i < columns; ++i)
+      o[row * columns + i] = std::tanh(in[row * columns + i] + b[i]);
+}
+"""
+
+
+@needs_gcc
+def test_a_call_of_libm_is_named_where_the_compiler_speaks_of_access_patterns(
+    tmp_path: Path,
+) -> None:
+    compiled = loops_of(tmp_path, "-O3", "-mavx2", "-fopenmp", source=NESTED)
+    (inner,) = [loop for loop in compiled.loops if loop.innermost]
+    assert inner.place.line in {5, 6}  # GCC names the body's first line in an outlined region
+    assert (inner.reason or "").startswith("it calls tanh, which has vectors only under")
 
 
 @needs_gcc
@@ -257,38 +276,3 @@ def test_narrow_vectors_are_told_of_the_processors_wide_ones(tmp_path: Path) -> 
     wide = msgspec.structs.replace(RUN, vector_bytes=64)
     assert "narrow_vectors" in kinds(page(wide, compiled=loops_of(tmp_path, "-O3")))
     assert "narrow_vectors" not in kinds(page(wide, compiled=loops_of(tmp_path, "-O3", "-mavx2")))
-
-
-# --- the worker's own rows ------------------------------------------------------------------------
-
-WATCHED = """
-import sys
-import torch
-from refine_agent.worker import traces
-x = torch.randn(256, 4096)
-sys.stdout.buffer.write(traces.record(
-    lambda: torch.nn.functional.layer_norm(x, (4096,)), calls=1, device="cpu"))
-"""
-# A kernel and a copy as Kineto writes them (output_json.cpp); devices other than NVIDIA's say less.
-TIMELINE = [
-    {"cat": "kernel", "name": "k", "ts": 1.0, "args": {"grid": [132, 2, 1], "block": [256, 1, 1]}},
-    {"cat": "kernel", "name": "k", "ts": 9.0, "args": {"grid": [7, 1, 1], "block": [64, 1, 1]}},
-    {"cat": "gpu_memcpy", "name": "Memcpy DtoD", "ts": 5.0, "args": {"bytes": 4}},
-    {"cat": "kernel", "name": "odd", "ts": 5.0, "args": {"grid": "x"}},
-]
-
-
-def test_a_worker_counts_the_bytes_of_operators_and_the_wall_around_them() -> None:
-    done = subprocess.run([sys.executable, "-c", WATCHED], capture_output=True, check=True)
-    seen = trace.read(done.stdout[done.stdout.index(b"{") :])
-    assert seen.wall_us is not None
-    (norm,) = [one for one in seen.operators if one.name == "aten::native_layer_norm"]
-    assert norm.self_us < seen.wall_us
-    # Input, output, and a mean and a deviation for each row.
-    assert norm.bytes_moved == 2 * 256 * 4096 * 4 + 2 * 256 * 4
-
-
-def test_a_timelines_launches_say_grid_and_block() -> None:
-    from refine_agent.worker.traces import shapes_in  # noqa: PLC0415  (imports torch)
-
-    assert shapes_in(TIMELINE) == {"k": ([132, 2, 1], [256, 1, 1])}

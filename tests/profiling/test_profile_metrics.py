@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from refine_agent.profiling import frames, metrics
+from refine_agent.profiling import frames, metrics, stalls
 from tests.profiling.evidence_on_file import layer_norm
 from tests.profiling.test_profile_page import page_of
 
@@ -39,15 +39,15 @@ def test_what_a_smaller_set_did_not_collect_is_known_by_name() -> None:
 
 
 def test_stalls_add_up_to_all_of_a_warps_time() -> None:
-    shares = metrics.stall_shares(layer_norm())
+    shares = stalls.stall_shares(layer_norm())
     assert sum(shares.values()) == pytest.approx(1)
     assert max(shares, key=lambda reason: shares[reason]) == "long_scoreboard"
 
 
 def test_sampled_and_averaged_stalls_tell_the_same_story() -> None:
     # --set detailed has only samples, --set full has cycle averages: the same kernel, two ways.
-    averaged = metrics.stall_shares(layer_norm("full"))["long_scoreboard"]
-    sampled = metrics.stall_shares(layer_norm("detailed"))["long_scoreboard"]
+    averaged = stalls.stall_shares(layer_norm("full"))["long_scoreboard"]
+    sampled = stalls.stall_shares(layer_norm("detailed"))["long_scoreboard"]
     assert averaged == pytest.approx(sampled, abs=0.05)
 
 

@@ -79,16 +79,11 @@ def test_an_operators_name_cannot_break_a_line() -> None:
 
 
 PROFILED = """
-import json, torch
-from torch.profiler import ProfilerActivity, profile
+import os, torch
+from refine_agent.worker import traces
 x = torch.randn(256, 256)
-with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as seen:
-    for _ in range(3):
-        torch.softmax(x @ x, -1)
-print(json.dumps({"calls": 3, "operators": [
-    {"name": row.key, "self_us": row.self_cpu_time_total, "calls": row.count,
-     "shapes": str(row.input_shapes)}
-    for row in seen.key_averages(group_by_input_shape=True)]}))
+rows = traces.record(lambda: torch.softmax(x @ x, -1), calls=3, device="cpu")
+os.write(1, b"\\n" + rows)
 """
 
 
@@ -100,4 +95,22 @@ def test_the_real_profilers_operators_are_read() -> None:
     read = trace.read(done.stdout.splitlines()[-1])
     by_name = {one.name: one for one in read.operators}
     assert by_name["aten::mm"].calls == 1
-    assert by_name["aten::_softmax"].self_us > 0
+    softmax = by_name["aten::_softmax"]
+    assert read.wall_us is not None
+    assert 0 < softmax.self_us < read.wall_us
+    assert softmax.bytes_moved == 2 * 4 * 256 * 256
+
+
+# A kernel and a copy as Kineto writes them (output_json.cpp); devices other than NVIDIA's say less.
+TIMELINE = b"""{"schemaVersion": 1, "traceEvents": [
+{"ph": "X", "cat": "kernel", "name": "k", "ts": 1.0, "dur": 2.0,
+ "args": {"stream": 7, "grid": [132, 2, 1], "block": [256, 1, 1]}},
+{"cat": "kernel", "name": "k", "ts": 9.0, "args": {"grid": [7, 1, 1], "block": [64, 1, 1]}},
+{"cat": "gpu_memcpy", "name": "Memcpy DtoD", "ts": 5.0, "args": {"bytes": 4}},
+{"cat": "kernel", "name": "odd", "args": {"grid": "x"}}, {"ph": "M", "name": "process_name"}]}"""
+
+
+def test_a_timelines_launches_say_grid_and_block() -> None:
+    (only,) = trace.shapes_in(TIMELINE).items()
+    assert only == ("k", trace.Shape(grid=[132, 2, 1], block=[256, 1, 1]))
+    assert trace.shapes_in(b"no timeline") == {}
