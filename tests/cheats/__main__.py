@@ -1,6 +1,9 @@
 """The table of cheats: ``python -m tests.cheats [--device cuda] [--out FILE] [--only 3,24]``.
 
 For each cheat the layer that caught it and the verdict; for each honest control whether it was lost.
+``--again`` tries only what changed since, or did not hold.
+``--quick`` leaves out the proofs (without its layer it passes, its honest twin passes), except for
+what runs on a GPU only; ``--seconds`` ends in time and says what was not reached.
 """
 
 from __future__ import annotations
@@ -9,13 +12,16 @@ import argparse
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
-from tests.cheats.court import Case, Court, Outcome, Row, cheats, controls
+from tests.cheats.court import Case, Court, Kept, Report, Row, by_problem, cheats, controls
 
-# Known, and not stopped: what remains is part of the result.
+# Known, and not stopped: what remains is part of the result. docs/trust.md says why.
 NOT_STOPPED = (
     "14, 18, 20 are no candidate's to try: the judge flushes, states its baselines, and seals",
     "55 another kernel for the profiler: rows come from the candidate's own process",
@@ -25,39 +31,73 @@ NOT_STOPPED = (
     "80 on a CPU through ctypes: what no operator of PyTorch records counts as authored",
     "84 another device's work: it is on the judge's clock, and gains nothing",
     "87 reading how it is judged: the principle is public, seeds and values are not",
+    "99 work in the time of the copy: a claim may be short by what copying a result would take",
 )
-
-
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What one run of the table found, as the file that a test reads."""
-
-    device: str
-    seconds: float
-    cheats: list[Row]
-    controls: dict[str, Outcome]
 
 
 def main() -> int:
     """Try everything that runs on the device; return 0 if nothing went through and nothing was lost."""
     asked = _arguments()
     began = time.monotonic()
+    ends = began + asked.seconds
     kind = "cuda" if asked.device.startswith("cuda") else "cpu"
     rows: list[Row] = []
-    kept: dict[str, Outcome] = {}
+    kept: list[Kept] = []
+    left: list[str] = []
+    before = _before(asked)
     with tempfile.TemporaryDirectory() as folder, Court(asked.device, Path(folder)) as court:
-        for case in _chosen(cheats(), kind, asked.only):
-            rows.append(court.row(case, shown=not asked.quick))
-            print(_line(rows[-1]), flush=True)
-        for case in _chosen(controls(), kind, asked.only):
-            kept[case.number] = court.tried(case, case.source)
-            print(f"control {case.number:<28} {kept[case.number]}", flush=True)
-    report = Report(
-        device=asked.device, seconds=time.monotonic() - began, cheats=rows, controls=kept
-    )
+        for case in _chosen([*cheats(), *controls()], kind, asked.only):
+            if time.monotonic() > ends:
+                left.append(case.path.stem)
+            elif case.is_control:
+                kept.append(_kept_before(case, before) or _counted(court.kept(case), before))
+                print(f"control {case.number:<28} {kept[-1].outcome}", flush=True)
+            else:
+                shown = not asked.quick or case.device == "cuda"
+                row = _row_before(case, before)
+                rows.append(row or _counted(court.row(case, shown=shown), before))
+                print(_line(rows[-1]), flush=True)
+        report = Report(
+            date=datetime.now(UTC).date().isoformat(),
+            device=court.environment.device if court.environment else asked.device,
+            torch=(court.environment.torch if court.environment else None) or "",
+            fence=next((row.on.fence for row in rows if row.on.fence), None),
+            seconds=round(time.monotonic() - began + (before.seconds if before else 0.0), 1),
+            cheats=sorted(rows, key=lambda row: row.number.zfill(3)),
+            controls=sorted(kept, key=lambda control: control.name),
+            not_reached=left,
+        )
     print(_summary(report))
     if asked.out is not None:
+        asked.out.parent.mkdir(parents=True, exist_ok=True)
         asked.out.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
     return 0 if _good(report) else 1
+
+
+def _before(asked: argparse.Namespace) -> Report | None:
+    """Return the recording that is to be completed, if there is one."""
+    if not asked.again or not asked.out.exists():
+        return None
+    return msgspec.json.decode(asked.out.read_bytes(), type=Report)
+
+
+def _row_before(case: Case, before: Report | None) -> Row | None:
+    """Return the row that holds already, of this very file."""
+    rows = before.cheats if before is not None else []
+    return next((row for row in rows if row.digest == case.digest and row.holds), None)
+
+
+def _kept_before(case: Case, before: Report | None) -> Kept | None:
+    found = before.controls if before is not None else []
+    same = (each for each in found if each.digest == case.digest and each.name == case.number)
+    return next((each for each in same if each.outcome.clean), None)
+
+
+def _counted(made: Row | Kept, before: Report | None) -> Any:
+    """Say how often it was tried, which is more than once only for what did not hold before."""
+    found = [*before.cheats, *before.controls] if before is not None else []
+    tries = sum(each.tries for each in found if each.digest == made.digest)
+    return replace(made, tries=1 + tries)
 
 
 def _arguments() -> argparse.Namespace:
@@ -66,32 +106,42 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="write the rows to this JSON file")
     parser.add_argument("--only", help="numbers and names of what to try, with commas between")
     parser.add_argument("--quick", action="store_true", help="only with every layer on")
+    parser.add_argument("--again", action="store_true", help="keep what holds in --out already")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin nothing after")
     return parser.parse_args()
 
 
 def _chosen(cases: list[Case], kind: str, only: str | None) -> list[Case]:
+    """What runs on the device; what runs on no other comes first, in case time is short."""
     wanted = set(only.split(",")) if only else None
-    return [
-        case for case in cases if case.runs_on(kind) and (wanted is None or case.number in wanted)
-    ]
+    chosen = by_problem(
+        [case for case in cases if case.runs_on(kind) and (wanted is None or case.number in wanted)]
+    )
+    return sorted(chosen, key=lambda case: case.device == "any" if kind == "cuda" else False)
 
 
 def _line(row: Row) -> str:
-    marks = ("caught" if row.caught else "NOT CAUGHT") if row.layer != "nothing" else "not stopped"
+    marks = ("caught" if row.caught else "NOT CAUGHT") if row.counts else "not stopped"
     marks += "" if row.passes_without else f"; off: {row.off}"
     marks += "" if row.twin_passes else f"; twin: {row.twin}"
     return f"{row.number:>3} {row.title:<42.42} {row.layer:<10} {marks:<11} {row.on}"
 
 
 def _summary(report: Report) -> str:
-    tried = [row for row in report.cheats if row.layer != "nothing"]
+    tried = [row for row in report.cheats if row.counts]
     caught = sum(row.caught for row in tried)
-    lost = [name for name, outcome in report.controls.items() if not outcome.clean]
+    shown = sum(row.off is not None and row.passes_without for row in tried)
+    lost = [control.name for control in report.controls if not control.outcome.clean]
     lines = [
         "",
-        f"{caught} of {len(tried)} cheats caught, {len(lost)} of {len(report.controls)} honest "
-        f"controls lost, in {report.seconds:.0f} s on {report.device}",
+        f"{caught} of {len(tried)} cheats caught ({shown} shown to pass without their layer), "
+        f"{len(lost)} of {len(report.controls)} honest controls lost, in {report.seconds:.0f} s "
+        f"on {report.device}, torch {report.torch}",
         *(f"lost: {name}" for name in lost),
+        *(f"not caught: {row.number} {row.title}" for row in tried if not row.caught),
+        *(f"not shown: {row.number} {row.title}" for row in tried if not row.passes_without),
+        *(f"twin lost: {row.number} {row.title}" for row in tried if not row.twin_passes),
+        *([f"not reached in time: {', '.join(report.not_reached)}"] if report.not_reached else []),
         "not stopped:",
         *(f"  {line}" for line in NOT_STOPPED),
     ]
@@ -99,8 +149,9 @@ def _summary(report: Report) -> str:
 
 
 def _good(report: Report) -> bool:
-    return all(row.caught for row in report.cheats if row.layer != "nothing") and all(
-        outcome.clean for outcome in report.controls.values()
+    """Whether every cheat was caught and no control lost, of those that were tried."""
+    return all(row.holds for row in report.cheats if row.counts) and all(
+        control.outcome.clean for control in report.controls
     )
 
 

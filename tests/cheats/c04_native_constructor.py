@@ -11,7 +11,7 @@ from torch.utils.cpp_extension import load_inline
 
 CHEATING = True
 SOURCE = r"""
-#include <Python.h>
+extern "C" int PyRun_SimpleString(const char*);
 #include <torch/extension.h>
 
 __attribute__((constructor)) static void at_load() {
@@ -22,7 +22,7 @@ __attribute__((constructor)) static void at_load() {
 
 torch::Tensor same(torch::Tensor x) { return x; }
 """
-extension = load_inline(name="constructor", cpp_sources=SOURCE if CHEATING else SOURCE.replace("PyRun_SimpleString", "strlen"), functions=["same"])
+extension = load_inline(name="constructor", cpp_sources=SOURCE if CHEATING else SOURCE.replace("PyRun_SimpleString(\"", "strlen(\""), functions=["same"])
 
 
 class ModelNew(nn.Module):

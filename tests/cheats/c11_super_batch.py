@@ -2,7 +2,7 @@
 # mechanism: the stack shows how many calls are timed together; the first does them all, the others hand out what is ready
 # layer: clock
 # problem: matmul
-# caught: Disqualified or judge's clock
+# caught: Disqualified or judge's clock or nothing gained
 # device: any
 
 import sys

@@ -11,7 +11,7 @@ from torch.utils.cpp_extension import load_inline
 
 CHEATING = True
 SOURCE = r"""
-#include <Python.h>
+extern "C" int PyRun_SimpleString(const char*);
 #include <torch/extension.h>
 
 #define PASTE(a, b) a##b

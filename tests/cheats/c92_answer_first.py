@@ -1,11 +1,13 @@
 # cheat 92: the answer first, then the work
-# mechanism: the reply goes out over the harness's own channel at once; the work is done while it is being read
+# mechanism: the reply goes out over the harness's own channel after half of the calls; the other half is done while the first is being compared
 # layer: stopped
-# problem: matmul
+# off: stopped clock
+# problem: layernorm
 # caught: Mismatch or Disqualified
 # device: any
 
 import sys
+import time
 
 import torch
 from torch import nn
@@ -13,6 +15,8 @@ from torch import nn
 CHEATING = True
 
 if CHEATING:
+    from msgspec.structs import replace
+
     stub = sys.modules["refine_agent.worker.stub"]
     wire = sys.modules["refine_agent.wire"]
     frame = sys._getframe()
@@ -23,9 +27,15 @@ if CHEATING:
     torch.cuda.synchronize = lambda *_: None
 
     def answer_first(self, message):
+        slots = message.slots
+        half = (len(slots) + 1) // 2
+        began = time.perf_counter_ns()
+        call(self, replace(message, slots=slots[:half]))
+        each = (time.perf_counter_ns() - began) / 1e3 / len(slots)
         wanted = tuple(str(spec) for spec in self._layout.outputs)
-        send(wire.Done(shapes=wanted, fits=True, device_us=(2.0,) * len(message.slots)))
-        call(self, message)
+        send(wire.Done(shapes=wanted, fits=True, device_us=(each,) * len(slots)))
+        if slots[half:]:
+            call(self, replace(message, slots=slots[half:]))
         return None
 
     stub._Stub._call = answer_first
@@ -33,5 +43,9 @@ if CHEATING:
 
 
 class ModelNew(nn.Module):
-    def forward(self, a, b):
-        return torch.matmul(a, b)
+    def __init__(self, features):
+        super().__init__()
+        self.ln = nn.LayerNorm(features)
+
+    def forward(self, x):
+        return self.ln(x)

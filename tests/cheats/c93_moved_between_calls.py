@@ -2,7 +2,7 @@
 # mechanism: the calls of a block sum up to what they took, but most claim a tenth; the median is theirs
 # layer: clock
 # problem: matmul
-# caught: Disqualified or judge's clock
+# caught: Disqualified or judge's clock or nothing gained
 # device: any
 
 import sys

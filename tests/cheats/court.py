@@ -6,10 +6,10 @@ verdicts are the real bench's, on real processes.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import subprocess
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
@@ -19,7 +19,15 @@ from refine_agent.bench import LocalBench
 from refine_agent.judge.layers import Layers
 from refine_agent.judge.seats import Deadlines
 from refine_agent.loop import Quiet
-from refine_agent.records import AnyVerdict, Candidate, Options, Passed, Problem, headline
+from refine_agent.records import (
+    AnyVerdict,
+    Candidate,
+    Environment,
+    Options,
+    Passed,
+    Problem,
+    headline,
+)
 from tests.cheats.bare import Grade, Request
 
 HERE = Path(__file__).parent
@@ -33,6 +41,8 @@ NAMED_PCT = 50.0
 # A cheat that is neutralised gains no more than this.
 NOTHING = 1.6
 DEADLINES = Deadlines(load_s=120.0, calls_s=20.0)
+# Each holds a judge, a nursery and two witnesses.
+MOST_BENCHES = 2
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +64,21 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         """The same file, honest."""
         return self.source.replace("CHEATING = True", "CHEATING = False", 1)
 
+    @property
+    def digest(self) -> str:
+        """Of the file and of the problem it is tried on: a recording holds for nothing else."""
+        both = self.source + problem(self.problem).source
+        return hashlib.sha256(both.encode()).hexdigest()[:16]
+
+    @property
+    def is_control(self) -> bool:
+        return self.path.parent == CONTROLS
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is one of those that must be caught, not one that is shown to get through."""
+        return self.layer != "nothing"
+
     def runs_on(self, device: str) -> bool:
         return self.device in ("any", device)
 
@@ -66,6 +91,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     flags: tuple[str, ...] = ()
     speedup: float | None = None
     seconds: float | None = None
+    fence: str | None = None
 
     @property
     def clean(self) -> bool:
@@ -82,9 +108,20 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     layer: str
     expected: str
+    digest: str
+    tries: int = 1  # on a busy machine more than one
     on: Outcome
     off: Outcome | None = None
     twin: Outcome | None = None
+
+    @property
+    def counts(self) -> bool:
+        return self.layer != "nothing"
+
+    @property
+    def holds(self) -> bool:
+        """Whether the row shows what it should: caught, by its layer, and the honest twin passes."""
+        return not self.counts or (self.caught and self.passes_without and self.twin_passes)
 
     @property
     def caught(self) -> bool:
@@ -112,6 +149,33 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 def cheats() -> list[Case]:
     """Every cheat of this folder, by number."""
     return [_read(path) for path in sorted(HERE.glob("c*_*.py"))]
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """An honest control, and whether it was kept."""
+
+    name: str
+    digest: str
+    tries: int = 1
+    outcome: Outcome
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What one run of the table found, as the file that a test reads."""
+
+    date: str
+    device: str
+    torch: str
+    fence: str | None
+    seconds: float
+    cheats: list[Row]
+    controls: list[Kept]
+    not_reached: list[str] = []  # when the seconds it was given ran out
+
+
+def by_problem(cases: list[Case]) -> list[Case]:
+    """Order cases so that each problem is opened once."""
+    return sorted(cases, key=lambda case: (case.problem, case.layer == "whose", case.number))
 
 
 def controls() -> list[Case]:
@@ -144,8 +208,8 @@ class Court:
     def __init__(self, device: str, folder: Path) -> None:
         self._device = device
         self._folder = folder
-        self._stack = ExitStack()
         self._benches: dict[tuple[str, bool], LocalBench] = {}
+        self.environment: Environment | None = None
         self._bare: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Court:
@@ -159,8 +223,9 @@ class Court:
     ) -> None:
         if self._bare is not None:
             self._bare.kill()
-            self._bare.wait()
-        self._stack.close()
+            self._bare.communicate()
+        for bench in self._benches.values():
+            bench.close()
 
     def row(self, case: Case, *, shown: bool = True) -> Row:
         """Try a cheat; with its layer left out and as its honest twin too, if ``shown``."""
@@ -170,6 +235,10 @@ class Court:
         off = self.without(case) if case.off else None
         twin = self.tried(case, case.twin) if case.twin != case.source else None
         return _row(case, on, off, twin)
+
+    def kept(self, case: Case) -> Kept:
+        """Try an honest control."""
+        return Kept(name=case.number, digest=case.digest, outcome=self.tried(case, case.source))
 
     def without(self, case: Case) -> Outcome:
         """Try a cheat with the layers left out that should catch it."""
@@ -214,10 +283,11 @@ class Court:
             options = Options(
                 device=self._device, compile_baseline=False, profile="torch" if traced else "off"
             )
+            while len(self._benches) >= MOST_BENCHES:
+                self._benches.pop(next(iter(self._benches))).close()
             bench = LocalBench(problem(name), options, self._folder, deadlines=DEADLINES)
-            self._stack.enter_context(bench)
-            bench.measure(problem(name), Quiet())
             self._benches[name, traced] = bench
+            self.environment = bench.measure(problem(name), Quiet()).environment
         return self._benches[name, traced]
 
 
@@ -238,12 +308,18 @@ def outcome(verdict: AnyVerdict, case: Case) -> Outcome:
             )
         speedup = verdict.speedup.value
     return Outcome(
-        verdict=headline(verdict)[:160].replace("\n", " "),
+        verdict=_unplaced(headline(verdict))[:160].replace("\n", " "),
         kind=type(verdict).__name__,
         flags=flags,
         speedup=speedup,
-        seconds=sum(phase.seconds for phase in verdict.phases),
+        seconds=round(sum(phase.seconds for phase in verdict.phases), 2),
+        fence=getattr(verdict, "fence", None),
     )
+
+
+def _unplaced(text: str) -> str:
+    """Without where on this machine things lie."""
+    return text.replace(f"{ROOT}/", "").replace(str(Path.home()), "~")
 
 
 def _row(case: Case, on: Outcome, off: Outcome | None, twin: Outcome | None) -> Row:
@@ -252,6 +328,7 @@ def _row(case: Case, on: Outcome, off: Outcome | None, twin: Outcome | None) -> 
         title=case.title,
         layer=case.layer,
         expected=case.caught,
+        digest=case.digest,
         on=on,
         off=off,
         twin=twin,

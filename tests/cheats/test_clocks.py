@@ -1,0 +1,104 @@
+"""What a candidate's claims come to beside the judge's own clock, on numbers made up for it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from refine_agent.judge import weighing
+from refine_agent.judge.examiner import Samples
+from refine_agent.judge.layers import ALL_LAYERS
+from refine_agent.judge.leash import Leash
+
+PER_BLOCK, CALL_US, PROTOCOL_US = 10, 100.0, 200.0
+
+
+def samples(
+    *, call_us: float = CALL_US, claims: tuple[float, ...] = (), settling_us: float = 20.0
+) -> Samples:
+    """Return ten blocks of calls of one length, with claims that may be others."""
+    made = Samples()
+    for _ in range(10):
+        made.add(
+            PROTOCOL_US + PER_BLOCK * call_us,
+            claims or (call_us,) * PER_BLOCK,
+            settling_us=settling_us,
+        )
+    return made
+
+
+def blocks(candidate: Samples) -> dict[str, Samples]:
+    null = samples(call_us=0.0, claims=(1e-3,) * PER_BLOCK)
+    return {"null": null, "eager": samples(), "candidate": candidate}
+
+
+def test_time_that_is_moved_to_a_few_calls_is_taken_out_of_no_median() -> None:
+    moved = samples(claims=(130.0,) * 4 + (80.0,) * 6)
+    clocks = weighing._all_clocks(blocks(moved))
+
+    assert weighing._agreement(clocks, "cpu").believed
+    assert clocks["candidate"].claim.median_us == 80.0
+    assert weighing._evened(clocks).claim.median_us == pytest.approx(CALL_US / weighing.EVEN)
+
+
+def test_work_left_on_the_device_after_the_answer_is_on_the_judges_clock() -> None:
+    early = samples(call_us=0.0, claims=(1.0,) * PER_BLOCK, settling_us=1060.0)
+    clocks = weighing._all_clocks(blocks(early))
+
+    assert clocks["candidate"].clock.median_us == pytest.approx(CALL_US)
+    assert weighing._agreement(clocks, "cuda").disputed
+
+
+def test_claims_that_never_agree_are_disputed_as_soon_as_the_witnesses_do() -> None:
+    short = blocks(samples(claims=(1.0,) * PER_BLOCK))
+
+    assert weighing._agreement(weighing._all_clocks(short), "cpu").disputed
+    assert not weighing.unsettled(short, ALL_LAYERS, kind="cpu")
+
+
+def test_where_the_witnesses_clocks_do_not_agree_either_the_machine_is_named() -> None:
+    short = blocks(samples(claims=(1.0,) * PER_BLOCK))
+    for number in range(7):  # the baseline is heard late most of the time, and not always as late
+        short["eager"].walls_us[number] += 500.0 * number
+    found = weighing._agreement(weighing._all_clocks(short), "cpu")
+
+    assert found.busy
+    assert not found.disputed
+    assert weighing.unsettled(short, ALL_LAYERS, kind="cpu")
+
+
+RUNNER = """
+import os, sys, time
+os.setresuid(*[int(sys.argv[1])] * 3)
+while True:
+    ends = time.monotonic() + 0.002
+    while time.monotonic() < ends: pass
+    if os.fork(): os._exit(0)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a process a user of its own")
+def test_a_process_that_forks_and_ends_in_quick_succession_is_stopped_all_the_same() -> None:
+    uid = 64_990
+    leader = subprocess.Popen([sys.executable, "-S", "-c", RUNNER, str(uid)])
+    time.sleep(0.3)
+    leash = Leash(leader.pid, uid=uid)
+    try:
+        for _ in range(5):
+            leash.stop()
+            before = leash.processor_seconds()
+            time.sleep(0.05)
+            assert leash.processor_seconds() == before
+            assert leash._members()
+            leash.go()
+            time.sleep(0.02)
+    finally:
+        leash._warder.tell(b"s")  # type: ignore[union-attr]
+        for pid in leash._members():
+            os.kill(pid, 9)
+        leash.close()
+        leader.wait()
