@@ -250,12 +250,25 @@ _SCALAR_MATH = re.compile(
 )
 
 
+# GCC names the first line of a loop's body where the loop was outlined (OpenMP, lambdas).
+_HEADER_ABOVE = 3
+
+
+def _lines_of(code: Sequence[str], line: int) -> range:
+    """Return the lines of the loop that stands on `line`, or whose header is just above."""
+    for first in range(line, max(0, line - _HEADER_ABOVE - 1), -1):
+        last = _last_line(code, first)
+        if _HEADER.search(code[first - 1].split("//")[0]) and last >= line:
+            return range(first, last + 1)
+    return range(line, _last_line(code, line) + 1)
+
+
 def _called(loop: Loop, code: Sequence[str]) -> str | None:
     """Return the call of libm that keeps a loop scalar, where GCC's own reason is vague."""
     if loop.reason not in _VAGUE or not 0 < loop.place.line <= len(code):
         return None
-    first = loop.place.line
-    called = _SCALAR_MATH.search("\n".join(code[first - 1 : _last_line(code, first)]))
+    lines = _lines_of(code, loop.place.line)
+    called = _SCALAR_MATH.search("\n".join(code[lines.start - 1 : lines.stop - 1]))
     if called is None:
         return None
     return (
@@ -272,11 +285,17 @@ def _adds_floats(loop: Loop, code: Sequence[str]) -> bool:
     first = loop.place.line
     if not 0 < first <= len(code) or (first > 1 and _SIMD.search(code[first - 2])):
         return False
-    body = "\n".join(code[first - 1 : _last_line(code, first)])
+    lines = _lines_of(code, first)
+    before = "\n".join(code[: lines.start - 1])
+    body = "\n".join(code[lines.start - 1 : lines.stop - 1])
+    # What the body declares itself starts anew for every element, and is no sum over them.
     return any(
-        re.search(rf"\b(?:float|double)\b[^;(){{}}]*\b{name}\b", "\n".join(code[: first + 1]))
-        for name in _ADDS.findall(body)
+        _declares(name, before) and not _declares(name, body) for name in _ADDS.findall(body)
     )
+
+
+def _declares(name: str, code: str) -> bool:
+    return bool(re.search(rf"\b(?:float|double|auto)\b[^;(){{}}]*\b{name}\b", code))
 
 
 _HOLDS_ANOTHER = {"it holds another loop", "it holds several loops"}

@@ -98,7 +98,10 @@ def test_one_file_is_judged_timed_and_profiled_without_a_model(folder: Path) -> 
     assert found["event"] == "evaluated", done.stderr
     assert found["verdict"]["verdict"] == "Passed"
     assert found["verdict"]["timing"]["median_us"] > 0
-    assert found["page"]["lines"]
+    page = "\n".join(found["page"]["lines"])
+    assert "unoptimised" in page
+    assert "LOOPS  compiled with no flags" in page
+    assert "THREADS  CPU time a call: " in page
     assert done.returncode in {0, 1}
 
 

@@ -205,6 +205,7 @@ float total(const float* x, long n, float* y) {
   for (long i = 0; i < n; ++i) count += x[i] > 0.5f;
   for (long i = 0; i < n; ++i) y[i] = std::exp(x[i]) * sum;
   for (long i = 0; i < n; ++i) { if (x[i] > 3) break; y[i] += x[i]; }
+  for (long i = 0; i < n; ++i) { float v = x[i]; v += 1; y[i] = v; }
   return sum + count;
 }
 """
@@ -239,8 +240,10 @@ NESTED = """#include <cmath>
 void gelu(const float* in, const float* b, float* o, long rows, long columns) {
 #pragma omp parallel for
   for (long row = 0; row < rows; ++row)
-    for (long i = 0; i < columns; ++i)
-      o[row * columns + i] = std::tanh(in[row * columns + i] + b[i]);
+    for (long i = 0; i < columns; ++i) {
+      const float v = in[row * columns + i] + b[i];
+      o[row * columns + i] = std::tanh(v);
+    }
 }
 """
 
