@@ -504,6 +504,7 @@ class Options(Record, frozen=True, kw_only=True):
     context_tokens: int | None = None
     authored_only: bool = False
     require_sandbox: bool = False
+    sanitize: bool = True  # compute-sanitizer on what crashes on a GPU, and before sealing
     compile_baseline: bool = True
     autotune_baseline: bool = False
 

@@ -107,9 +107,8 @@ def _collect(
             raise arrived
         if isinstance(arrived, _End):
             break
-        if arrived.text:
-            texts.append(arrived.text)
-            watch.text(arrived.text)
+        texts.append(arrived.text)
+        watch.text(arrived.text)  # while it only thinks, too: whoever watches may have left
         thoughts.append(arrived.reasoning)
         finish_reason = arrived.finish_reason or finish_reason
         size += len(arrived.text) + len(arrived.reasoning)

@@ -102,6 +102,11 @@ bench_options = together(
         "--require-sandbox", is_flag=True, help="Refuse to run candidates without a full fence."
     ),
     setting(
+        "--sanitize/--no-sanitize",
+        default=True,
+        help="Run compute-sanitizer on CUDA crashes and before sealing.  [default: yes]",
+    ),
+    setting(
         "--authored-only",
         is_flag=True,
         help="Disqualify kernels that leave the work to libraries or compilers.",

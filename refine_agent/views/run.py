@@ -43,6 +43,7 @@ class RunView(Record, frozen=True, kw_only=True):
     row: rows.RunRow
     began: str
     machine: str
+    precision: str | None
     headline: Headline
     environment: tuple[Fact, ...]
     judged: tuple[Fact, ...]
@@ -64,6 +65,7 @@ def run_view(transcript: Transcript, *, key: str, pictures_only: bool = False) -
         row=rows.run(transcript),
         began=date(started.at),
         machine=_machine(transcript),
+        precision=_precision(transcript),
         headline=headline_of(transcript),
         environment=tuple(_environment(transcript)),
         judged=tuple(_judged(transcript, transcript.setup)) if transcript.setup is not None else (),
@@ -118,11 +120,16 @@ def _machine(transcript: Transcript) -> str:
     return " · ".join(name + phrase(value, chars=60) for name, value in known if value)
 
 
+def _precision(transcript: Transcript) -> str | None:
+    setup = transcript.setup
+    if setup is None:
+        return None
+    return policy_of(transcript.problem, setup.environment.device_kind)
+
+
 def _judged(transcript: Transcript, setup: Setup) -> Iterator[Fact]:
     """How the problem was judged: what a reader needs before believing a speedup."""
     fitness, work = setup.fitness, setup.work
-    policy = policy_of(transcript.problem, setup.environment.device_kind)
-    yield Fact(name="precision, both sides", value=policy)
     yield Fact(name="inputs", value=", ".join(phrase(one) for one in fitness.inputs) or "n/a")
     yield Fact(name="input cases", value=", ".join(phrase(one) for one in fitness.cases) or "n/a")
     if fitness.allowed_error is not None:
