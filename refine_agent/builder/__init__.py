@@ -193,4 +193,5 @@ def _roots(toolchain: Toolchain, more: tuple[Path, ...]) -> list[Path]:
     """Folders that include and library flags may name."""
     package = Path(toolchain.facts.package)
     toolkit = [] if toolchain.toolkit is None else [toolchain.toolkit, Path("/usr/local/cuda")]
-    return [package / "include", package / "lib", *more, *toolkit]
+    # What an administrator installed there, no candidate can replace.
+    return [package / "include", package / "lib", *more, *toolkit, Path("/usr"), Path("/opt")]

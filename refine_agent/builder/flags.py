@@ -38,7 +38,8 @@ _DEVICE = re.compile(
     r"|(?:threads|t|split-compile)=?\d*|default-stream=(?:legacy|null|per-thread)"
     r"|(?:gpu-architecture|arch|gpu-code|code|generate-code|gencode)=[\w=,\[\]]+"
     r"|(?:optimize=|O=?)[0-3]|(?:Ofast-compile|Ofc)=\w+|std=(?:c|gnu)\+\+\w+"
-    r"|(?:diag-suppress|diag-warn)=[\w,]+|display-error-number"
+    r"|(?:diag-suppress|diag-warn)=[\w,]+|display-error-number|cudart=\w+|x=cu"
+    r"|static-global-template-stub=\w+|forward-unknown-to-host-\w+"
     r")\Z|-G\Z",
     re.ASCII,
 )
@@ -52,10 +53,12 @@ _ASSEMBLER = re.compile(
 _FRONT_END = re.compile(r"--(?:diag_suppress|diag_warning|display_error_number)(?:=[\w,]+)?\Z")
 _FAT_BINARY = re.compile(r"-{0,2}(?:compress-all|compress-mode=\w+|compress=\w+)\Z")
 _LIBRARY = re.compile(
-    r"-l(?:cublas|cublasLt|cudnn\w*|cufft|curand|cusolver|cusparse|cudart|cuda|nvrtc|nvJitLink"
+    r"-l(?:cublas|cublasLt|cudnn\w*|cufft|curand|cusolver|cusparse|cusparseLt|cuda|nvrtc|nvJitLink"
+    r"|cudart|cudart_static|cublas_static|cublasLt_static|c|gcc|gcc_s|stdc\+\+fs"
     r"|nvToolsExt|nccl|cutensor|cudadevrt|c10|c10_cuda|torch|torch_cpu|torch_cuda|torch_python"
     r"|gomp|omp|iomp5|m|pthread|dl|rt|stdc\+\+|mkl\w*|openblas|blas|tbb)\Z"
-    r"|-fopenmp\Z|-pthread\Z|-O[0-3s]?\Z|-s\Z|-g\Z"
+    r"|-fopenmp\Z|-pthread\Z|-O(?:[0-3s]|fast)?\Z|-s\Z|-g\Z|-shared\Z|-fPIC\Z|-m[\w.=-]+\Z"
+    r"|-static-lib(?:gcc|stdc\+\+)\Z"
     r"|-Wl,(?:--no-as-needed|--as-needed|-z,\w+|-O\d|--gc-sections|-Bsymbolic|-s)\Z",
     re.ASCII,
 )
@@ -66,8 +69,10 @@ _WITH_VALUE = re.compile(
     r"--?(?:gencode|generate-code|arch|gpu-architecture|code|gpu-code|compiler-options"
     r"|ptxas-options|maxrregcount|std|threads|diag-suppress|include-path|library-path"
     r"|default-stream|optimize|split-compile)\Z|-(?:Xcompiler|Xptxas|Xcudafe|Xfatbin|I|isystem|L|D"
-    r"|U|t)\Z"
+    r"|U|t|x)\Z"
 )
+# They make a compiler tell more or leave more lying about; nothing of that outlives a build.
+_DROPPED = frozenset(("-v", "--verbose", "-keep", "--keep", "-save-temps", "--save-temps"))
 
 _Words = list[tuple[str, str | None]]
 _Allows = Callable[[str, str | None, Sequence[Path]], bool]
@@ -121,7 +126,11 @@ def _words(flags: Sequence[str]) -> _Words:
     pairs: _Words = []
     while words:
         flag = words.pop(0)
-        pairs.append((flag, words.pop(0) if _WITH_VALUE.match(flag) and words else None))
+        value = words.pop(0) if _WITH_VALUE.match(flag) and words else None
+        if value is not None and flag in _PASSED_ON:
+            value = ",".join(value.split())  # quoted blanks would not survive the stock build
+        if flag not in _DROPPED:
+            pairs.append((flag, value))
     return pairs
 
 
@@ -161,7 +170,9 @@ def _host_allows(flag: str, value: str | None, roots: Sequence[Path]) -> bool:
         return value is not None and _inside(value, roots)
     if flag.startswith("-I"):
         return _inside(flag.removeprefix("-I"), roots)
-    return value is None and bool(_MACRO.match(flag) or _HOST.match(flag))
+    if value is None and (_MACRO.match(flag) or _HOST.match(flag)):
+        return True
+    return _linker_allows(flag, value, roots)  # models put these here too, where they do nothing
 
 
 def _device_allows(flag: str, value: str | None, roots: Sequence[Path]) -> bool:

@@ -11,11 +11,18 @@ from refine_agent.builder.toolchain import Names, Toolchain
 
 # What only torch's own build can do; found before anything is compiled.
 _OWN_BINDINGS = re.compile(
-    r"\b(PYBIND11_\w+|TORCH_LIBRARY\w*|STABLE_TORCH_LIBRARY\w*|PyInit_\w+)\b"
+    r"\b(PYBIND11_(?!MODULE\b)\w+|TORCH_LIBRARY\w*|STABLE_TORCH_LIBRARY\w*|PyInit_\w+)\b"
 )
+# Of pybind11 the light headers have what defines a module of functions.
 _PYTHON_API = re.compile(
-    r"\bpybind11::|\bpy::\w|\bPy_\w+|\bPyObject\b|#\s*include\s*[<\"](?:pybind11/|Python\.h|torch/csrc/utils/pybind)"
+    r"\b((?:pybind11|py)::(?!(?:arg|arg_v|call_guard|gil_scoped_release|literals|module_?|none)\b)\w+"
+    r"|using\s+namespace\s+(?:pybind11|py)\s*;|wrap_pybind_function|Py_\w+|PyObject)"
 )
+_PYTHON_INCLUDE = re.compile(
+    r'^[ \t]*#[ \t]*include[ \t]*[<"](Python\.h|pybind11/(?!pybind11\.h|stl\.h)[\w/]+\.h)',
+    re.MULTILINE,
+)
+_DEFINED = re.compile(r'\.\s*def\s*\(\s*"(\w+)"')
 _INCLUDE = re.compile(
     r'^[ \t]*#[ \t]*include[ \t]*[<"]((?:torch|ATen|c10|caffe2)/[^>"\n]+)[>"]', re.MULTILINE
 )
@@ -54,6 +61,11 @@ _APPROXIMATE = re.compile(
     r"|CUDAStream|getStreamFromPool|\w*DeviceGuard|irange|parallel_\w+|makeArrayRef|SmallVector"
     r"|MaybeOwned|backward|record_stream|List|Half|BFloat16"
 )
+# torch prints more of its types than the light headers do.
+_UNPRINTED = re.compile(
+    r"no match for 'operator<<' \(operand types are '[^']*' and '(?:const )?"
+    r"((?:at|torch|c10|caffe2)::[\w:<>]+)"
+)
 _TORCH = re.compile(r"\b(?:at|torch|c10|caffe2)(?:::|\b)|\bTensor\b")
 _OWN_PLACE = re.compile(
     r"^light/|^for_\w+_source/candidate/|the light bindings do not know|c10::ra::(?!Bound|Python)"
@@ -81,8 +93,11 @@ def _gap_of_bindings(request: BuildRequest, source: str) -> str | None:
         return f"explicit {found.group(1)}"
     if found := _BEYOND.search(bare):
         return f"uses {found.group(1)}"
-    if _PYTHON_API.search(source):
-        return "uses Python's or pybind11's own API"
+    if found := _PYTHON_API.search(bare) or _PYTHON_INCLUDE.search(source):
+        return f"uses {found.group(1)}"
+    defined = _DEFINED.findall("\n".join((*request.cpp_sources, *request.cuda_sources)))
+    if len(set(defined)) < len(defined):
+        return "defines overloads of a function"
     if request.functions is not None and not bindable(request.functions):
         return "binds a name that is not a plain identifier"
     return None if request.is_python_module else "is not a Python module"
@@ -113,11 +128,15 @@ def _gap_of(line: str, toolchain: Toolchain) -> str | None:
         return f"the stand-in itself: {line.strip()[:200]}"
     if found := _INCOMPLETE.search(line):
         return f"lacks {found.group(1)}"
+    if found := _UNPRINTED.search(line):
+        return f"does not print {found.group(1)}"
     return _gap_of_a_name(line, toolchain.names())
 
 
 def _gap_of_a_name(line: str, names: Names) -> str | None:
     if found := _first(_NO_MEMBER, line):
+        if found["owner"].startswith("pybind11::"):
+            return f"lacks {found['owner']}::{found['name']}"
         theirs = names.tensor if found["owner"] == "at::Tensor" else names.torch
         of_torch = _TORCH.match(found["owner"]) and found["name"] in theirs
         return f"lacks {found['owner']}::{found['name']}" if of_torch else None

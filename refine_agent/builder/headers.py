@@ -15,6 +15,7 @@ _ANSWERED = {
     ("extension.h",): """
         torch/extension.h torch/torch.h torch/all.h torch/script.h torch/python.h torch/utils.h
         torch/cuda.h torch/enum.h torch/csrc/api/include/torch/torch.h""",
+    ("pybind.h",): "pybind11/pybind11.h pybind11/stl.h torch/csrc/utils/pybind.h",
     ("torch.h",): """
         torch/types.h torch/csrc/api/include/torch/types.h torch/csrc/autograd/variable.h
         torch/headeronly/core/ScalarType.h torch/headeronly/core/TensorAccessor.h

@@ -84,6 +84,7 @@ _PARTS = {
         "RA_USES_CUSOLVER": r"cusolver\w*",
         "RA_USES_STREAMS": r"\w*stringstream|cout|cerr|clog|ostream",
         "RA_USES_MAPS": r"map|unordered_map",
+        "RA_USES_PYBIND": r"PYBIND11_MODULE|pybind11|py",
     }.items()
 }
 

@@ -24,7 +24,7 @@ _LIGHT = _PACKAGE / "light"
 _NAME = re.compile(rb"[A-Za-z_]\w*")
 _MACRO = re.compile(rb"^[ \t]*#[ \t]*define[ \t]+(\w+)", re.MULTILINE)
 _METHOD = re.compile(rb"^  (?:[^/\n][^\n]*?)?\b(\w+)\(", re.MULTILINE)
-_SHIM_SOURCES = ("shim.cpp", "abi.h")
+_SHIM_SOURCES = ("shim.cpp", "shim_python.cpp", "abi.h")
 _FOLDERS: dict[str, Path] = {}  # of torch, by the Python that was asked: a folder does not move
 _FIRST_WITH_SUFFIX = 9  # Hopper: wgmma builds for sm_90a only, and so it went on from there
 

@@ -18,12 +18,16 @@ def batched(requests: list[BuildRequest]) -> BuildRequest:
     includes: list[str] = []
     bodies: list[str] = []
     for request in requests:
-        source = "\n".join(request.cpp_sources)
+        source = _with_own_headers(request)
         includes += _INCLUDE.findall(source)
         body = ["namespace " + request.name + " {", '#line 1 "cpp_source"']
         body += [_INCLUDE.sub("", source), "}"]
         body += [f"#undef {name}" for name in _MACRO.findall(source)]
         bodies.append("\n".join(body))
+    # A module that a candidate defines itself becomes a function that fills its submodule.
+    own = ['#pragma push_macro("PYBIND11_MODULE")', "#undef PYBIND11_MODULE"]
+    own += ["#define PYBIND11_MODULE(name, m) static void ra_define(pybind11::module_& m)"]
+    bodies = [*own, *bodies, '#pragma pop_macro("PYBIND11_MODULE")']
     module = ["PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {", *map(_submodule, requests), "}"]
     return BuildRequest(
         name="batch",
@@ -59,9 +63,18 @@ class Batch:
         return submodule
 
 
+def _with_own_headers(request: BuildRequest) -> str:
+    source = "\n".join(request.cpp_sources)
+    for name, text in request.headers.items():
+        source = source.replace(f'#include "{name}"', text.replace("#pragma once", ""))
+    return source
+
+
 def _submodule(request: BuildRequest) -> str:
     name = request.name
     lines = ["{", f'auto sub = m.def_submodule("{name}"); sub.attr("__name__") = "{name}";']
+    if request.functions is None:
+        lines.append(f"{name}::ra_define(sub);")
     for function, doc in (request.functions or {}).items():
         bound = f"torch::wrap_pybind_function({name}::{function})"
         lines.append(f'sub.def("{function}", {bound}, "{doc}");')

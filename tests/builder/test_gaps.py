@@ -92,8 +92,47 @@ def test_nvcc_words_it_otherwise_and_is_understood_about_mistakes(
     assert "cuda_source:2" in heard
 
 
-def test_code_that_talks_to_python_itself_is_left_to_torch(toolchain: Toolchain) -> None:
-    for source in ("py::object f();", "#include <pybind11/numpy.h>", "PyObject* f();"):
-        assert gap_before_building(BuildRequest(name="e", cpp_sources=(source,)), toolchain)
-    commented = BuildRequest(name="e", cpp_sources=("// PYBIND11_MODULE and torch::nn\n",))
-    assert gap_before_building(commented, toolchain) is None
+@pytest.mark.parametrize(
+    ("source", "gap"),
+    [
+        ("py::object f();", "uses py::object"),
+        ("#include <pybind11/numpy.h>", "uses pybind11/numpy.h"),
+        ("PyObject* f();", "uses PyObject"),
+        ("using namespace pybind11;", "uses using namespace pybind11;"),
+        ("TORCH_LIBRARY(a, m) {}", "explicit TORCH_LIBRARY"),
+        ('auto g = m.def("f", &a).def("f", &b);', "defines overloads of a function"),
+        ("// PYBIND11_MODULE and torch::nn", None),
+        ('PYBIND11_MODULE(e, m) { m.def("f", &f, py::arg("x") = py::none()); }', None),
+    ],
+)  # fmt: skip
+def test_code_that_talks_to_python_itself_is_left_to_torch(
+    source: str, gap: str | None, toolchain: Toolchain
+) -> None:
+    assert gap_before_building(BuildRequest(name="e", cpp_sources=(source,)), toolchain) == gap
+
+
+@pytest.mark.parametrize(
+    ("definition", "gap"),
+    [
+        ('m.def_submodule("more")', "lacks pybind11::module_::def_submodule"),
+        ('m.def("f", &f, py::arg("x").noconvert())', "lacks pybind11::arg::noconvert"),
+        ('m.def("f", [](float* p) {})', "the stand-in itself"),
+    ],
+)
+def test_what_a_module_wants_of_pybind11_beyond_the_light_part_is_a_gap(
+    definition: str, gap: str, toolchain: Toolchain
+) -> None:
+    source = "#include <torch/extension.h>\nvoid f(torch::Tensor x) {}\n"
+    source += f"PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {{ {definition}; }}\n"
+    found, _ = _judged(BuildRequest(name="e", cpp_sources=(source,)), toolchain)
+    assert found is not None
+    assert found.startswith(gap)
+
+
+def test_a_mistake_in_a_module_of_its_own_is_told_by_its_line(toolchain: Toolchain) -> None:
+    source = "#include <torch/extension.h>\nPYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {\n"
+    source += '  m.def("f", &missing, "no such function");\n}\n'
+    gap, heard = _judged(BuildRequest(name="e", cpp_sources=(source,)), toolchain)
+    assert gap is None
+    assert "cpp_source:3" in heard
+    assert "missing" in heard

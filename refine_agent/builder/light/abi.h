@@ -51,7 +51,12 @@ enum ra_error_kind : int32_t {
   RA_BUFFER_ERROR,
   RA_STD_EXCEPTION,
   RA_UNKNOWN_EXCEPTION,
-  RA_KEPT
+  RA_KEPT,
+  // Of the standard library's, those that pybind11 tells apart.
+  RA_STD_VALUE,
+  RA_STD_INDEX,
+  RA_STD_OVERFLOW,
+  RA_STD_MEMORY
 };
 
 // C++ types that Python arguments and results are converted to and from.
@@ -82,10 +87,13 @@ enum ra_kind : int32_t {
 struct ra_function {
   const char* name;
   const char* doc;
-  void* entry;  // METH_FASTCALL | METH_KEYWORDS
+  void* entry;  // METH_FASTCALL | METH_KEYWORDS; null where the shim's own serves
   int64_t arity;
   const char* signature;  // see light/bind.h
-  int (*call)(void* const* arguments, void** result);
+  int (*call)(void* state, void* const* arguments, void** result);
+  void* state;
+  const char* const* names;  // one per argument, or null: then no keyword is taken
+  void* const* defaults;     // Python objects, each may be null
 };
 
 // Every function that returns int returns 0, or 1 after keeping the error for ra_last_error.
@@ -100,6 +108,14 @@ void ra_log_fatal(const char* file, uint32_t line, const char* message, char** t
 // What PyInit_NAME returns.
 void* ra_module(const char* name, const ra_function* const* functions, int64_t count);
 void* ra_enter(const ra_function* function, void* const* arguments, int64_t count, void* keywords);
+
+// For modules that define their functions themselves. `fill` ends as an ra_function's call does;
+// what these raise in Python leaves through it.
+void* ra_own_module(const char* name, int (*fill)(void* module));
+int ra_define(void* module, const ra_function* function);
+int ra_set_attribute(void* module, const char* name, void* value);  // takes the value over
+void* ra_release_gil();
+void ra_restore_gil(void* thread);
 
 // Conversions. Strings and lists come back in memory to be given to ra_free.
 int ra_from_python(ra_kind kind, void* object, ra_value* out);  // 1: does not fit, nothing kept

@@ -352,32 +352,28 @@ A pass(P& loaded) {
   return static_cast<A>(loaded.value);
 }
 
-template <auto F>
-struct Bound;
-template <class R, class... A, R (*F)(A...)>
-struct Bound<F> {
-  using Pointer = R (*)(A...);
+// Converts the arguments, calls, converts the result; for functions that take A and return R.
+template <class R, class... A>
+struct Signature {
   static constexpr int64_t arity = sizeof...(A);
-  static int call(void* const* arguments, void** out) {
-    return run(arguments, out, std::index_sequence_for<A...>{});
-  }
-  template <size_t... I>
-  static int run([[maybe_unused]] void* const* arguments, void** out, std::index_sequence<I...>) {
+  template <class F, size_t... I>
+  static int run(F&& f, [[maybe_unused]] void* const* arguments, void** out, int (*raise)(),
+                 std::index_sequence<I...>) {
     [[maybe_unused]] Slots<std::index_sequence<I...>, std::decay_t<A>...> loaded;
     if (!(slot<I>(loaded).load(arguments[I]) && ...)) return 1;
     try {
       if constexpr (std::is_void_v<R>) {
-        F(pass<A&&>(slot<I>(loaded))...);
+        f(pass<A&&>(slot<I>(loaded))...);
         *out = ra_retain_none();
       } else {
-        *out = Python<std::decay_t<R>>::give(F(pass<A&&>(slot<I>(loaded))...));
+        *out = Python<std::decay_t<R>>::give(f(pass<A&&>(slot<I>(loaded))...));
       }
     } catch (...) {
-      return raise_current();
+      return raise();
     }
     return 0;
   }
-  static const char* signature() {
+  static const char* text() {
     static std::string text;
     if (text.empty()) {
       (Python<std::decay_t<A>>::describe(text), ...);
@@ -388,6 +384,17 @@ struct Bound<F> {
         Python<std::decay_t<R>>::describe(text);
     }
     return text.c_str();
+  }
+};
+
+template <auto F>
+struct Bound;
+template <class R, class... A, R (*F)(A...)>
+struct Bound<F> : Signature<R, A...> {
+  using Pointer = R (*)(A...);
+  static int call(void*, void* const* arguments, void** out) {
+    return Signature<R, A...>::run(F, arguments, out, &raise_current,
+                                   std::index_sequence_for<A...>{});
   }
 };
 
@@ -406,8 +413,9 @@ struct Bound<F> {
     static_assert(std::is_same_v<decltype(&f), Bound::Pointer>,                          \
                   "torch binds no function that is declared noexcept: " #f);             \
     static const ra_function record = {                                                  \
-        #f,           ra_doc_##f,         reinterpret_cast<void*>(&ra_entry_##f),        \
-        Bound::arity, Bound::signature(), &Bound::call};                                 \
+        #f,           ra_doc_##f,    reinterpret_cast<void*>(&ra_entry_##f),             \
+        Bound::arity, Bound::text(), &Bound::call,                                       \
+        nullptr,      nullptr,       nullptr};                                           \
     return &record;                                                                      \
   }
 #define RA_MODULE(...)                                                     \

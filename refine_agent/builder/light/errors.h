@@ -18,6 +18,7 @@ class Tensor;
 namespace c10 {
 
 class Scalar;
+struct TensorOptions;
 struct SourceLocation {
   const char* function;
   const char* file;
@@ -118,6 +119,7 @@ class Text {
   Text& operator<<(MemoryFormat f) { return *this << memory_format_name(f); }
   Text& operator<<(const at::Tensor& t);
   Text& operator<<(const Scalar& s);
+  Text& operator<<(const TensorOptions& o);
   template <class T>
   Text& operator<<(ArrayRef<T> items) {
     *this << '[';

@@ -51,6 +51,12 @@ struct AccumulateType {
   using type = acc_type<T, is_cuda>;
 };
 
+inline ScalarType toAccumulateType(ScalarType t, bool is_cuda) {
+  if (t == ScalarType::Half || t == ScalarType::BFloat16) return ScalarType::Float;
+  if (t == ScalarType::Float) return is_cuda ? ScalarType::Float : ScalarType::Double;
+  return isIntegralType(t, /*includeBool=*/false) ? ScalarType::Long : t;
+}
+
 template <class T, class = std::enable_if_t<std::is_integral_v<T>>>
 C10_HOST_DEVICE T ceil_div(T a, T b) {
   return (a + b - 1) / b;

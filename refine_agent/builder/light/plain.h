@@ -348,6 +348,37 @@ inline const char* memory_format_name(MemoryFormat f) {
   return names[static_cast<int>(f)];
 }
 inline MemoryFormat get_contiguous_memory_format() { return MemoryFormat::Contiguous; }
+#define LEGACY_CONTIGUOUS_MEMORY_FORMAT ::c10::get_contiguous_memory_format()
+
+// Of <c10/util/accumulate.h>.
+template <class Iterator>
+int64_t sum_integers(Iterator begin, Iterator end) {
+  int64_t sum = 0;
+  for (; begin != end; ++begin) sum += *begin;
+  return sum;
+}
+template <class Items>
+int64_t sum_integers(const Items& items) {
+  return sum_integers(items.begin(), items.end());
+}
+template <class Iterator>
+int64_t multiply_integers(Iterator begin, Iterator end) {
+  int64_t product = 1;
+  for (; begin != end; ++begin) product *= *begin;
+  return product;
+}
+template <class Items>
+int64_t multiply_integers(const Items& items) {
+  return multiply_integers(items.begin(), items.end());
+}
+template <class Items>
+int64_t numelements_from_dim(int k, const Items& dims) {
+  return k > static_cast<int>(dims.size()) ? 1 : multiply_integers(dims.begin() + k, dims.end());
+}
+template <class Items>
+int64_t numelements_to_dim(int k, const Items& dims) {
+  return multiply_integers(dims.begin(), dims.begin() + k);
+}
 
 // -------------------------------------------------------------------------------- array references
 

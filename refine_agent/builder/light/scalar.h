@@ -218,6 +218,22 @@ struct TensorOptions {
   std::optional<bool> requires_grad_, pinned_memory_;
 };
 
+inline ra::Text& ra::Text::operator<<(const TensorOptions& o) {
+  const auto unless = [](bool given) { return given ? "" : " (default)"; };
+  const auto word = [](bool b) { return b ? "true" : "false"; };
+  *this << "TensorOptions(dtype=" << o.dtype() << unless(o.has_dtype());
+  *this << ", device=" << o.device() << unless(o.has_device());
+  *this << ", layout=" << o.layout() << unless(o.has_layout());
+  *this << ", requires_grad=" << word(o.requires_grad()) << unless(o.has_requires_grad());
+  *this << ", pinned_memory=" << word(o.pinned_memory()) << unless(o.has_pinned_memory());
+  *this << ", memory_format=";
+  if (o.has_memory_format()) return *this << *o.memory_format_opt() << ")";
+  return *this << "(nullopt))";
+}
+#ifdef RA_USES_STREAMS
+inline std::ostream& operator<<(std::ostream& out, const TensorOptions& o) { return out << str(o); }
+#endif
+
 inline TensorOptions dtype(TypeMeta t) { return TensorOptions().dtype(t); }
 inline TensorOptions dtype(ScalarType t) { return TensorOptions().dtype(t); }
 template <class T>

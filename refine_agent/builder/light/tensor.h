@@ -25,6 +25,7 @@ namespace at {
 using c10::ArrayRef;
 using c10::BFloat16;
 using c10::canCast;
+using c10::CppTypeToScalarType;
 using c10::Device;
 using c10::device;
 using c10::device_index;
@@ -57,6 +58,7 @@ using c10::layout;
 using c10::maybe_wrap_dim;
 using c10::memory_format;
 using c10::MemoryFormat;
+using c10::multiply_integers;
 using c10::OptionalArrayRef;
 using c10::OptionalIntArrayRef;
 using c10::promoteTypes;
@@ -66,6 +68,7 @@ using c10::ScalarType;
 using c10::scalarTypeToTypeMeta;
 using c10::SmallVector;
 using c10::str;
+using c10::sum_integers;
 using c10::TensorOptions;
 using c10::toString;
 using c10::typeMetaToScalarType;
@@ -344,6 +347,15 @@ class Tensor {
     return generic_packed_accessor<T, N, PtrTraits, index_t>();
   }
 
+  Tensor to(caffe2::TypeMeta type, bool non_blocking = false, bool copy = false) const {
+    RA_CALL(Tensor, "aten::to", "dtype", *this, c10::typeMetaToScalarType(type), non_blocking, copy,
+            std::optional<MemoryFormat>());
+  }
+  Tensor to(Device device, caffe2::TypeMeta type, bool non_blocking = false,
+            bool copy = false) const {
+    RA_CALL(Tensor, "aten::to", "device", *this, device, c10::typeMetaToScalarType(type),
+            non_blocking, copy, std::optional<MemoryFormat>());
+  }
   Tensor to_options(const TensorOptions& o, bool non_blocking, bool copy,
                     std::optional<MemoryFormat> f) const {
     const auto format = c10::impl::check_tensor_options_and_extract_memory_format(o, f);

@@ -2,7 +2,7 @@ import torch
 import torch.nn as nn
 from torch.utils.cpp_extension import load_inline
 
-# Binds itself, so that keyword arguments and defaults work: only torch's own build can do that.
+# Binds itself, so that keyword arguments and defaults work.
 cuda_source = r'''
 #include <torch/extension.h>
 __global__ void leaky(const float* x, float* y, float slope, int n) {
