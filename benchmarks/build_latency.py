@@ -1,9 +1,10 @@
 """Owns the table of what a build costs: torch's own `load_inline` against the light headers.
 
     python -m benchmarks.build_latency --device cpu
-    python -m benchmarks.build_latency --device cuda --compare --out results/build_h200.json
+    python -m benchmarks.build_latency --device cuda --compare --seconds 360
 
 What callers see of the two flavours is left to `benchmarks.flavours`; --compare tells that too.
+What was measured is saved as it comes, and --seconds ends it in time.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -37,6 +39,7 @@ _RESULTS = Path(__file__).parent / "results"
 _REPEATS = 3
 _STOCK_DEADLINE_S = 400.0
 _OBSERVE_DEADLINE_S = 90.0
+_STOCK_USUALLY_S = 60.0  # side by side; none is begun that would end after the time is over
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,10 +63,13 @@ class Row(msgspec.Struct, kw_only=True):
     stock_s: float | None = None
     stock_at_once: int = 1
     """How many stock builds ran side by side while this one was timed."""
+    built: bool = False
     fell_back: str | None = None
     rejected: str | None = None
     calls_compared: int | None = None
     differences: list[str] = []
+    out_of_time: bool = False
+    """Not compared, because --seconds were over."""
 
 
 class Wrong(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,16 +93,18 @@ class Report(msgspec.Struct, kw_only=True):
 def main() -> None:
     """Measure, print the table, and save it with its numbers."""
     asked = _arguments()
-    cache = Path(mkdtemp(prefix="build_latency."))
-    salt = secrets.token_hex(4)
-    bench = _Bench(cache=cache, device=asked.device, salt=salt, jobs=asked.jobs)
-    report = bench.measure(timed=asked.timed, compare=asked.compare)
     out = Path(asked.out or _RESULTS / f"build_latency_{asked.device}.json")
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
-    page = table(report)
-    out.with_suffix(".md").write_text(page, encoding="utf-8")
-    print(page)
+    bench = _Bench(
+        cache=Path(mkdtemp(prefix="build_latency.")),
+        device=asked.device,
+        salt=secrets.token_hex(4),
+        jobs=asked.jobs,
+        until=time.monotonic() + asked.seconds,
+        out=out,
+    )
+    report = bench.measure(timed=asked.timed, compare=asked.compare)
+    print(table(report))
     print(f"saved to {out} and {out.with_suffix('.md')}")
 
 
@@ -107,79 +115,126 @@ class _Bench(msgspec.Struct, frozen=True, kw_only=True):
     device: Device
     salt: str
     jobs: int
+    until: float
+    out: Path
 
     def measure(self, *, timed: int, compare: bool) -> Report:
         from benchmarks.flavours import candidate_files  # noqa: PLC0415 - imports torch
 
         started = time.monotonic()
         toolchain = prepare(run=run_plainly, cache=self.cache, device=self.device)
-        prepared_s = time.monotonic() - started
-        files = candidate_files("cuda" if self.device == "cuda" else "cpp")
-        right = [path for path in files if "wrong" not in path.stem]
-        wrong = [self._wrong(path) for path in files if "wrong" in path.stem]
-        chosen = _spread(right, timed)
-        rows = {path: self._lightly(path, timed=path in chosen) for path in right}
-        self._stock_alone(rows, chosen, compare=compare)
-        if compare:
-            self._compare(rows)
-        return Report(
+        report = Report(
             machine=_machine(toolchain, self.device),
-            prepare_s=prepared_s,
-            rows=list(rows.values()),
-            wrong=wrong,
+            prepare_s=time.monotonic() - started,
+            rows=[],
+            wrong=[],
         )
+        files = candidate_files("cuda" if self.device == "cuda" else "cpp")
+        for path in files:
+            _captured(path)  # before threads ask
+        right = [path for path in files if "wrong" not in path.stem]
+        chosen = _spread(right, timed)
+        rows = {path: Row(name=path.stem) for path in [*chosen, *right]}
+        report.rows = list(rows.values())
+        report.wrong = [self._wrong(path) for path in files if "wrong" in path.stem]
+        for path in chosen:
+            self._timed_lightly(path, rows[path], report)
+        self._stock_alone(rows, chosen[:1] if compare else chosen, report)
+        self._untimed_lightly({path: rows[path] for path in right if path not in chosen})
+        self._save(report)
+        if compare:
+            self._compare(rows, report)
+        return report
 
-    def _lightly(self, path: Path, *, timed: bool) -> Row:
+    def _save(self, report: Report) -> None:
+        """Write what there is so far; whatever ends the rest, it stays."""
+        written = msgspec.json.format(msgspec.json.encode(report), indent=1)
+        self.out.write_bytes(written + b"\n")
+        self.out.with_suffix(".md").write_text(table(report), encoding="utf-8")
+
+    def _timed_lightly(self, path: Path, row: Row, report: Report) -> None:
         """Build alone; the salt of the last repeat is the one that --compare runs."""
-        row = Row(name=path.stem)
-        for repeat in reversed(range(_REPEATS if timed else 1)):
-            salt = f"{self.salt}{repeat or ''}"
-            seconds = 0.0
-            for request in _requests(path, salt):
-                built = self._build(request, "light")
-                seconds += built.seconds
-                _note(row, built)
-            if timed and row.fell_back is None and row.rejected is None:
+        for repeat in reversed(range(_REPEATS)):
+            seconds = self._lightly(path, row, salt=f"{self.salt}{repeat or ''}")
+            if row.fell_back is None and row.rejected is None:
                 row.light_s.append(seconds)
-        told = f"{statistics.median(row.light_s):.2f} s" if row.light_s else "built"
+        told = f"{statistics.median(row.light_s):.2f} s" if row.light_s else ""
         print(f"light {row.name}: {row.fell_back or row.rejected or told}", flush=True)
-        return row
+        self._save(report)
 
-    def _stock_alone(self, rows: dict[Path, Row], chosen: list[Path], *, compare: bool) -> None:
-        """Every timed candidate where the machine is small, the first where --compare follows."""
-        for path in chosen[:1] if compare else chosen:
-            rows[path].stock_s = self._stock(path)
-            print(f"stock {rows[path].name}: {rows[path].stock_s:.1f} s", flush=True)
+    def _untimed_lightly(self, rows: dict[Path, Row]) -> None:
+        """Build the rest side by side: whether they fall back is all that is asked."""
+        with ThreadPoolExecutor(self.jobs) as pool:
+            building = {
+                row.name: pool.submit(self._in_time, path, row) for path, row in rows.items()
+            }
+            for name, told in building.items():
+                print(f"light {name}: {told.result()}", flush=True)
 
-    def _stock(self, path: Path) -> float:
-        requests = _requests(path, self.salt)
-        return sum(self._build(request, "stock").seconds for request in requests)
+    def _in_time(self, path: Path, row: Row) -> str:
+        row.out_of_time = time.monotonic() > self.until
+        if row.out_of_time:
+            return "not built: the time is over"
+        self._lightly(path, row, self.salt)
+        return row.fell_back or row.rejected or "built"
 
-    def _compare(self, rows: dict[Path, Row]) -> None:
+    def _lightly(self, path: Path, row: Row, salt: str) -> float:
+        seconds = 0.0
+        for request in _requests(path, salt):
+            built = self._build(request, "light")
+            seconds += built.seconds
+            _note(row, built)
+        return seconds
+
+    def _stock_alone(self, rows: dict[Path, Row], chosen: list[Path], report: Report) -> None:
+        """With no other build beside it: every timed candidate, or one where --compare follows."""
+        for path in chosen:
+            if time.monotonic() > self.until:
+                print("the time is over: some stock builds were not made", flush=True)
+                return
+            rows[path].stock_s = seconds = self._stock(path)
+            told = "does not build here" if seconds is None else f"{seconds:.1f} s"
+            print(f"stock {rows[path].name}: {told}", flush=True)
+            self._save(report)
+
+    def _stock(self, path: Path) -> float | None:
+        """Seconds of torch's own build; None where it does not build."""
+        built = [self._build(request, "stock") for request in _requests(path, self.salt)]
+        if any(isinstance(each, Rejected) for each in built):
+            return None
+        return sum(each.seconds for each in built)
+
+    def _compare(self, rows: dict[Path, Row], report: Report) -> None:
         """Build all by torch, side by side, and look at both flavours in children meanwhile."""
         with ThreadPoolExecutor(self.jobs) as compilers, ThreadPoolExecutor(4) as observers:
             seen: dict[Path, list[Future[Path | str]]] = {}
             for path, row in rows.items():
                 stock = compilers.submit(self._stock_in_company, path, row)
                 seen[path] = [
-                    observers.submit(self._observed, path, "light"),
-                    observers.submit(self._after, stock, path),
+                    observers.submit(self._after, stock, path, row, "light"),
+                    observers.submit(self._after, stock, path, row, "stock"),
                 ]
             for path, (light, after) in seen.items():
-                rows[path].calls_compared, rows[path].differences = _compared(
-                    light.result(), after.result()
-                )
-                told = rows[path].differences or f"{rows[path].calls_compared} calls alike"
-                print(f"both {rows[path].name}: {told}", flush=True)
+                row, ours, theirs = rows[path], light.result(), after.result()
+                if row.out_of_time:
+                    continue
+                row.calls_compared, row.differences = _compared(ours, theirs)
+                told = row.differences or f"{row.calls_compared} calls alike"
+                print(f"both {row.name}: {told}", flush=True)
+                self._save(report)
 
     def _stock_in_company(self, path: Path, row: Row) -> None:
+        row.out_of_time = time.monotonic() > self.until - _STOCK_USUALLY_S
+        if row.out_of_time:
+            return
         seconds = self._stock(path)
-        if row.stock_s is None:
+        if row.stock_s is None and seconds is not None:
             row.stock_s, row.stock_at_once = seconds, self.jobs
 
-    def _after(self, stock: Future[None], path: Path) -> Path | str:
+    def _after(self, stock: Future[None], path: Path, row: Row, flavour: Flavour) -> Path | str:
         stock.result()
-        return self._observed(path, "stock")
+        row.out_of_time |= time.monotonic() > self.until
+        return "" if row.out_of_time else self._observed(path, flavour)
 
     def _observed(self, path: Path, flavour: Flavour) -> Path | str:
         """What a child noted, or how it ended."""
@@ -216,7 +271,7 @@ def table(report: Report) -> str:
     machine = report.machine
     timed = [row for row in report.rows if row.light_s]
     both = [row for row in timed if row.stock_s is not None]
-    built = [row for row in report.rows if row.rejected is None]
+    built = [row for row in report.rows if row.rejected is None and row.built]
     without = sum(row.fell_back is None for row in built)
     where = f"{machine.device}, {machine.cores} cores, torch {machine.torch}, {machine.cxx}"
     where += f", nvcc {machine.nvcc}" if machine.nvcc else ""
@@ -236,6 +291,7 @@ def table(report: Report) -> str:
         *(_line(row) for row in report.rows if _has_news(row)),
         "",
         f"{without} of {len(built)} candidates built without falling back on torch's own headers.",
+        *_told_of_comparing(report),
         _told("Light", [statistics.median(row.light_s) for row in timed], "s"),
         _told("Stock", [row.stock_s for row in both if row.stock_s is not None], "s"),
         _told("Ratio", [_ratio(row) for row in both], "times"),
@@ -245,6 +301,17 @@ def table(report: Report) -> str:
         *(f"| {w.name} | {w.seconds:.2f} | `{w.says[:90]}` |" for w in report.wrong),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _told_of_comparing(report: Report) -> list[str]:
+    alike = [row for row in report.rows if row.calls_compared is not None and not row.differences]
+    differing = [row for row in report.rows if row.differences]
+    late = sum(row.out_of_time for row in report.rows)
+    if not alike and not differing:
+        return []
+    calls = sum(row.calls_compared or 0 for row in alike)
+    told = f"Run under both builds: {len(alike)} candidates alike in all {calls} calls, "
+    return [f"{told}{len(differing)} that differ, {late} not compared for want of time."]
 
 
 def _has_news(row: Row) -> bool:
@@ -279,14 +346,23 @@ def _ratio(row: Row) -> float:
 def _note(row: Row, built: Artifact | Rejected) -> None:
     if isinstance(built, Rejected):
         row.rejected = built.log[:500]
-    elif built.why_stock is not None:
-        row.fell_back = built.why_stock
+        return
+    row.built = True
+    row.fell_back = built.why_stock or row.fell_back
 
 
 def _requests(path: Path, salt: str) -> list[BuildRequest]:
-    from benchmarks.flavours import captured_requests, salted  # noqa: PLC0415 - imports torch
+    from benchmarks.flavours import salted  # noqa: PLC0415 - imports torch
 
-    return [salted(request, salt) for request in captured_requests(path)]
+    return [salted(request, salt) for request in _captured(path)]
+
+
+@cache
+def _captured(path: Path) -> list[BuildRequest]:
+    """What a file asks to build; asked for once, because asking takes load_inline's place."""
+    from benchmarks.flavours import captured_requests  # noqa: PLC0415 - imports torch
+
+    return captured_requests(path)
 
 
 def _compared(light: Path | str, stock: Path | str) -> tuple[int | None, list[str]]:
@@ -347,6 +423,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--compare", action="store_true", help="run both flavours and compare")
     parser.add_argument("--jobs", type=int, default=max(1, (os.cpu_count() or 2) // 2),
                         help="stock builds side by side while comparing")  # fmt: skip
+    parser.add_argument("--seconds", type=float, default=3600,
+                        help="begin nothing that would end later than this")  # fmt: skip
     parser.add_argument("--out", help="the JSON file; the page goes beside it")
     return parser.parse_args()
 

@@ -233,10 +233,11 @@ def _rebuilt(measured: Measured) -> Iterator[str]:
     yield ""
     yield "## The same kernel by torch's own build"
     yield ""
+    sealings = len(measured.rebuilds) + measured.found_in_cache
     yield (
         "Winners are built again by torch itself before they are reported. Here the stock build "
-        f"was made in {len(measured.rebuilds)} of {len(measured.rebuilds) + measured.found_in_cache} "
-        "sealings; in the others it lay in the cache already, and what it took was not measured."
+        f"was made in {len(measured.rebuilds)} of {sealings} sealings; in the others it lay in the "
+        "cache already, and what it took was not measured."
     )
     yield ""
     yield "| session | attempt | light, s | stock, s | ratio |"
