@@ -77,7 +77,11 @@ def _warm() -> None:
 
 
 def impatient(
-    *, attempts: int = 4, first_piece_seconds: float = 10, answer_seconds: float = 20
+    *,
+    attempts: int = 4,
+    first_piece_seconds: float = 10,
+    stall_seconds: float = 10,  # a busy machine is late, and that is no stall
+    answer_seconds: float = 20,
 ) -> Patience:
     from refine_agent.author.model import Patience  # noqa: PLC0415 - imports litellm
     from refine_agent.author.stream import Deadlines  # noqa: PLC0415
@@ -89,7 +93,7 @@ def impatient(
         longest_wait_seconds=0.02,
         deadlines=Deadlines(
             first_piece_seconds=first_piece_seconds,
-            stall_seconds=0.8,
+            stall_seconds=stall_seconds,
             answer_seconds=answer_seconds,
         ),
     )
@@ -368,15 +372,15 @@ def test_what_no_waiting_cures_is_asked_once(status: int) -> None:
     [
         ("broken", "the stream broke off"),
         ("early", "the stream broke off after 12 characters"),
-        ("stalled", "nothing came for 0.8 s"),
-        ("commenting", "nothing came for 0.8 s"),
+        ("stalled", "nothing came for 1.5 s"),
+        ("commenting", "nothing came for 1.5 s"),
         ("error", "the stream broke off"),
     ],
 )
 def test_an_answer_that_does_not_come_whole_is_asked_for_again(ends: str, cause: str) -> None:
     error = "upstream lost" if ends == "error" else None
     broken = Answer(ends=ends, error=error)  # type: ignore[arg-type]
-    asked = ask(broken, Answer(pieces=("whole",)))
+    asked = ask(broken, Answer(pieces=("whole",)), patience=impatient(stall_seconds=1.5))
     assert asked.reply.text == "whole"
     assert asked.reply.note == f"asked 2 times ({cause})"
     assert len(asked.requests) == 2
