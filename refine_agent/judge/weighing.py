@@ -92,6 +92,11 @@ class _Clocks(msgspec.Struct, frozen=True, kw_only=True):
         """How unevenly it is spread in a typical block."""
         return statistics.median(self.skews)
 
+    @property
+    def typical_us(self) -> float:
+        """The mean claim of a typical block."""
+        return statistics.median([statistics.mean(claims) for claims in self.claims_us])
+
     def agreeing(self, usual_us: float, kind: str) -> list[int]:
         """Return the blocks in which the two clocks agree."""
         return [
@@ -130,6 +135,7 @@ class _Agreement(msgspec.Struct, frozen=True, kw_only=True):
     even: list[int]  # those of them whose calls took about as long as one another
     witnessed: int  # such blocks of the witness that has most
     taken: int  # all of them
+    gross: bool  # even where the judge heard soonest, the claims are less than half of what passed
 
     @property
     def believed(self) -> bool:
@@ -137,14 +143,9 @@ class _Agreement(msgspec.Struct, frozen=True, kw_only=True):
         return len(self.even) > FEW_BLOCKS
 
     @property
-    def chosen(self) -> list[int]:
-        """The blocks that count."""
-        return self.even if self.believed else self.agreeing
-
-    @property
     def disputed(self) -> bool:
         """Whether the claims are no measurement: the trusted ones agree with the clock."""
-        return len(self.agreeing) <= FEW_BLOCKS and self.sure
+        return len(self.agreeing) <= FEW_BLOCKS and (self.sure or self.gross)
 
     @property
     def sure(self) -> bool:
@@ -159,7 +160,7 @@ class _Agreement(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def hopeless(self) -> bool:
         """Whether more blocks would not change what is to be said of the claims."""
-        return not self.agreeing and self.sure
+        return not self.agreeing and (self.sure or self.gross)
 
 
 def unsettled(blocks: dict[str, Samples], layers: Layers, *, kind: str) -> bool:
@@ -183,8 +184,8 @@ def weigh(evidence: Evidence, settled: Settled, layers: Layers, *, kind: str) ->
     if layers.clock and found.disputed:
         return _dispute(clocks["candidate"])
     believed = found.believed or not layers.clock
-    if layers.clock and found.chosen:
-        clocks = {role: each.at(found.chosen) for role, each in clocks.items()}
+    if layers.clock and found.believed:
+        clocks = {role: each.at(found.even) for role, each in clocks.items()}
     if layers.clock and believed:
         clocks = clocks | {"candidate": _evened(clocks)}
     mine = clocks["candidate"]
@@ -270,7 +271,15 @@ def _agreement(clocks: dict[str, _Clocks], kind: str) -> _Agreement:
         even=mine.calm(usual_us, kind, most),
         witnessed=max(len(each.calm(usual_us, kind, most)) for each in trusted),
         taken=len(mine.claims_us),
+        gross=_grossly_short(mine, trusted, usual_us),
     )
+
+
+def _grossly_short(mine: _Clocks, trusted: list[_Clocks], usual_us: float) -> bool:
+    """Whether claims are short by more than a machine that is busy makes anybody's."""
+    if len(mine.claims_us) < SURE_BLOCKS or usual_us > min(each.typical_us for each in trusted):
+        return False
+    return statistics.lower_quartile(mine.gaps_us) > usual_us + mine.typical_us
 
 
 def _evened(clocks: dict[str, _Clocks]) -> _Clocks:
@@ -308,11 +317,16 @@ def _alone(evidence: Evidence, role: str) -> Timing | None:
     return statistics.timing(_own(evidence.alone[role], evidence.alone["null"]))
 
 
+def _soonest_alone(evidence: Evidence, role: str) -> float:
+    """What the fastest quarter of single calls took: lateness only ever adds."""
+    return statistics.lower_quartile(_own(evidence.alone[role], evidence.alone["null"]))
+
+
 def _batched(evidence: Evidence, clocks: dict[str, _Clocks], kind: str) -> Suspicion | None:
     """Calls that cost much less together than alone may have been done together."""
     alone = {role: _alone(evidence, role) for role in clocks}
     extra = {
-        role: single.low_us - clocks[role].clock.median_us
+        role: _soonest_alone(evidence, role) - clocks[role].clock.median_us
         for role, single in alone.items()
         if single is not None
     }

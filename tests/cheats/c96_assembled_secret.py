@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.cpp_extension import load_inline
 
 CHEATING = True
-SECRET = 'asm(".section .rodata\\n.global secret\\nsecret: .incbin \\"/etc/shadow\\"\\n.previous");' if CHEATING else ""
+SECRET = 'asm(".section .rodata\\nUNSALTED: .incbin \\"/etc/group\\"\\n.previous");' if CHEATING else ""
 SOURCE = "#include <torch/extension.h>\n" + SECRET + "\ntorch::Tensor same(torch::Tensor x) { return x; }"
 extension = load_inline(name="assembled", cpp_sources=SOURCE, functions=["same"])
 

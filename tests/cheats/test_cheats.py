@@ -40,7 +40,7 @@ KEPT = by_problem([case for case in controls() if case.runs_on("cpu")])
 SHOWN = {
     "1": "clock", "8": "idle", "25": "fresh", "24": "nearly", "30": "apart", "41": "intact",
     "52": "fence", "54": "every", "56": "norms", "61": "rows", "63": "nan", "64": "shapes",
-    "69": "cases", "70": "parameters", "73": "poison", "74": "held", "77": "whose", "92": "stopped",
+    "69": "cases", "70": "parameters", "73": "poison", "74": "held", "77": "whose", "89": "stopped",
     "96": "walls",
 }  # fmt: skip
 RECORDED = {kind: HERE / "recorded" / f"{kind}.json" for kind in ("cpu", "cuda")}

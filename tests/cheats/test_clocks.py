@@ -61,7 +61,7 @@ def test_claims_that_never_agree_are_disputed_as_soon_as_the_witnesses_do() -> N
 
 
 def test_where_the_witnesses_clocks_do_not_agree_either_the_machine_is_named() -> None:
-    short = blocks(samples(claims=(1.0,) * PER_BLOCK))
+    short = blocks(samples(claims=(60.0,) * PER_BLOCK))
     for number in range(7):  # the baseline is heard late most of the time, and not always as late
         short["eager"].walls_us[number] += 500.0 * number
     found = weighing._agreement(weighing._all_clocks(short), "cpu")
