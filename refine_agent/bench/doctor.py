@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from refine_agent.bench import machine
+from refine_agent.bench import machine, sanitizer
 from refine_agent.loop import BenchFault
 from refine_agent.profiling import ncu
 from refine_agent.worker import fence
@@ -46,6 +46,7 @@ def doctor() -> tuple[Check, ...]:
         _nvcc(),
         _ncu(),
         _counters(),
+        _sanitizer(),
         _fence(),
         _key(),
         _cache(),
@@ -151,6 +152,18 @@ def _counters() -> Check:
             "or pass --profile torch",
         )
     return Check(name="GPU counters", ok=True, found="open")
+
+
+def _sanitizer() -> Check:
+    tool = sanitizer.available()
+    if tool is None:
+        return Check(
+            name="compute-sanitizer",
+            ok=None,
+            found="not on the PATH; crashes on a GPU are told without their line",
+            advice="it comes with the CUDA toolkit",
+        )
+    return Check(name="compute-sanitizer", ok=True, found=tool)
 
 
 def _fence() -> Check:

@@ -18,7 +18,7 @@ import msgspec
 from msgspec.structs import replace
 
 from refine_agent import builder, wire
-from refine_agent.bench import endings, machine, origins
+from refine_agent.bench import endings, machine, origins, sanitizer
 from refine_agent.bench.line import JudgeGone, Line
 from refine_agent.bench.processes import (
     Nursery,
@@ -41,7 +41,7 @@ from refine_agent.judge import orders
 from refine_agent.judge.layers import ALL_LAYERS
 from refine_agent.judge.seats import DEADLINES, Deadlines
 from refine_agent.loop import BenchFault
-from refine_agent.records import Passed, Phase, Setup, Share
+from refine_agent.records import Crashed, Passed, Phase, Setup, Share
 from refine_agent.worker import fence
 
 if TYPE_CHECKING:
@@ -235,17 +235,34 @@ class LocalBench:
         """Try the candidate in a fresh worker against the seated witnesses."""
         watch.phase("judge")
         builds = self._builds.setdefault(candidate.digest, _Builds())
-        return self._again_if_gone(lambda: self._try(candidate, builds, "light"))
+        verdict = self._again_if_gone(lambda: self._try(candidate, builds, "light"))
+        return self._sanitized(candidate, verdict) if isinstance(verdict, Crashed) else verdict
+
+    def _sanitized(self, candidate: Candidate, verdict: Crashed | Passed) -> AnyVerdict:
+        """Say what compute-sanitizer saw: of a crash for its author, of a keeper for everybody."""
+        checks = sanitizer.of(verdict)
+        if self.kind != "cuda" or not self._options.sanitize or not checks:
+            return verdict
+        tool = sanitizer.available()
+        if tool is None:
+            absent = [sanitizer.Report(check=check, why_not=sanitizer.ABSENT) for check in checks]
+            return sanitizer.told(verdict, absent)
+        began = time.monotonic()
+        tools = sanitizer.Sanitizer(self, tool)
+        reports = self._again_if_gone(lambda: tools.reports(candidate, checks))
+        took = Phase(name="sanitizer", seconds=time.monotonic() - began)
+        return replace(sanitizer.told(verdict, reports), phases=(*verdict.phases, took))
 
     def seal(self, candidate: Candidate, watch: Watch) -> AnyVerdict:
         """Rebuild with torch's own headers, then try in a fresh process under fresh seeds."""
         watch.phase("seal")
         builds = _Builds()
-        return self._again_if_gone(
+        verdict = self._again_if_gone(
             lambda: (
                 self._capture(candidate, builds, "stock") or self._try(candidate, builds, "stock")
             )
         )
+        return self._sanitized(candidate, verdict) if isinstance(verdict, Passed) else verdict
 
     def _capture(
         self, candidate: Candidate, builds: _Builds, flavour: Flavour

@@ -348,8 +348,9 @@ def start_profiled(
     output: Path,
     *,
     rules: Rules,
+    **variables: str,
 ) -> tuple[Child, Channel]:
-    """Start a worker of its own process under a profiler's command line; it waits for orders."""
+    """Start a worker of its own process under a tool's command line; it waits for orders."""
     orders_ours, orders_theirs = Channel.pair()
     builds_ours, builds_theirs = Channel.pair()
     fds = (orders_theirs.fileno(), builds_theirs.fileno())
@@ -364,7 +365,7 @@ def start_profiled(
     process = subprocess.Popen(
         around(inner),
         cwd=folder,
-        env=environment(TMPDIR=str(folder)),
+        env=environment(TMPDIR=str(folder), **variables),
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,

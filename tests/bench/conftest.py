@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def temporary() -> Iterator[Path]:
+def temporary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A place for temporary files that every user may pass through, and nobody else uses."""
+    tmp_path_factory.getbasetemp()  # pytest's own stays where all tests have it
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
     folder.chmod(0o711)
     with pytest.MonkeyPatch.context() as patch:

@@ -1,0 +1,297 @@
+"""A module against itself: how far from 1.00x the judge's own noise carries it, and its clocks.
+
+    python -m benchmarks.aa [--device cuda] [--runs 100] [--seconds 120] [--out FILE.json]
+
+Each run is a whole trial of the reference's own text as a candidate, in a fresh process under a
+fresh seed, against eager PyTorch. What is told: the share of the runs within 0.01 and within 0.05
+of 1.00x, and how near the three clocks are to one another: the claims of the candidate's process
+(events on a GPU), the judge's own, and a profiler's kernel time. Bounds are in ``BOUNDS``. Run it
+on a machine that does nothing else; the record says what else it did.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import os
+import statistics
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from refine_agent import problem
+from refine_agent.bench import LocalBench
+from refine_agent.loop import Quiet
+from refine_agent.profiling import trace
+from refine_agent.records import Candidate, Options, Passed, Problem, headline
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from refine_agent.records import Environment
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+EXAMPLE = ROOT / "examples" / "layernorm.py"
+# A call of some hundreds of microseconds on two cores; the example's 268 MB are a GPU's.
+CPU_ROWS, CPU_FEATURES = 256, 2048
+
+
+class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+    """What is promised: so many runs of a hundred this near to 1.00x, clocks this near together."""
+
+    near: float
+    share: float
+    judge_clock: float  # |judge's clock / claims - 1|, median over the runs
+    profiler: float  # |profiler's kernel time / claims - 1|
+
+
+# The profilers look at other calls than were timed: ncu at single ones with a cold cache, behind a
+# launch that it serialises. On a CPU torch.profiler's own part is in its wall time.
+BOUNDS = {
+    "cuda": Bounds(near=0.01, share=0.95, judge_clock=0.05, profiler=0.25),
+    "cpu": Bounds(near=0.05, share=0.95, judge_clock=0.15, profiler=1.0),
+}
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """One trial."""
+
+    verdict: str
+    seconds: float
+    speedup: float | None = None
+    low: float | None = None
+    high: float | None = None
+    claim_us: float | None = None
+    judge_clock_us: float | None = None
+    doubts: tuple[str, ...] = ()
+
+
+class Witness(msgspec.Struct, frozen=True, kw_only=True):
+    """What another clock says of the same module."""
+
+    name: str
+    us: float
+
+
+class Measured(msgspec.Struct, frozen=True, kw_only=True):
+    """All runs, where and when."""
+
+    device_kind: Literal["cpu", "cuda"]
+    where: str
+    driver: str | None
+    torch: str | None
+    day: str
+    shape: str
+    load_before: float
+    """Processes that wanted to run besides, when it began (the one-minute load average)."""
+    runs: tuple[Run, ...]
+    witnesses: tuple[Witness, ...] = ()
+
+    def speedups(self) -> list[float]:
+        """The ratios of the runs that passed."""
+        return [run.speedup for run in self.runs if run.speedup is not None]
+
+    def share_within(self, near: float) -> float:
+        """The share of all runs that passed this near to 1.00x; one that did not pass is not."""
+        return sum(abs(value - 1) <= near for value in self.speedups()) / len(self.runs)
+
+    def clock_ratios(self) -> list[float]:
+        """The judge's clock over the claims, run by run."""
+        return [
+            run.judge_clock_us / run.claim_us
+            for run in self.runs
+            if run.claim_us and run.judge_clock_us
+        ]
+
+    def claim_us(self) -> float:
+        """The median claim over the runs."""
+        return statistics.median(run.claim_us for run in self.runs if run.claim_us is not None)
+
+
+def main() -> None:
+    """Run, print, save."""
+    options = _options()
+    measured = measure(device=options.device, runs=options.runs, seconds=options.seconds)
+    out: Path = options.out or RESULTS / f"aa-{measured.device_kind}.json"
+    print(table(measured))
+    save(measured, out, table(measured))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
+    parser.add_argument("--runs", type=int, default=100)
+    parser.add_argument("--seconds", type=float, default=120.0, help="begin no run after this")
+    parser.add_argument("--out", type=Path, help="a JSON file; the table goes beside it as .md")
+    return parser.parse_args()
+
+
+def measure(*, device: str, runs: int, seconds: float) -> Measured:
+    """Try the reference against itself until the runs or the seconds are over."""
+    load_before = os.getloadavg()[0]
+    given = subject(device)
+    with opened(given, device) as bench:
+        environment = bench.measure(given, Quiet()).environment
+        began = time.monotonic()
+        taken: list[Run] = []
+        while len(taken) < runs and (not taken or time.monotonic() - began < seconds):
+            taken.append(_run(bench, itself(given, salt=len(taken))))
+        witnesses = tuple(_witnesses(bench, itself(given, salt=len(taken))))
+        shape = ", ".join(bench.measure(given, Quiet()).fitness.inputs)
+    return Measured(
+        device_kind=environment.device_kind,
+        where=where(environment),
+        driver=environment.driver,
+        torch=environment.torch,
+        day=dt.datetime.now(tz=dt.UTC).date().isoformat(),
+        shape=shape,
+        load_before=round(load_before, 2),
+        runs=tuple(taken),
+        witnesses=witnesses,
+    )
+
+
+def subject(device: str) -> Problem:
+    """The problem: the example on a GPU, a small one of its kind on a CPU."""
+    found = problem.load(EXAMPLE)
+    if device.startswith("cuda"):
+        return found
+    source = found.source.replace("rows = 4096", f"rows = {CPU_ROWS}")
+    return Problem(name="layernorm", source=source.replace("= 8192", f"= {CPU_FEATURES}"))
+
+
+def itself(given: Problem, *, salt: int) -> Candidate:
+    """The reference as a candidate; a salt makes each run's text its own."""
+    source = given.source.replace("class Model(", "class ModelNew(")
+    return Candidate(source=f"{source}\n# run {salt}\n")
+
+
+@contextmanager
+def opened(given: Problem, device: str) -> Iterator[LocalBench]:
+    """A bench for it, with nothing but eager to be held against."""
+    profile: Literal["auto", "torch"] = "auto" if device.startswith("cuda") else "torch"
+    asked = Options(device=device, compile_baseline=False, profile=profile)
+    with tempfile.TemporaryDirectory() as folder, LocalBench(given, asked, Path(folder)) as bench:
+        yield bench
+
+
+def _run(bench: LocalBench, candidate: Candidate) -> Run:
+    began = time.monotonic()
+    verdict = bench.judge(candidate, Quiet())
+    seconds = time.monotonic() - began
+    if not isinstance(verdict, Passed):
+        return Run(verdict=headline(verdict)[:200], seconds=seconds)
+    return Run(
+        verdict="Passed",
+        seconds=seconds,
+        speedup=verdict.vs_eager.value,
+        low=verdict.vs_eager.low,
+        high=verdict.vs_eager.high,
+        claim_us=verdict.timing.median_us,
+        judge_clock_us=verdict.judge_clock.median_us,
+        doubts=tuple(doubt.kind for doubt in verdict.suspicions),
+    )
+
+
+def _witnesses(bench: LocalBench, candidate: Candidate) -> Iterator[Witness]:
+    """Ask the profilers that are there what a call takes."""
+    traced = bench.trace(candidate, bench.spawn_tracer())
+    if traced is not None:
+        seen = trace.read(traced.rows)
+        took = seen.span_us if seen.span_us is not None else seen.wall_us
+        if took is not None:
+            yield Witness(name="torch.profiler", us=took)
+    if bench.kind != "cuda":
+        return
+    verdict = bench.judge(candidate, Quiet())
+    if isinstance(verdict, Passed):
+        page = bench.profile(candidate, verdict, Quiet())
+        if page is not None and page.rung == "ncu":
+            yield Witness(name="Nsight Compute", us=sum(k.time_us or 0.0 for k in page.kernels))
+
+
+# --- telling --------------------------------------------------------------------------------------
+
+
+def table(measured: Measured) -> str:
+    """Return what was found, as Markdown."""
+    speedups = sorted(measured.speedups())
+    lines = [
+        f"# A module against itself: {measured.device_kind}",
+        "",
+        (
+            f"{measured.where}; driver {measured.driver or 'none'}, torch {measured.torch}; "
+            f"{measured.day}; load before {measured.load_before}."
+        ),
+        (
+            f"LayerNorm of {measured.shape}, {len(measured.runs)} runs of "
+            f"{statistics.median(run.seconds for run in measured.runs):.2f} s (median), each a "
+            "whole trial in a fresh process under a fresh seed."
+        ),
+        "",
+        "| what | found | promised |",
+        "|---|---|---|",
+        *_told_shares(measured),
+    ]
+    if speedups:
+        lines += [
+            (
+                f"| speedup: median, least, most | {statistics.median(speedups):.4f}, "
+                f"{speedups[0]:.4f}, {speedups[-1]:.4f} | |"
+            ),
+            *_told_clocks(measured),
+        ]
+    others = [run.verdict for run in measured.runs if run.verdict != "Passed"]
+    doubts = sorted({doubt for run in measured.runs for doubt in run.doubts})
+    lines += ["", f"Not passed: {_listed(others)}. Doubts named: {_listed(doubts)}."]
+    return "\n".join(lines) + "\n"
+
+
+def _told_shares(measured: Measured) -> Iterator[str]:
+    bounds = BOUNDS[measured.device_kind]
+    for near in (0.01, 0.05):
+        promised = f"at least {bounds.share:.0%}" if near == bounds.near else ""
+        found = f"{measured.share_within(near):.0%} of {len(measured.runs)}"
+        yield f"| within 1.00 ± {near} | {found} | {promised} |"
+
+
+def _told_clocks(measured: Measured) -> Iterator[str]:
+    bounds, claim = BOUNDS[measured.device_kind], measured.claim_us()
+    ratios = sorted(measured.clock_ratios())
+    yield f"| claims of the candidate's process, median | {claim:.1f} µs | |"
+    yield (
+        f"| judge's clock over the claims: median, least, most | {statistics.median(ratios):.3f}, "
+        f"{ratios[0]:.3f}, {ratios[-1]:.3f} | median within 1 ± {bounds.judge_clock} |"
+    )
+    for witness in measured.witnesses:
+        yield (
+            f"| {witness.name} over the claims | {witness.us / claim:.3f} ({witness.us:.1f} µs) "
+            f"| within 1 ± {bounds.profiler} |"
+        )
+
+
+def _listed(names: list[str]) -> str:
+    return "; ".join(names[:5]) or "none"
+
+
+def save(measured: msgspec.Struct, out: Path, told: str) -> None:
+    """Write the record, and the table beside it."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_bytes(msgspec.json.format(msgspec.json.encode(measured), indent=1) + b"\n")
+    out.with_suffix(".md").write_text(told, encoding="utf-8")
+
+
+def where(environment: Environment) -> str:
+    """Name a machine in a line."""
+    return f"{environment.device}, {environment.cores} cores"
+
+
+if __name__ == "__main__":
+    main()
