@@ -137,7 +137,7 @@ def scalar_loops(call: Call) -> Finding | None:
     return Finding(
         kind="scalar_loops",
         severity=0.5 * _at_stake(call) * len(slow) / len(loops),
-        text=f"{len(slow)} of {len(loops)} innermost loops are not vectorised ({named})",
+        text=f"{len(slow)} of {len(loops)} innermost loops gain nothing from vectors ({named})",
         where=str(slow[0].place),
         advice="make the loop's accesses contiguous and independent (__restrict__, local "
         "accumulators, no branches or calls inside), or use at::vec::Vectorized",

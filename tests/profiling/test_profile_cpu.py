@@ -4,6 +4,7 @@ import errno
 import hashlib
 import shutil
 import subprocess
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -121,6 +122,56 @@ def test_a_tally_that_cannot_be_true_is_refused(impossible: Tally) -> None:
     rows = msgspec.json.encode(trace.Rows(processor=impossible))
     with pytest.raises(trace.UnreadableTrace):
         trace.read_processor(rows)
+
+
+# A LayerNorm of 1024x4096 in C++ on two cores that other programs used as well, as it was tallied,
+# and what g++ 12 said of its loops.
+SEEN = Tally(
+    calls=6,
+    wall_s=0.1758,
+    thread_s=[0.0425382, 0.0408288],
+    waited_s=0.2253,
+    system_s=0.0525,
+    page_faults=16_386,
+    closed=errno.ENOENT,
+    paranoid=2,
+    vector_bytes=64,
+)
+REMARKS = """flags: -O3 -march=native -fopenmp
+cpp_source:3:1: optimized: loop vectorized using 64 byte vectors
+cpp_source:4:1: optimized: loop vectorized using 64 byte vectors
+cpp_source:5:1: missed: couldn't vectorize loop
+cpp_source:5:1: missed: not vectorized: control flow in loop.
+"""
+LINES = """float sum = 0;
+
+for (i = 0; i < n; ++i) sum += a[i];
+for (i = 0; i < n; ++i) y[i] = (a[i] - sum) * w[i] + b[i];
+for (i = 0; i < n; ++i) { if (a[i] > limit) break; }
+"""
+
+
+def test_the_page_of_a_recorded_cpu_run_reads_as_reviewed(
+    golden: Callable[[str, str], None],
+) -> None:
+    text = summary.page(
+        candidate_digest="627124c65f996e36",
+        device="AMD EPYC",
+        shape="float32[1024, 4096] -> float32[1024, 4096]",
+        work=Work(bytes_needed=33_587_200, bytes_read=16_809_984, bytes_written=16_777_216),
+        ceilings=Ceilings(device="AMD EPYC", copy_gbps=8.6, fp32_matmul_tflops=0.061, threads=2),
+        timing_us=13_200.0,
+        static=static.report(vector_text=REMARKS, source="cpp_source", source_text=LINES),
+        trace=Trace(
+            operators=(Operator(name="aten::empty_like", self_us=27.0, calls=1),), wall_us=24_600.0
+        ),
+        cpu=processor.run_of(SEEN),
+        rivals=(
+            Rival(name="eager PyTorch", time_us=4009.6),
+            Rival(name="torch.compile", time_us=6081.7),
+        ),
+    ).text()
+    golden("cpu_tallied", text)
 
 
 # --- what follows from it -------------------------------------------------------------------------
