@@ -270,7 +270,7 @@ SOFTMAX = Planted(
         """    def forward(self, x):
         return torch.softmax(x, dim=-1)
 """,
-        "torch.randn(128, 128)",
+        "5 * torch.randn(128, 128)",  # ten times that overflows where no maximum is subtracted
     ),
     candidate="""
 import torch
@@ -287,7 +287,7 @@ class ModelNew(torch.nn.Module):
         Bug(name="the wrong axis of a square input", right="dim=-1", wrong="dim=0"),
         Bug(name="the sum along the wrong axis", right="sum(dim=-1", wrong="sum(dim=0"),
         Bug(name="the maximum is not subtracted", right="x - largest", wrong="x"),
-        Bug(name="the maximum of another row", right="x - largest", wrong="x - largest.roll(1, 0)"),
+        Bug(name="the minimum for the maximum", right="x.max(", wrong="x.min("),
         Bug(
             name="the tail of each row is not summed",
             right="powers.sum",
