@@ -93,7 +93,7 @@ class Report(msgspec.Struct, kw_only=True):
 def main() -> None:
     """Measure, print the table, and save it with its numbers."""
     asked = _arguments()
-    out = Path(asked.out or _RESULTS / f"build_latency_{asked.device}.json")
+    out = Path(asked.out or _RESULTS / f"build_latency-{asked.device}.json")
     out.parent.mkdir(parents=True, exist_ok=True)
     bench = _Bench(
         cache=Path(mkdtemp(prefix="build_latency.")),
@@ -282,7 +282,7 @@ def table(report: Report) -> str:
         f"Once per torch: {report.prepare_s:.1f} s."
     )
     lines = [
-        "# What a build costs: torch's own load_inline against the light headers",
+        f"# What a build costs on {machine.device}, by torch itself and on the light headers",
         "",
         conditions,
         "",

@@ -206,7 +206,8 @@ def _where(here: Environment) -> str:
 def _table(measured: Measured, *, live: bool) -> Iterator[str]:
     turns = measured.turns
     names = list(dict.fromkeys(name for turn in turns for name in turn.phases))
-    yield "# What a turn costs"
+    devices = sorted({place.partition(",")[0] for place in measured.where})
+    yield f"# What a turn costs on {' and '.join(devices)}"
     yield ""
     subject = "LayerNorm 4096x8192 fp32, every kernel new to every cache" if live else "Recorded"
     yield f"{subject}, on {'; '.join(measured.where)}; {', '.join(measured.days)}."
