@@ -61,6 +61,7 @@ _HEADER_OF = {name: header for header, names in _STANDARD_HEADERS.items() for na
 _STD_NAME = re.compile(r"\bstd\s*::\s*(\w+)")
 # These are used without std:: as well.
 _C_HEADERS = frozenset(("cassert", "cfloat", "climits", "cmath"))
+_OF_PYBIND = re.compile(r"\bpy\s*::")
 _OF_A_LIST = re.compile(r"\b(?:max|min)\s*(?:<\w+>)?\s*\(\s*\{")
 # The parts of the light headers that only some candidates need, and the names that call for them.
 _PARTS = {
@@ -153,6 +154,8 @@ class _Source(msgspec.Struct, frozen=True, kw_only=True):
 def _unit(source: _Source, request: BuildRequest, operators: Operators, headers: str) -> Unit:
     bare = without_comments(f"{source.text}\n{headers}")
     names = names_in(bare)
+    if not _OF_PYBIND.search(bare):
+        names.discard("py")  # the y of a point, most likely
     wrappers = operators.wrappers(names)
     file = "main.cpp" if source.label == "cpp_source" else "cuda.cu"
     include = f"for_{source.label}"

@@ -1,6 +1,7 @@
 """Whatever happens to a build, the shared cache holds whole entries or none."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -171,14 +172,30 @@ def test_another_version_of_torch_gets_a_toolchain_and_builds_of_its_own(
     python.write_text(f'#!/bin/sh\nPYTHONPATH={other.parent} exec {sys.executable} "$@"\n')
     python.chmod(0o755)
 
+    shims: list[str] = []
+    toolchain = prepare(run=run_plainly, cache=cache, device="cpu")
+
+    def with_a_shim_at_hand(
+        argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], deadline_s: float
+    ) -> Finished:
+        """Both torches are one but for their number: the compiler would make the same again."""
+        if "shim.cpp" not in argv:
+            return run_plainly(argv, cwd=cwd, env=env, deadline_s=deadline_s)
+        shims.append(str(cwd))
+        shutil.copyfile(toolchain.shim, cwd / toolchain.shim.name)
+        return Finished(exit_code=0, output="", seconds=0)
+
     def built(python_path: str) -> Artifact:
-        made = build(_request(1006), run=run_plainly, cache=cache, device="cpu", python=python_path)
+        made = build(
+            _request(1006), run=with_a_shim_at_hand, cache=cache, device="cpu", python=python_path
+        )
         assert isinstance(made, Artifact)
         return made
 
     before, after = built(sys.executable), built(str(python))
     assert before.digest != after.digest
     assert (after.cached, after.flavour) == (False, "light")
+    assert len(shims) == 1
     theirs = prepare(run=run_plainly, cache=cache, device="cpu", python=str(python))
     assert theirs.facts.torch.startswith("99.")
 
