@@ -247,7 +247,7 @@ class Court:
             return self.bare(case, case.source)
         layers = Layers(**dict.fromkeys(case.off, False))
         # What is built behind no wall must not be found in the cache by who builds behind one.
-        return self.tried(case, case.source.replace("UNSALTED", secrets.token_hex(4)), layers)
+        return self.tried(case, case.source.replace("UNSALTED", f"s{secrets.token_hex(4)}"), layers)
 
     def tried(self, case: Case, source: str, layers: Layers | None = None) -> Outcome:
         bench = self._bench(case.problem, traced=case.layer == "whose")

@@ -2,7 +2,8 @@
 
 Every cheat is tried with all layers on, every control too. That a cheat passes without its layer and
 that its honest twin passes is tried here for one cheat of each layer; for all of them the recorded
-run of the table stands, which is held against the very files it was made of.
+run of the table stands, which is held against the very files it was made of. What is honest gets a
+second try, since machines that test do other work too; a cheat must be caught in every one.
 """
 
 from __future__ import annotations
@@ -56,10 +57,15 @@ def court(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Court]:
 @pytest.mark.parametrize("case", by_problem([*ON_A_CPU, *KEPT]), ids=lambda case: case.path.stem)
 def test_no_cheat_gets_through_and_no_honest_candidate_is_lost(court: Court, case: Case) -> None:
     if case.is_control:
-        outcome = court.kept(case).outcome
-        assert outcome.clean, str(outcome)
+        outcomes = [court.kept(case).outcome]
+        if not outcomes[0].clean:
+            outcomes.append(court.kept(case).outcome)
+        assert outcomes[-1].clean, " and ".join(map(str, outcomes))
         return
     row = court.row(case, shown=case.number in SHOWN)
+    assert row.caught, f"{case.mechanism}: {row.on}"
+    if not row.holds:
+        row = court.row(case)
     assert row.caught, f"{case.mechanism}: {row.on}"
     assert row.passes_without, f"without {case.off} it still does not pass: {row.off}"
     assert row.twin_passes, f"the honest twin is lost: {row.twin}"
