@@ -46,7 +46,8 @@ STEPS = (
     ),
     Step(
         name="cheats",
-        command="-m tests.cheats --device {device} --out {out}/cheats.json",
+        command="-m tests.cheats --device {device} --quick --seconds 230 "
+        "--out {out}/cheats.json",
         seconds=260,
         on="cuda",
     ),
@@ -64,7 +65,8 @@ STEPS = (
     ),
     Step(
         name="builds",
-        command="-m benchmarks.build_latency --device {device} --compare --out {out}/builds.json",
+        command="-m benchmarks.build_latency --device {device} --compare --seconds 360 "
+        "--out {out}/builds.json",
         seconds=400,
     ),
     Step(
