@@ -46,8 +46,7 @@ STEPS = (
     ),
     Step(
         name="cheats",
-        command="-m tests.cheats --device {device} --quick --seconds 230 "
-        "--out {out}/cheats.json",
+        command="-m tests.cheats --device {device} --quick --seconds 230 --out {out}/cheats.json",
         seconds=260,
         on="cuda",
     ),
