@@ -93,6 +93,7 @@ class LocalBench:
         self._profiler: Profiler | None = None
         self._witnesses: list[Worker] = []
         self._warnings: list[str] = []
+        self._has_device = False
 
     def __enter__(self) -> Self:
         return self
@@ -125,7 +126,7 @@ class LocalBench:
             device = self._start()
         with _phase(phases, watch, "toolchain"):
             self._prepare_builder()
-        with _phase(phases, watch, "problem"):
+        with _phase(phases, watch, "problem"), self._device_to_itself():
             settled = self._settled = self._open().settled
         machine.remember(self._cache, self._device_name, problem, settled)
         level = None
@@ -133,7 +134,7 @@ class LocalBench:
             with _phase(phases, watch, f"witness {role}"):
                 level = self._seat(role) or level
             self._must_be_fenced(level)
-        with _phase(phases, watch, "baseline"):
+        with _phase(phases, watch, "baseline"), self._device_to_itself():
             baseline = self._ask(orders.Open(measure_baseline=True), None).baseline
         self._setup = Setup(
             environment=machine.environment_record(
@@ -301,7 +302,7 @@ class LocalBench:
         )
         queued = time.monotonic()
         try:
-            with machine.device_lock(self._device_name):
+            with self._device_to_itself():
                 queued = time.monotonic() - queued
                 answer = self._ask(order, worker.orders)
         finally:
@@ -418,8 +419,18 @@ class LocalBench:
         order = orders.CallOnce(
             ticket=next(self._tickets), source=candidate.source, role="candidate"
         )
-        with machine.device_lock(self._device_name):
+        with self._device_to_itself():
             self._ask(order, child.sock)
+
+    @contextmanager
+    def _device_to_itself(self) -> Iterator[None]:
+        """Keep every other run from the device; what this one builds meanwhile need not wait."""
+        with machine.device_lock(self._device_name):
+            self._has_device = True
+            try:
+                yield
+            finally:
+                self._has_device = False
 
     # --- workers --------------------------------------------------------------------------------
 
@@ -464,7 +475,7 @@ class LocalBench:
     def build_request(self, request: BuildRequest, flavour: Any) -> Artifact | Rejected:  # noqa: ANN401
         """Compile one request with the trusted builder."""
         run = run_fenced if self.layers.walls else run_trusted
-        with machine.build_lock(self._device_name):
+        with contextlib.nullcontext() if self._has_device else machine.build_lock():
             return builder.build(
                 request, run=run, cache=self._cache, device=self.kind, flavour=flavour
             )

@@ -11,7 +11,7 @@ import platform
 import re
 import subprocess
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -26,6 +26,7 @@ from refine_agent.worker.fence import FIRST_UID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from refine_agent.judge.settled import Settled
     from refine_agent.profiling.records import Ceilings
@@ -255,18 +256,20 @@ def ceilings_text(ceilings: Ceilings) -> tuple[str, ...]:
 @contextmanager
 def device_lock(name: str) -> Iterator[None]:
     """Hold the device for as long as something on it is timed; any two runs respect it."""
-    with _locked(name, fcntl.LOCK_EX):
+    with _locked(name, fcntl.LOCK_EX), _cores(fcntl.LOCK_EX):
         yield
 
 
 @contextmanager
-def build_lock(name: str) -> Iterator[None]:
+def build_lock() -> Iterator[None]:
     """Keep a build from disturbing a timing where cores are few; builds share the lock."""
-    if (os.cpu_count() or 1) > FEW_CORES:
+    with _cores(fcntl.LOCK_SH):
         yield
-        return
-    with _locked(f"{name}-build", fcntl.LOCK_SH):
-        yield
+
+
+def _cores(how: int) -> AbstractContextManager[None]:
+    """Hold the cores, where they are so few that a compiler slows down whatever is timed."""
+    return nullcontext() if (os.cpu_count() or 1) > FEW_CORES else _locked("cores", how)
 
 
 @contextmanager
