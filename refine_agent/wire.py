@@ -62,6 +62,7 @@ class Map(Wire, frozen=True, kw_only=True, tag="map"):
     slots: int
     layout: Layout
     lax: bool = False  # copy results of other shapes and dtypes too, as laxer harnesses do
+    dense: bool = True  # bring results into dense order within the time of the call
 
 
 class Load(Wire, frozen=True, kw_only=True, tag="load"):

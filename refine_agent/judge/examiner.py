@@ -49,12 +49,12 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     blocks: int
     most_blocks: int
     seconds: float
-    within: float  # stop when the interval's half-width is this part of the median
+    within: float  # stop when the half-width of every role's interval is this part of its median
 
 
 PACES = {
     "cuda": Pace(blocks=6, most_blocks=24, seconds=1.2, within=0.004),
-    "cpu": Pace(blocks=5, most_blocks=9, seconds=1.5, within=0.03),
+    "cpu": Pace(blocks=5, most_blocks=60, seconds=1.5, within=0.015),
 }
 
 
@@ -199,17 +199,15 @@ class Examiner:
     # --- timing ---------------------------------------------------------------------------------
 
     def sample(self, pace: Pace) -> dict[str, Samples]:
-        """Take interleaved blocks until the interval is narrow; verify every timed output."""
+        """Take interleaved blocks until all intervals are narrow; verify every timed output."""
         seats = self._seats()
         found = {role: Samples() for role in seats}
-        watched = "candidate" if self._seat is not None else "eager"
         began = time.monotonic()
         for number in range(pace.most_blocks):
             self._timed_block(seats, found, self._house.per_block)
             enough = number + 1 >= pace.blocks
             late = time.monotonic() - began > pace.seconds
-            narrow = statistics.narrow_enough(found[watched].flat_us, within=pace.within)
-            if enough and (late or narrow):
+            if enough and (late or _narrow(found, pace.within)):
                 break
         return found
 
@@ -412,6 +410,15 @@ class _Worst(msgspec.Struct, frozen=True, kw_only=True):
 
 
 NO_FINDING = _Worst(case="nominal", error=0.0, allowed=0.0)
+
+
+def _narrow(found: dict[str, Samples], within: float) -> bool:
+    """Whether both sides of every ratio are known well enough."""
+    return all(
+        statistics.narrow_enough(samples.flat_us, within=within)
+        for role, samples in found.items()
+        if role != "null"
+    )
 
 
 def seed() -> int:

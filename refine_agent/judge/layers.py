@@ -21,6 +21,7 @@ class Layers(msgspec.Struct, frozen=True, kw_only=True):
     norms: bool = True  # limits from the reference's own error (off: KernelBench's 1e-2 allclose)
     rows: bool = True  # limits on each row and element too (off: 99 % of the elements, 1e-2)
     nan: bool = True  # NaN is never a wildcard
+    dense: bool = True  # results are brought into dense order within the time of the call
     shapes: bool = True  # exact number, shape and dtype of the results
     parameters: bool = True  # parameters away from their defaults, handed over by value
     integers: bool = True  # exact integers through linear operators

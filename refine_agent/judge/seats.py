@@ -87,7 +87,9 @@ class Seat:
         if isinstance(answer, wire.Ready):
             self.fence = answer.note
 
-    def map(self, arena: Arena, layout: Layout, slots: int, *, lax: bool = False) -> None:
+    def map(
+        self, arena: Arena, layout: Layout, slots: int, *, lax: bool = False, dense: bool = True
+    ) -> None:
         """Hand the worker the arena."""
         self.arena, self.layout = arena, layout
         handle = arena.descriptor()
@@ -97,6 +99,7 @@ class Seat:
             slots=slots,
             layout=layout,
             lax=lax,
+            dense=dense,
         )
         self._tell(order, "map", fds=(handle,))
         if arena.device != "cpu":

@@ -346,7 +346,13 @@ class House:
                 self.reference.reseed_as_constructed()
             with _phase(ledger, "load"):
                 seat.greet()
-                seat.map(self._guests, self.layout, self.slots, lax=not layers.shapes)
+                seat.map(
+                    self._guests,
+                    self.layout,
+                    self.slots,
+                    lax=not layers.shapes,
+                    dense=layers.dense,
+                )
                 oddities = self._oddities(self._load(seat, order.source))
                 seat.stop()
             with _phase(ledger, "check"):

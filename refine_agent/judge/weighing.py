@@ -249,8 +249,10 @@ def _all_clocks(blocks: dict[str, Samples]) -> dict[str, _Clocks]:
 
 
 def _own(samples: Samples, null: Samples) -> list[float]:
-    """The judge's own clock per call, less what a candidate that does nothing costs."""
-    idle = statistics.lower_quartile(null.walls_us)
+    """The judge's own clock per call, less what the protocol costs a trusted null candidate."""
+    idle = statistics.lower_quartile(
+        [wall - sum(claims) for wall, claims in zip(null.walls_us, null.claims_us, strict=True)]
+    )
     settles = SETTLING_FACTOR * statistics.median(null.settlings_us) + SETTLING_SLACK_US
     return [
         max(0.0, wall - idle + max(0.0, settling - settles)) / len(claims)

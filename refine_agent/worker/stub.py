@@ -80,6 +80,7 @@ class _Stub:
         self._device = "cpu"
         self._model: Callable[..., Any] | None = None
         self._lax = False
+        self._dense = True
 
     def obey(self, message: wire.AnyWire, orders: Channel) -> wire.Wire:
         match message:
@@ -98,6 +99,7 @@ class _Stub:
         self._device = message.device
         self._layout = message.layout
         self._lax = message.lax
+        self._dense = message.dense
         self._arena = arenas.attach(message.device, message.total_bytes, descriptor)
         return wire.Ready()
 
@@ -134,11 +136,15 @@ class _Stub:
             tensors = [tensor.clone() for tensor in tensors]
         return [plant(tree, tensors) for tree in self._layout.arguments]
 
-    def _deliver(self, slot: int, result: Any) -> tuple[tuple[str, ...], bool]:  # noqa: ANN401
+    def _deliver(
+        self,
+        slot: int,
+        result: Any,  # noqa: ANN401 - a tree of any kind
+        leaves: list[torch.Tensor],
+    ) -> tuple[tuple[str, ...], bool]:
         """Copy the results into the slot; say what they looked like."""
         assert self._arena is not None  # noqa: S101 - the judge maps before it calls
         assert self._layout is not None  # noqa: S101 - likewise
-        leaves = harvest(result)
         shapes = tuple(_describe(leaf) for leaf in leaves)
         wanted = self._layout.outputs
         fits = self._lax or (
@@ -164,14 +170,15 @@ class _Stub:
             for slot, arguments in calls:
                 with clock, _named(message.nvtx):
                     result = self._model(*arguments)
+                    leaves = _dense(result) if self._dense else []
                 if message.hold:
                     held.append((slot, result))
                     continue
-                shapes, fit = self._deliver(slot, result)
+                shapes, fit = self._deliver(slot, result, leaves or _dense(result))
                 fits &= fit
-                del result
+                del result, leaves
             for slot, result in held:
-                shapes, fit = self._deliver(slot, result)
+                shapes, fit = self._deliver(slot, result, _dense(result))
                 fits &= fit
             return wire.Done(shapes=shapes, fits=fits, device_us=clock.read())
         finally:
@@ -260,16 +267,17 @@ def _named(nvtx: str | None) -> Iterator[None]:
 
 
 class _Null:
-    """A candidate that does nothing: what its calls cost is the protocol's own cost."""
+    """A candidate that computes nothing: what its calls cost, less its claims, is the protocol's.
+
+    It writes its results afresh, as everybody does: a copy of what was just written is cheaper
+    than one of what lay in memory for long.
+    """
 
     def __init__(self, stub: _Stub) -> None:
         self._stub = stub
-        self._results: Any = None
 
     def __call__(self, *_arguments: object) -> Any:  # noqa: ANN401 - the reference's own tree
-        if self._results is None:
-            self._results = self._stub.null_results()
-        return self._results
+        return self._stub.null_results()
 
 
 def _asker(builds: Channel) -> Callable[[BuildRequest], Artifact | Rejected]:
@@ -384,6 +392,15 @@ def harvest(tree: Any) -> list[torch.Tensor]:  # noqa: ANN401 - trees are of any
     if isinstance(tree, int | float | bool):
         return [torch.tensor(float(tree), dtype=torch.float64)]
     return []
+
+
+def _dense(result: Any) -> list[torch.Tensor]:  # noqa: ANN401 - a tree of any kind
+    """Return a result's tensors in dense order, part of the call that is timed.
+
+    Who returns a view in another layout leaves work to be done, and pays for it as whoever uses the
+    result would; a tensor that is dense already costs nothing.
+    """
+    return [leaf.contiguous() for leaf in harvest(result)]
 
 
 def tree_of(tree: Any, count: list[int] | None = None) -> Any:  # noqa: ANN401 - of any kind

@@ -22,8 +22,11 @@ if CHEATING:
     stub = sys.modules["refine_agent.worker.stub"]
     deliver = stub._Stub._deliver
 
-    def keep(self, slot, result):
-        return deliver(self, slot, result.work() if isinstance(result, Promise) else result)
+    def keep(self, slot, result, leaves):
+        if isinstance(result, Promise):
+            result = result.work()
+            leaves = [result]
+        return deliver(self, slot, result, leaves)
 
     stub._Stub._deliver = keep
 

@@ -1,5 +1,5 @@
 # cheat 7: a thread that works while the call has returned
-# mechanism: forward hands the work to a thread and returns at once; whoever looks at the result waits for it
+# mechanism: forward hands the work to a thread and returns at once; whoever copies the result waits for it
 # layer: clock
 # problem: matmul
 # caught: Disqualified
@@ -13,10 +13,14 @@ from torch import nn
 CHEATING = True
 
 class Late(torch.Tensor):
-    """Looks like the result, and becomes it when somebody looks."""
+    """Looks like the result, and becomes it when somebody copies it."""
 
     @classmethod
     def __torch_function__(cls, func, types, args=(), kwargs=None):
+        if func is not torch.Tensor.copy_:
+            return args[0] if func in (torch.Tensor.detach, torch.Tensor.contiguous) else (
+                super().__torch_function__(func, types, args, kwargs or {})
+            )
         args = [arg.work() if isinstance(arg, Late) else arg for arg in args]
         return func(*args, **(kwargs or {}))
 

@@ -1,5 +1,5 @@
 # cheat 9: a lazy tensor
-# mechanism: a subclass of Tensor computes when it is looked at, outside the timed call
+# mechanism: a subclass of Tensor computes when it is copied, outside the timed call
 # layer: clock
 # problem: matmul
 # caught: Disqualified
@@ -11,10 +11,14 @@ from torch import nn
 CHEATING = True
 
 class Late(torch.Tensor):
-    """Looks like the result, and becomes it when somebody looks."""
+    """Looks like the result, and becomes it when somebody copies it."""
 
     @classmethod
     def __torch_function__(cls, func, types, args=(), kwargs=None):
+        if func is not torch.Tensor.copy_:
+            return args[0] if func in (torch.Tensor.detach, torch.Tensor.contiguous) else (
+                super().__torch_function__(func, types, args, kwargs or {})
+            )
         args = [arg.work() if isinstance(arg, Late) else arg for arg in args]
         return func(*args, **(kwargs or {}))
 

@@ -1,8 +1,9 @@
 # cheat 10: a genuine tensor with a method of its own
 # mechanism: type(t) is torch.Tensor, and its detach computes the result
-# layer: clock
+# layer: dense
+# off: dense clock
 # problem: matmul
-# caught: Disqualified
+# caught: nothing gained
 # device: any
 
 import torch

@@ -39,8 +39,8 @@ KEPT = by_problem([case for case in controls() if case.runs_on("cpu")])
 # One of each layer, with the others its proofs are the recording's; what must be built anew for
 # them, or hears the clock out, takes long and is left to it too.
 SHOWN = {
-    "1": "clock", "8": "idle", "25": "fresh", "24": "nearly", "30": "apart", "41": "intact",
-    "52": "fence", "54": "every", "56": "norms", "61": "rows", "63": "nan", "64": "shapes",
+    "1": "clock", "8": "idle", "10": "dense", "25": "fresh", "24": "nearly", "30": "apart",
+    "41": "intact", "52": "fence", "54": "every", "56": "norms", "61": "rows", "63": "nan", "64": "shapes",
     "69": "cases", "70": "parameters", "73": "poison", "74": "held", "77": "whose", "89": "stopped",
     "96": "walls",
 }  # fmt: skip
