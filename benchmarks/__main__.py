@@ -1,10 +1,10 @@
-"""Measure everything that this project claims, anew, on this machine.
+"""Measure what this project claims about a device, anew, on this machine.
 
     python -m benchmarks [NAME…] [--device cuda] [--out FOLDER] [--minutes 30]
 
 It owns the list of what is measured, in the order in which it is worth its time, and the bound of
-each: a step that hangs is ended and the next begins, and what a step wrote so far stays. Each is
-also a command of its own; what it prints goes to FOLDER/NAME.log.
+each: a step that hangs is ended and the next begins, and what a step wrote so far stays. Each
+is also a command of its own; what it prints goes to FOLDER/NAME.log.
 """
 
 from __future__ import annotations

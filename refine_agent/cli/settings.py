@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
-# A resumed run has options of its own; defaults of the folder must not change it silently.
-_NOT_FOR_RESUME = {"resume"}
+# A resumed run has options of its own, and defaults of the folder must not change it silently; where
+# runs are looked for is the folder's affair.
+_OF_RESUME = {"runs"}
 
 
 def setting(*names: str, **attributes: Any) -> Callable[[F], F]:  # noqa: ANN401 - click's own
@@ -205,7 +206,9 @@ def _by_command(
         )
     defaults = {}
     for name, command in commands.items():
-        known = {} if name in _NOT_FOR_RESUME else _spellings(command)
+        known = _spellings(command)
+        if name == "resume":
+            known = {key: value for key, value in known.items() if key in _OF_RESUME}
         defaults[name] = {known[key]: value for key, value in found.items() if key in known}
     return defaults
 

@@ -49,7 +49,7 @@ CALM_PART = 0.8
 # measure at all.
 EVEN, UNEVEN = 1.05, 1.3
 # The judge's own smallest kernel after an answer takes so many times what it does after a candidate
-# that does nothing, and microseconds; what it takes longer, it waited for the candidate's.
+# that computes nothing, and microseconds; what it takes longer, it waited for the candidate's.
 SETTLING_FACTOR, SETTLING_SLACK_US = 1.5, 30.0
 # One call alone may cost this many times what it costs among others: launching it is not hidden.
 ALONE_FACTOR, ALONE_SLACK_US = 2.0, {"cuda": 40.0, "cpu": 150.0}

@@ -11,8 +11,8 @@ What the fence stops
   readable but the system's libraries, the interpreter and the built artifacts.
 - Network: TCP is refused by Landlock (ABI 4 and later).
 - Processes: signals and ptrace do not reach outside (Landlock ABI 6; another user id when started
-  as root); a process limit stops fork bombs when started as root; the bench ends every descendant.
-- Resources: no core dumps, bounded files, bounded output; deadlines are the bench's.
+  as root); a process limit stops fork bombs; the bench ends every descendant.
+- Resources: no core dumps, bounded files, output, memory and disk; deadlines are the bench's.
 - Answers: reference outputs, seeds and the verdict live in other processes; device memory of the
   judge lies in another CUDA context.
 
@@ -21,7 +21,7 @@ What the fence does not stop
 - An attack on the GPU driver or the kernel: the driver's ioctl surface stays open. Use a virtual
   machine or a container of your own for code you would not run at all.
 - UDP, raw and Unix sockets that the user may open anyway, and reading world-readable files under
-  /usr, /etc, /opt and /sys.
+  /usr, /opt, /sys and part of /etc.
 - Use of all GPU memory or all cores while it runs; deadlines bound it.
 - Where the kernel has no Landlock: reading and writing what the user may. The level reached is
   part of every verdict; ``--require-sandbox`` refuses to run below the full fence.

@@ -95,6 +95,12 @@ def test_a_resumed_run_is_not_changed_by_the_folder_it_is_resumed_in() -> None:
     assert read_settings(cli.commands)["resume"] == {}
 
 
+def test_a_resumed_run_is_looked_for_where_the_folder_keeps_its_runs() -> None:
+    configure('runs = "elsewhere"\nturns = 3')
+
+    assert read_settings(cli.commands)["resume"] == {"runs": "elsewhere"}
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
