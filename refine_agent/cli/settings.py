@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
-# A resumed run has options of its own, and defaults of the folder must not change it silently; where
-# runs are looked for is the folder's affair.
+# A resumed run has options of its own, and defaults of the folder must not change it silently;
+# where runs are looked for is the folder's affair.
 _OF_RESUME = {"runs"}
 
 
