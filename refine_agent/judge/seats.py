@@ -33,10 +33,11 @@ START_DEADLINE_S, MAP_DEADLINE_S, TRACE_DEADLINE_S = 60.0, 120.0, 120.0
 
 
 class Deadlines(msgspec.Struct, frozen=True, kw_only=True):
-    """How long a candidate may take before it counts as hanging."""
+    """How long a candidate may take before it counts as hanging, and how long it is timed."""
 
     load_s: float = 600.0  # the compiler runs within it, under a deadline of its own
     calls_s: float = 60.0
+    sampling_s: float | None = None  # sample no longer; None: as long as the device's pace says
 
 
 DEADLINES = Deadlines()

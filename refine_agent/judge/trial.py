@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from refine_agent import arena as arenas
 from refine_agent.judge import cases, ceilings, statistics, tolerance, weighing, work
-from refine_agent.judge.examiner import PACES, Examiner, Key, Question, all_right, seed
+from refine_agent.judge.examiner import PACES, Examiner, Key, Pace, Question, all_right, seed
 from refine_agent.judge.layers import ALL_LAYERS
 from refine_agent.judge.leash import Leash
 from refine_agent.judge.reference import ProblemFault, Reference
@@ -360,7 +360,7 @@ class House:
                 oddities += examiner.held()
                 oddities += examiner.quiet()
             with _phase(ledger, "timing"):
-                blocks = examiner.sample(PACES[self.kind])
+                blocks = examiner.sample(self._pace(order.deadlines))
                 while weighing.unsettled(blocks, layers, kind=self.kind):
                     examiner.sample_more(blocks)
                 alone = examiner.alone()
@@ -368,6 +368,11 @@ class House:
             blocks=blocks, alone=alone, checks=checks, oddities=tuple(oddities), sealed=order.sealed
         )
         return weighing.weigh(evidence, self.settled, layers, kind=self.kind)
+
+    def _pace(self, deadlines: Deadlines) -> Pace:
+        usual = PACES[self.kind]
+        limit_s = deadlines.sampling_s
+        return usual if limit_s is None else replace(usual, seconds=min(usual.seconds, limit_s))
 
     def _oddities(self, loaded: Any) -> list[Suspicion]:  # noqa: ANN401 - a wire.Loaded
         if loaded.state != "seeded" or not any(True for _ in self.reference.model.parameters()):

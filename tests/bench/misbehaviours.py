@@ -36,7 +36,7 @@ class ModelNew(torch.nn.Module):
     def forward(self, x):
         return 1 + 2 * x
 """
-SHORT = Deadlines(load_s=5.0, calls_s=3.0)
+SHORT = Deadlines(load_s=5.0, calls_s=3.0, sampling_s=0.2)
 LITTLE = Bounds(memory_bytes=2 << 30, disk_bytes=400 << 20)
 
 

@@ -41,7 +41,8 @@ HARMLESS = {"incredible", "weak problem", "below the measured floor", "noisy", "
 NAMED_PCT = 50.0
 # A cheat that is neutralised gains no more than this.
 NOTHING = 1.6
-DEADLINES = Deadlines(load_s=120.0, calls_s=20.0)
+# What is found here is found in any block; nobody needs narrow intervals.
+DEADLINES = Deadlines(load_s=120.0, calls_s=20.0, sampling_s=0.2)
 # Each holds a judge, a nursery and two witnesses.
 MOST_BENCHES = 2
 
