@@ -115,19 +115,20 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 
 def main() -> None:
     """Run, print, save."""
-    options = _options()
+    options = options_of(__doc__, runs=100)
     measured = measure(device=options.device, runs=options.runs, seconds=options.seconds)
     out: Path = options.out or RESULTS / f"aa-{measured.device_kind}.json"
     print(table(measured))
     save(measured, out, table(measured))
 
 
-def _options() -> argparse.Namespace:
+def options_of(what: str | None, *, runs: int) -> argparse.Namespace:
+    """Read the options of a benchmark that tries the reference as a candidate, over and over."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        description=what, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
-    parser.add_argument("--runs", type=int, default=100)
+    parser.add_argument("--runs", type=int, default=runs)
     parser.add_argument("--seconds", type=float, default=120.0, help="begin no run after this")
     parser.add_argument("--out", type=Path, help="a JSON file; the table goes beside it as .md")
     return parser.parse_args()

@@ -10,21 +10,21 @@ processes and importing torch are in neither: they happen once per run.
 
 from __future__ import annotations
 
-import argparse
 import datetime as dt
 import os
 import statistics
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from benchmarks.aa import RESULTS, itself, opened, save, subject, where
+from benchmarks.aa import RESULTS, itself, opened, options_of, save, subject, where
 from refine_agent.loop import Quiet
 from refine_agent.records import headline
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from refine_agent.bench import LocalBench
     from refine_agent.records import Candidate, Problem
 
@@ -72,22 +72,11 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 
 def main() -> None:
     """Run, print, save."""
-    options = _options()
+    options = options_of(__doc__, runs=20)
     measured = measure(device=options.device, runs=options.runs, seconds=options.seconds)
     out: Path = options.out or RESULTS / f"judge_cost-{measured.device_kind}.json"
     print(table(measured))
     save(measured, out, table(measured))
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
-    parser.add_argument("--runs", type=int, default=20)
-    parser.add_argument("--seconds", type=float, default=120.0, help="begin no run after this")
-    parser.add_argument("--out", type=Path, help="a JSON file; the table goes beside it as .md")
-    return parser.parse_args()
 
 
 def measure(*, device: str, runs: int, seconds: float) -> Measured:
