@@ -164,6 +164,7 @@ class LocalBench:
         self._nursery.wait_until_born()
         self._device = machine.device_of(self._options.device, sees_cuda=self._nursery.sees_cuda)
         self._device_name = machine.device_name(self._device)
+        self._device_identity = machine.device_identity(self._device)
         return self._device
 
     @property
@@ -427,7 +428,7 @@ class LocalBench:
     @contextmanager
     def _device_to_itself(self) -> Iterator[None]:
         """Keep every other run from the device; what this one builds meanwhile need not wait."""
-        with machine.device_lock(self._device_name):
+        with machine.device_lock(self._device_identity):
             self._has_device = True
             try:
                 yield

@@ -99,6 +99,13 @@ def device_name(device: str) -> str:
     return (_nvidia_smi("name") or "CUDA device").strip()
 
 
+def device_identity(device: str) -> str:
+    """Return what tells this very device from its twins in the same machine."""
+    if device == "cpu":
+        return "cpu"
+    return (_nvidia_smi("uuid") or device_name(device)).strip()
+
+
 def cpu_name() -> str:
     """Return the processor's name."""
     try:
@@ -254,9 +261,9 @@ def ceilings_text(ceilings: Ceilings) -> tuple[str, ...]:
 
 
 @contextmanager
-def device_lock(name: str) -> Iterator[None]:
+def device_lock(identity: str) -> Iterator[None]:
     """Hold the device for as long as something on it is timed; any two runs respect it."""
-    with _locked(name, fcntl.LOCK_EX), _cores(fcntl.LOCK_EX):
+    with _locked(identity, fcntl.LOCK_EX), _cores(fcntl.LOCK_EX):
         yield
 
 
