@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from pathlib import Path
 
@@ -38,6 +39,24 @@ session = Session.start(
 )
 for turn in session.run():
     print(turn.number, turn.prompt.digest)
+"""
+
+DOUBLE = """
+import torch
+from torch import nn
+
+
+class Model(nn.Module):
+    def forward(self, x):
+        return x * 2.0 + 1.0
+
+
+def get_inputs():
+    return [torch.rand(256, 1024)]
+
+
+def get_init_inputs():
+    return []
 """
 
 
@@ -172,3 +191,21 @@ def test_an_installed_wheel_plays_shows_and_reports_a_run_from_any_folder(
     assert "1.7" in run(command, "show", "last", "--runs", "runs", cwd=tmp_path)
     run(command, "report", "last", "--runs", "runs", "-o", "report.html", cwd=tmp_path)
     assert "<style" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_checkout_that_nobody_installed_runs_in_place(checkout: Path, tmp_path: Path) -> None:
+    """The interpreter knows the dependencies, and the package only from where it stands."""
+    (tmp_path / "double.py").write_text(DOUBLE, encoding="utf-8")
+    (tmp_path / "answer.py").write_text(DOUBLE.replace("Model", "ModelNew"), encoding="utf-8")
+    python = Path(sys.base_prefix, "bin", f"python{sys.version_info[0]}.{sys.version_info[1]}")
+    done = subprocess.run(
+        [python, "-m", PACKAGE, "evaluate", tmp_path / "double.py", tmp_path / "answer.py"],
+        cwd=checkout,
+        env={**os.environ, "PYTHONPATH": sysconfig.get_paths()["purelib"]},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "over" in done.stdout

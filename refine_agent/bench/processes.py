@@ -76,7 +76,16 @@ LEAST_ROOM_BYTES = 4 << 20
 def environment(**more: str) -> dict[str, str]:
     """Return the environment a child gets."""
     kept = {name: os.environ[name] for name in ALLOWED_ENVIRONMENT if name in os.environ}
-    return kept | {"PYTHONDONTWRITEBYTECODE": "1", "PYTORCH_NVML_BASED_CUDA_CHECK": "1"} | more
+    kept |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
+    return kept | _path_to_this_package(kept.get("PYTHONPATH")) | more
+
+
+def _path_to_this_package(already: str | None) -> dict[str, str]:
+    """Let children find a checkout that is run in place, which they do not start in."""
+    here = Path(__file__).parents[2]
+    if here.name in {"site-packages", "dist-packages"}:
+        return {}  # every interpreter looks there
+    return {"PYTHONPATH": f"{already}{os.pathsep}{here}" if already else str(here)}
 
 
 class Worker:

@@ -128,7 +128,10 @@ def prepare(
 
 def scrubbed_environment(tmp: Path) -> dict[str, str]:
     """What a compiler needs of the environment: no keys, no CPATH, no wrappers."""
-    kept = ("PATH", "LD_LIBRARY_PATH", "CUDA_HOME", "CUDA_PATH", "CUDA_VISIBLE_DEVICES")
+    kept = (
+        *("PATH", "LD_LIBRARY_PATH", "PYTHONPATH"),
+        *("CUDA_HOME", "CUDA_PATH", "CUDA_VISIBLE_DEVICES"),
+    )
     environment = {name: os.environ[name] for name in kept if name in os.environ}
     return environment | {"LC_ALL": "C", "HOME": str(tmp), "TMPDIR": str(tmp)}
 
