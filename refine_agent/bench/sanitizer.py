@@ -6,9 +6,9 @@ finding is worth is the verdict's business. Its output quotes names that a candi
 
 from __future__ import annotations
 
-import itertools
 import re
 import shutil
+import tempfile
 import threading
 import time
 from contextlib import suppress
@@ -206,7 +206,6 @@ class Sanitizer:
         self._bench = bench
         self._tool = tool
         self._deadline_s = deadline_s
-        self._counter = itertools.count(1)
 
     def reports(self, candidate: Candidate, checks: Sequence[Check]) -> tuple[Report, ...]:
         """Return what each tool says of one call of the candidate.
@@ -223,9 +222,9 @@ class Sanitizer:
                 each.builds.close()
 
     def _start(self, check: Check) -> Running:
-        folder = self._bench.home / f"sanitizer{next(self._counter)}-{check}"
+        folder = Path(tempfile.mkdtemp(prefix=f"sanitizer-{check}-", dir=self._bench.home))
+        folder.chmod(0o711)
         inside = folder / "work"
-        folder.mkdir(mode=0o711)
         inside.mkdir(mode=0o700)
         log = folder / "log"
         child, builds = start_profiled(

@@ -147,7 +147,7 @@ class Examiner:
         seat = self._candidate()
         slots = tuple(self._draw_slots(len(questions)))
         self._prepare(seat, slots, questions)
-        block = seat.call(slots, during="check")
+        block = seat.call(slots, during="check", lead=self._house.lead(len(slots)))
         self._verify_all(seat, slots, questions, block.prints, exactly=True)
 
     def held(self) -> list[Suspicion]:
@@ -234,7 +234,7 @@ class Examiner:
         for role in order:
             seat = seats[role]
             self._prepare(seat, slots, questions)
-            block = seat.call(slots, during="timing")
+            block = seat.call(slots, during="timing", lead=self._house.lead(calls))
             found[role].add(block.wall_us, block.claims_us, settling_us=block.settling_us)
             if role == "candidate" and self._layers.every:
                 self._verify_all(seat, slots, questions, block.prints, exactly=False)

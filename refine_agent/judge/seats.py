@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import torch
 
     from refine_agent.arena import Arena
+    from refine_agent.judge.lead import Lead
     from refine_agent.judge.leash import Bearing, Leash
     from refine_agent.records import AnyVerdict
     from refine_agent.wire import Channel, Layout
@@ -126,17 +127,28 @@ class Seat:
         return answer
 
     def call(
-        self, slots: tuple[int, ...], *, during: str, nvtx: str | None = None, hold: bool = False
+        self,
+        slots: tuple[int, ...],
+        *,
+        during: str,
+        nvtx: str | None = None,
+        hold: bool = False,
+        lead: Lead | None = None,
     ) -> Block:
         """Have the worker call its module on some slots, on the judge's clock.
 
-        The clock starts before the bell and stops at the answer; then every process of the worker
-        is stopped, so that nothing is computed ahead, finished late or written after it.
+        The clock starts before the bell, or with a lead once the device is free, and stops at the
+        answer; then every process of the worker is stopped, so that nothing is computed ahead,
+        finished late or written after it.
         """
         order = wire.Call(slots=slots, nvtx=nvtx, hold=hold)
         began = time.perf_counter_ns()
+        if lead is not None:
+            lead.begin()
         self._tell(order, during)
         self._go()
+        if lead is not None:
+            began = lead.end(began)
         answer = self._expect(wire.Done, during, self._deadlines.calls_s)
         answered = time.perf_counter_ns()
         self._touch_device()

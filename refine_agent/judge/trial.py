@@ -18,6 +18,7 @@ from refine_agent import arena as arenas
 from refine_agent.judge import cases, ceilings, statistics, tolerance, weighing, work
 from refine_agent.judge.examiner import PACES, Examiner, Key, Pace, Question, all_right, seed
 from refine_agent.judge.layers import ALL_LAYERS
+from refine_agent.judge.lead import Lead
 from refine_agent.judge.leash import Leash
 from refine_agent.judge.reference import ProblemFault, Reference
 from refine_agent.judge.seats import Deadlines, Ended, Seat
@@ -64,6 +65,7 @@ class House:
         self._cold: torch.Tensor | None = None
         self.usual_cooling_us = statistics.median([self.cool() for _ in range(COOLING_RUNS)])
         self.witnesses: dict[str, Seat] = {}
+        self._lead: Lead | None = None
         self._sensitivity = dict(known.sensitivity)
         self.fitness = known.fitness or self._examine()
         self._usable = tuple(case for case in cases.STRESSES if case.name in self.fitness.cases)
@@ -240,6 +242,7 @@ class House:
         self._fill(seat, range(self.slots))
         for _ in range(3):  # the compiled witness compiles in its first call
             seat.call(tuple(range(min(2, self.slots))), during="warm-up")
+        self._set_lead(seat)
         seat.remember_bearings()
         self.witnesses[role] = seat
         return seat.fence
@@ -270,6 +273,19 @@ class House:
         self.settle()
 
     # --- the device -----------------------------------------------------------------------------
+
+    def lead(self, calls: int) -> Lead | None:
+        """Return what holds the device until a whole block of calls is queued, if anything."""
+        return self._lead if calls == self.per_block else None
+
+    def _set_lead(self, seat: Seat) -> None:
+        """Let nobody's calls be timed by their launch: queueing them takes less than doing so."""
+        if self.kind == "cpu":
+            return
+        block = seat.call(tuple(range(self.per_block)), during="warm-up")
+        known_us = self._lead.us if self._lead is not None else 0.0
+        if self._lead is None or block.wall_us > known_us:
+            self._lead = Lead(self.device, us=block.wall_us)
 
     def settle(self) -> None:
         """Wait until what the judge itself asked of the device is done."""
