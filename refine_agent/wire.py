@@ -130,6 +130,7 @@ class Done(Wire, frozen=True, kw_only=True, tag="done"):
     shapes: tuple[str, ...]
     fits: bool  # every result had the layout's shape and dtype, so its bytes were copied
     device_us: tuple[float, ...] = ()
+    hidden: tuple[bool, ...] = ()  # per call: the device had not begun it when all was launched
     peak_bytes: int | None = None
 
 

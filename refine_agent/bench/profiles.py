@@ -7,6 +7,7 @@ with a reason; what the numbers mean is written in ``refine_agent.profiling``.
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,6 +48,10 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     log: Path
 
 
+# Each holds a context on the device, some hundreds of megabytes.
+MOST_TRACERS = 3
+
+
 class Profiler:
     """Makes pages, on the highest rung of the ladder that holds."""
 
@@ -55,7 +60,7 @@ class Profiler:
         self._settled = settled
         self._counter = itertools.count(1)
         self._waiting: Waiting | None = None
-        self._tracer: Worker | None = None
+        self._tracers: deque[Worker] = deque()
         self._seen: dict[str, Traced | None] = {}
         self._closed: str | None = None  # why Nsight Compute is not used any more
         self._tool = ncu.available() if self._wants_ncu() else None
@@ -63,12 +68,21 @@ class Profiler:
     def _wants_ncu(self) -> bool:
         return self._bench.kind == "cuda" and self._bench.options.profile in ("auto", "ncu")
 
+    @property
+    def _traces(self) -> bool:
+        return self._bench.options.profile not in ("off", "static")
+
+    @property
+    def _tracers_wanted(self) -> int:
+        """A tracer takes seconds to get ready on a GPU; samples are judged faster than that."""
+        return min(self._bench.options.samples, MOST_TRACERS)
+
     # --- starting ahead -------------------------------------------------------------------------
 
     def start_ahead(self) -> None:
         """Start the next profilers now: their workers get ready while the model thinks."""
-        if self._tracer is None and self._bench.options.profile in ("auto", "ncu", "torch"):
-            self._tracer = self._bench.spawn_tracer()
+        while self._traces and len(self._tracers) < self._tracers_wanted:
+            self._tracers.append(self._bench.spawn_tracer())
         if self._tool is None or self._closed is not None or self._waiting is not None:
             return
         number = next(self._counter)
@@ -98,11 +112,12 @@ class Profiler:
 
     def traced(self, candidate: Candidate) -> Traced | None:
         """Return what torch.profiler saw in one call of the candidate; ``None`` where it failed."""
-        if self._bench.options.profile in ("off", "static"):
+        if not self._traces:
             return None
         if candidate.digest not in self._seen:
-            tracer = self._tracer or self._bench.spawn_tracer()
-            self._tracer = None
+            tracer = self._tracers.popleft() if self._tracers else self._bench.spawn_tracer()
+            if self._tracers_wanted > 1:
+                self._tracers.append(self._bench.spawn_tracer())
             self._seen[candidate.digest] = self._bench.trace(candidate, tracer)
         return self._seen[candidate.digest]
 

@@ -6,6 +6,7 @@ amount to is weighed in ``weighing``, and the problem with its witnesses is the 
 
 from __future__ import annotations
 
+import itertools
 import random
 import secrets
 import time
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from refine_agent.judge.cases import Case
     from refine_agent.judge.layers import Layers
-    from refine_agent.judge.seats import Seat
+    from refine_agent.judge.seats import Block, Seat
     from refine_agent.judge.tolerance import Finding, Limits
     from refine_agent.judge.trial import House
 
@@ -80,19 +81,25 @@ class Samples:
         self.walls_us: list[float] = []
         self.settlings_us: list[float] = []
         self.claims_us: list[tuple[float, ...]] = []
+        self.counted_us: list[tuple[float, ...]] = []
 
-    def add(
-        self, wall_us: float, claims_us: tuple[float, ...], *, settling_us: float = 0.0
-    ) -> None:
-        """Take down one block."""
-        self.walls_us.append(wall_us)
-        self.settlings_us.append(settling_us)
-        self.claims_us.append(claims_us)
+    def add(self, block: Block, *, trusted: bool) -> None:
+        """Take down one block; what a trusted worker was late to launch is not what it takes."""
+        self.walls_us.append(block.wall_us)
+        self.settlings_us.append(block.settling_us)
+        self.claims_us.append(block.claims_us)
+        self.counted_us.append(_unhurried(block) if trusted else block.claims_us)
 
     @property
     def flat_us(self) -> list[float]:
-        """Every claim, block after block."""
-        return [claim for block in self.claims_us for claim in block]
+        """Every claim that counts, block after block."""
+        return [claim for block in self.counted_us for claim in block]
+
+
+def _unhurried(block: Block) -> tuple[float, ...]:
+    """Return the claims of calls whose launch was hidden; of none, the least delayed."""
+    hidden = itertools.compress(block.claims_us, block.hidden)
+    return tuple(hidden) or (min(block.claims_us),)
 
 
 class Examiner:
@@ -235,7 +242,7 @@ class Examiner:
             seat = seats[role]
             self._prepare(seat, slots, questions)
             block = seat.call(slots, during="timing", lead=self._house.lead(calls))
-            found[role].add(block.wall_us, block.claims_us, settling_us=block.settling_us)
+            found[role].add(block, trusted=role != "candidate")
             if role == "candidate" and self._layers.every:
                 self._verify_all(seat, slots, questions, block.prints, exactly=False)
 

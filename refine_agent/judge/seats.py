@@ -57,6 +57,7 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
 
     wall_us: float
     claims_us: tuple[float, ...]
+    hidden: tuple[bool, ...] = ()  # per call, whether its launch was hidden; the worker's claim
     settling_us: float = 0.0  # what the judge's own next kernel took: a GPU may still be at work
     prints: tuple[int, ...] = ()  # of the outputs at the moment of the answer, where asked for
 
@@ -164,6 +165,7 @@ class Seat:
         return Block(
             wall_us=(answered - began) / 1e3,
             claims_us=claims,
+            hidden=answer.hidden,
             settling_us=(settled - answered) / 1e3,
             prints=prints,
         )

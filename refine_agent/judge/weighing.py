@@ -52,7 +52,7 @@ EVEN, UNEVEN = 1.05, 1.3
 # that computes nothing, and microseconds; what it takes longer, it waited for the candidate's.
 SETTLING_FACTOR, SETTLING_SLACK_US = 1.5, 30.0
 # One call alone may cost this many times what it costs among others: launching it is not hidden.
-ALONE_FACTOR, ALONE_SLACK_US = 2.0, {"cuda": 40.0, "cpu": 150.0}
+ALONE_FACTOR, ALONE_SLACK_US = 2.0, {"cuda": 120.0, "cpu": 150.0}
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +69,7 @@ class _Clocks(msgspec.Struct, frozen=True, kw_only=True):
     """A role's time by its own claims and by the judge's clock, block by block."""
 
     claims_us: list[tuple[float, ...]]
+    counted_us: list[tuple[float, ...]]  # those of them that tell how long a call takes
     clock_us: list[float]  # per call
 
     @property
@@ -114,13 +115,14 @@ class _Clocks(msgspec.Struct, frozen=True, kw_only=True):
         """Return some of the blocks."""
         return _Clocks(
             claims_us=[self.claims_us[i] for i in chosen],
+            counted_us=[self.counted_us[i] for i in chosen],
             clock_us=[self.clock_us[i] for i in chosen],
         )
 
     @property
     def claim(self) -> Timing:
         """The median claim."""
-        return statistics.timing([claim for block in self.claims_us for claim in block])
+        return statistics.timing([claim for block in self.counted_us for claim in block])
 
     @property
     def clock(self) -> Timing:
@@ -210,7 +212,7 @@ def _passed(
 ) -> Passed:
     mine, eager = clocks["candidate"], clocks["eager"]
     times = {
-        role: each.claims_us if believed else [(value,) for value in each.clock_us]
+        role: each.counted_us if believed else [(value,) for value in each.clock_us]
         for role, each in clocks.items()
     }
     compiled, autotuned = clocks.get("compiled"), clocks.get("autotuned")
@@ -242,7 +244,11 @@ def _passed(
 def _all_clocks(blocks: dict[str, Samples]) -> dict[str, _Clocks]:
     null = blocks["null"]
     return {
-        role: _Clocks(claims_us=list(each.claims_us), clock_us=_own(each, null))
+        role: _Clocks(
+            claims_us=list(each.claims_us),
+            counted_us=list(each.counted_us),
+            clock_us=_own(each, null),
+        )
         for role, each in blocks.items()
         if role != "null"
     }
@@ -290,8 +296,14 @@ def _evened(clocks: dict[str, _Clocks]) -> _Clocks:
     usual = max(each.skew for role, each in clocks.items() if role != "candidate")
     moved = max(1.0, mine.skew / (EVEN * usual))
     return replace(
-        mine, claims_us=[tuple(claim * moved for claim in claims) for claims in mine.claims_us]
+        mine,
+        claims_us=_times(moved, mine.claims_us),
+        counted_us=_times(moved, mine.counted_us),
     )
+
+
+def _times(factor: float, blocks: list[tuple[float, ...]]) -> list[tuple[float, ...]]:
+    return [tuple(factor * claim for claim in block) for block in blocks]
 
 
 def _dispute(mine: _Clocks) -> Disqualified:

@@ -180,7 +180,9 @@ class _Stub:
             for slot, result in held:
                 shapes, fit = self._deliver(slot, result, _dense(result))
                 fits &= fit
-            return wire.Done(shapes=shapes, fits=fits, device_us=clock.read())
+            return wire.Done(
+                shapes=shapes, fits=fits, device_us=clock.read(), hidden=tuple(clock.hidden)
+            )
         finally:
             gc.enable()
 
@@ -217,12 +219,14 @@ class _HostClock:
     def __init__(self) -> None:
         self._times_us: list[float] = []
         self._began = 0
+        self.hidden: list[bool] = []
 
     def __enter__(self) -> None:
         self._began = time.perf_counter_ns()
 
     def __exit__(self, *_: object) -> None:
         self._times_us.append((time.perf_counter_ns() - self._began) / 1e3)
+        self.hidden.append(True)
 
     def read(self) -> tuple[float, ...]:
         """Return microseconds per call."""
@@ -230,16 +234,22 @@ class _HostClock:
 
 
 class _DeviceClock:
-    """Times calls between two events on the stream they are made on."""
+    """Times calls between two events on the stream they are made on.
+
+    A call whose first event has not passed when its last kernel is launched was never waited for:
+    what it takes is the device's time. Another may have been timed by its launch.
+    """
 
     def __init__(self) -> None:
         self._events: list[torch.cuda.Event] = []
+        self.hidden: list[bool] = []
 
     def __enter__(self) -> None:
         self._mark()
 
     def __exit__(self, *_: object) -> None:
         self._mark()
+        self.hidden.append(not self._events[-2].query())
 
     def _mark(self) -> None:
         event = torch.cuda.Event(enable_timing=True)

@@ -3,7 +3,9 @@
 For each cheat the layer that caught it and the verdict; for each honest control whether it was lost.
 ``--again`` tries only what changed since, or did not hold.
 ``--quick`` leaves out the proofs (without its layer it passes, its honest twin passes), except for
-what runs on a GPU only; ``--seconds`` ends in time and says what was not reached.
+what runs on a GPU only; ``--seconds`` ends in time and says what was not reached. On a machine of
+several GPUs each may take a part (``--part 1/4``); ``--join PART… --out FILE`` makes one table of
+them.
 """
 
 from __future__ import annotations
@@ -38,6 +40,8 @@ NOT_STOPPED = (
 def main() -> int:
     """Try everything that runs on the device; return 0 if nothing went through and nothing was lost."""
     asked = _arguments()
+    if asked.join:
+        return _said(_joined(asked.join), asked.out)
     began = time.monotonic()
     ends = began + asked.seconds
     kind = "cuda" if asked.device.startswith("cuda") else "cpu"
@@ -46,7 +50,7 @@ def main() -> int:
     left: list[str] = []
     before = _before(asked)
     with tempfile.TemporaryDirectory() as folder, Court(asked.device, Path(folder)) as court:
-        for case in _chosen([*cheats(), *controls()], kind, asked.only):
+        for case in _part(_chosen([*cheats(), *controls()], kind, asked.only), asked.part):
             if time.monotonic() > ends:
                 left.append(case.path.stem)
             elif case.is_control:
@@ -63,15 +67,39 @@ def main() -> int:
             torch=(court.environment.torch if court.environment else None) or "",
             fence=next((row.on.fence for row in rows if row.on.fence), None),
             seconds=round(time.monotonic() - began + (before.seconds if before else 0.0), 1),
-            cheats=sorted(rows, key=lambda row: row.number.zfill(3)),
-            controls=sorted(kept, key=lambda control: control.name),
+            cheats=sorted(rows, key=_by_number),
+            controls=sorted(kept, key=_by_name),
             not_reached=left,
         )
+    return _said(report, asked.out)
+
+
+def _said(report: Report, out: Path | None) -> int:
     print(_summary(report))
-    if asked.out is not None:
-        asked.out.parent.mkdir(parents=True, exist_ok=True)
-        asked.out.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
     return 0 if _good(report) else 1
+
+
+def _joined(files: list[Path]) -> Report:
+    """Return one table of several parts, which were tried side by side."""
+    parts = [msgspec.json.decode(file.read_bytes(), type=Report) for file in files]
+    return replace(
+        parts[0],
+        seconds=max(part.seconds for part in parts),
+        cheats=sorted((row for part in parts for row in part.cheats), key=_by_number),
+        controls=sorted((each for part in parts for each in part.controls), key=_by_name),
+        not_reached=[name for part in parts for name in part.not_reached],
+    )
+
+
+def _by_number(row: Row) -> str:
+    return row.number.zfill(3)
+
+
+def _by_name(control: Kept) -> str:
+    return control.name
 
 
 def _before(asked: argparse.Namespace) -> Report | None:
@@ -107,8 +135,18 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", help="numbers and names of what to try, with commas between")
     parser.add_argument("--quick", action="store_true", help="only with every layer on")
     parser.add_argument("--again", action="store_true", help="keep what holds in --out already")
+    parser.add_argument("--part", help="try only this part of it: 2/4 is the second of four")
+    parser.add_argument("--join", type=Path, nargs="+", help="make one table of these parts")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin nothing after")
     return parser.parse_args()
+
+
+def _part(cases: list[Case], part: str | None) -> list[Case]:
+    """Return one of several runs of neighbours: those of one problem share what it takes to open."""
+    if part is None:
+        return cases
+    number, of = map(int, part.split("/"))
+    return cases[len(cases) * (number - 1) // of : len(cases) * number // of]
 
 
 def _chosen(cases: list[Case], kind: str, only: str | None) -> list[Case]:
