@@ -73,9 +73,14 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def hideable(self) -> float:
-        """Return the share of waiting that more warps could cover."""
+        """Return the share of waiting that more warps could cover.
+
+        Not that for bulk copies: one thread asks for those, and how many are on their way is a
+        matter of stages, not of warps.
+        """
         waits = self.waits
-        return sum(waits.get(why, 0) for why in ("long_scoreboard", "short_scoreboard", "wait"))
+        every = sum(waits.get(why, 0) for why in ("long_scoreboard", "short_scoreboard", "wait"))
+        return max(0.0, every - blame.mbarrier_share(self.report))
 
     @property
     def shared_busy(self) -> float:

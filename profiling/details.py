@@ -213,7 +213,7 @@ def _occupancy(report: KernelReport) -> Iterator[str]:
     achieved, fits = reading(report, "occupancy_pct"), reading(report, "occupancy_limit_pct")
     if achieved is None or fits is None:
         return
-    limits = " and ".join(work_rules.limiting(report)).replace("shared_mem", "shared memory")
+    limits = work_rules.limits_in_words(report)
     words = f"OCCUPANCY  {achieved:.0f} of {fits:.0f} % that fit"
     words += f", limited by {limits}" if limits and fits < 100 else ""  # noqa: PLR2004
     words += f"; {reading(report, 'registers') or 0:.0f} registers/thread"

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from refine_agent.profiling import metrics, plain, stalls, waits
+from refine_agent.profiling import lines, metrics, plain, stalls, waits
 from refine_agent.profiling.evidence import Instruction, KernelReport, Place, Producer, Rule
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     import ncu_report
 
@@ -60,7 +60,8 @@ def read(report: Path, *, nvtx: str | None = RANGE) -> tuple[KernelReport, ...]:
         ]
     except (RuntimeError, ValueError, OSError, MemoryError, IndexError, TypeError) as error:
         raise UnreadableReport(_no_report(report, str(error))) from error
-    return tuple(_kernel(action) for action in actions[:MOST_LAUNCHES])
+    known = lines.chains(report.read_bytes())
+    return tuple(_kernel(action, known) for action in actions[:MOST_LAUNCHES])
 
 
 def read_apart(
@@ -107,10 +108,10 @@ def _chosen(launches: "ncu_report.IRange", nvtx: str | None) -> "Iterable[ncu_re
     return [launches[index] for index in list(chosen)[:MOST_LAUNCHES]]
 
 
-def _kernel(action: "ncu_report.IAction") -> KernelReport:
+def _kernel(action: "ncu_report.IAction", known: "Mapping[str, lines.Chains]") -> KernelReport:
     names = set(action.metric_names())
     counters = _counters(action, names)
-    every = _instructions(action, names)
+    every = _instructions(action, names, known.get(action.name(action.NameBase_MANGLED)))
     return KernelReport(
         name=_name(action),
         device=plain.device(_text(action, "device__attribute_display_name") or ""),
@@ -251,7 +252,9 @@ _PER_PC = {
 _WAITED_FOR = {"long_scoreboard", "short_scoreboard", "barrier"}
 
 
-def _instructions(action: "ncu_report.IAction", names: set[str]) -> tuple[Instruction, ...]:
+def _instructions(
+    action: "ncu_report.IAction", names: set[str], known: lines.Chains | None
+) -> tuple[Instruction, ...]:
     counted = {field: _instances(action, name, names) for field, name in _PER_PC.items()}
     stalled = {
         reason: _instances(action, stalls.sampled_counter(reason), names)
@@ -263,8 +266,11 @@ def _instructions(action: "ncu_report.IAction", names: set[str]) -> tuple[Instru
     if not pcs:
         pcs = sorted(pc for pc in counted["samples"] if isinstance(pc, int))
     code = [(action.sass_by_pc(pc) or "").strip() for pc in pcs]
-    places = _own_places([_source(action, pc) for pc in pcs])
-    callers = _callers(places, _kernel_bodies(action))
+    offsets = [pc - (start or pcs[0]) for pc in pcs]
+    compiled = [_source(action, pc) for pc in pcs]
+    chains = None if known is None else _chains(known, offsets, compiled)
+    places = _own_places(compiled) if chains is None else _own_frames(chains)
+    callers = _callers(places, _kernel_bodies(action)) if chains is None else _outermost(chains)
     repeated = waits.loops(code, pcs)
     found = []
     for at, pc in enumerate(pcs):
@@ -273,7 +279,7 @@ def _instructions(action: "ncu_report.IAction", names: set[str]) -> tuple[Instru
         source = None if why is None else waits.producer(code, at, why, repeated)
         found.append(
             Instruction(
-                offset=pc - (start or pcs[0]),
+                offset=offsets[at],
                 sass=plain.sass(code[at]),
                 place=places[at],
                 stalls=held,
@@ -283,7 +289,7 @@ def _instructions(action: "ncu_report.IAction", names: set[str]) -> tuple[Instru
                 waits_for=None
                 if source is None or why is None
                 else Producer(
-                    offset=pcs[source] - (start or pcs[0]),
+                    offset=offsets[source],
                     sass=plain.sass(code[source]),
                     reason=why,
                     place=places[source],
@@ -316,9 +322,40 @@ def _source(action: "ncu_report.IAction", pc: int) -> Place | None:
         return None
     if info is None:
         return None
-    path = str(info.file_name())[-plain.READ_CHARS :]
-    line = 0 if _LIBRARY.search(path) else int(info.line())
-    return Place(file=plain.file_name(path), line=line)
+    return _place(str(info.file_name()), int(info.line()))
+
+
+def _place(path: str, line: int) -> Place:
+    path = path[-plain.READ_CHARS :]
+    return Place(file=plain.file_name(path), line=0 if _LIBRARY.search(path) else line)
+
+
+def _chains(
+    known: lines.Chains, offsets: list[int], compiled: list[Place | None]
+) -> list[list[Place]] | None:
+    """Return each instruction's call chain, if all agree with what Nsight Compute says itself.
+
+    It names the innermost line, or the call where that begins at the same instruction.
+    """
+    found = [[_place(one.path, one.line) for one in known.at(offset)] for offset in offsets]
+    agree = all(
+        place is None or place in chain for place, chain in zip(compiled, found, strict=True)
+    )
+    return found if agree and any(found) else None
+
+
+def _own_frames(chains: list[list[Place]]) -> list[Place | None]:
+    """Return the innermost line of each chain that is the candidate's own, where it has one."""
+    own = [next((place for place in chain if place.line), None) for chain in chains]
+    return _own_places(
+        [place or next(iter(chain), None) for place, chain in zip(own, chains, strict=True)]
+    )
+
+
+def _outermost(chains: list[list[Place]]) -> list[Place | None]:
+    """Return the kernel's own line behind each instruction of an inlined function of its file."""
+    own = [[place for place in chain if place.line] for chain in chains]
+    return [chain[-1] if chain and chain[-1] != chain[0] else None for chain in own]
 
 
 def _own_places(compiled: list[Place | None]) -> list[Place | None]:

@@ -25,6 +25,10 @@ _WRITES_MEMORY = re.compile(r"^(?:@!?U?P\d+\s+)?(?:ST|RED|ATOM)")
 _BRANCH = re.compile(r"^(?:@!?U?P\d+\s+)?BRA\b.*?0x([0-9a-f]+)")
 _BARRIER = re.compile(r"^(?:@!?U?P\d+\s+)?(?:BAR|UCGABAR)\b")
 _COPIES_DONE = re.compile(r"^(?:LDG)?DEPBAR\b")
+# An acquire drops the L1's lines once its load is back: the wait is the load's, though no register
+# says so (`ld.acquire` is LD.STRONG and CCTL.IVALL).
+_ACQUIRES = re.compile(r"^(?:@!?U?P\d+\s+)?CCTL\.IVALL")
+_STEPS_TO_ACQUIRE = 4
 _COPY = re.compile(r"^(?:@!?U?P\d+\s+)?LDGSTS\b")
 # A wait for a bulk copy (TMA) or for the other side of a pipeline: the predicate that try_wait sets
 # is guarded by the same scoreboard as a load's result.
@@ -66,6 +70,9 @@ def producer(code: Sequence[str], at: int, why: str, repeated: Sequence[Loop] = 
     guarded = _GUARDED.get(why)
     if guarded is None:
         return None
+    if _ACQUIRES.match(code[at]):
+        near = range(at - 1, max(-1, at - 1 - _STEPS_TO_ACQUIRE), -1)
+        return next((one for one in near if _SHARED_WORD.match(code[one])), None)
     loaded = _loaded(code, at, guarded, repeated)
     return _mbarrier(code, at, repeated) if loaded is None and why == "long_scoreboard" else loaded
 

@@ -24,6 +24,9 @@ _LIMITERS = {
 }
 
 
+_LARGER_BLOCKS = "use larger blocks (more warps each), or more independent work per thread"
+
+
 def occupancy(case: Case) -> Finding | None:
     """Too few warps fit an SM to hide latency, and what stops more of them."""
     fits = case.pct("occupancy_limit_pct")
@@ -38,10 +41,10 @@ def occupancy(case: Case) -> Finding | None:
     return Finding(
         kind=kind,
         severity=(1 - fits / 100) * case.hideable * case.latency_room,
-        text=f"only {fits:.0f} % of an SM's warps fit, limited by {_words(limits)}"
+        text=f"only {fits:.0f} % of an SM's warps fit, limited by {limits_in_words(case.report)}"
         f" ({case.pct('registers'):.0f} registers/thread, {case.pct('shared_kb'):.1f} KB/block), "
         f"while warps wait for latency",
-        advice=lift(case.report) or "use larger blocks, or more independent work per thread",
+        advice=lift(case.report) or _LARGER_BLOCKS,
     )
 
 
@@ -51,7 +54,23 @@ def limiting(report: KernelReport) -> tuple[str, ...]:
         what: report.counters.get(f"launch__occupancy_limit_{what}", math.inf) for what in _LIMITERS
     }
     least = min(counts.values())
-    return tuple(what for what, count in counts.items() if count == least and count < math.inf)
+    found = [what for what, count in counts.items() if count == least and count < math.inf]
+    # The driver sizes the carve-out of shared memory for the blocks that fit otherwise, so that a
+    # tie with it says nothing where the SM has more to give.
+    if len(found) > 1 and _more_shared_fits(report):
+        found = [what for what in found if what != "shared_mem"]
+    # Nor does one with the barriers, of which an SM has one for each of its blocks.
+    if "blocks" in found:
+        found = [what for what in found if what != "barriers"]
+    return tuple(found)
+
+
+def _more_shared_fits(report: KernelReport) -> bool:
+    """Tell whether one more block would fit an SM's shared memory at its largest carve-out."""
+    blocks = report.counters.get("launch__occupancy_limit_shared_mem", math.inf)
+    block = report.counters.get("launch__shared_mem_per_block_allocated", math.inf)
+    per_sm = report.counters.get("device__attribute_max_shared_memory_per_multiprocessor", 0.0)
+    return (blocks + 1) * block <= per_sm
 
 
 def lift(report: KernelReport) -> str | None:
@@ -88,6 +107,11 @@ def _less_shared(report: KernelReport) -> str | None:
     now = report.counters.get("launch__shared_mem_per_block")
     if not per_sm or not blocks or not now:
         return None
+    if _more_shared_fits(report):
+        return (
+            f"the carve-out of shared memory holds {blocks:.0f} block(s), the SM has more: raise "
+            "cudaFuncAttributePreferredSharedMemoryCarveout"
+        )
     return (
         f"{blocks:.0f} block(s) of {now / 1e3:.0f} KB shared memory fit an SM; {blocks + 1:.0f} "
         f"fit at <= {per_sm / (blocks + 1) / 1e3 - 1:.0f} KB: use smaller tiles or keep part in "
@@ -95,11 +119,16 @@ def _less_shared(report: KernelReport) -> str | None:
     )
 
 
-def _words(limits: tuple[str, ...]) -> str:
-    return (
-        " and ".join(what.replace("shared_mem", "shared memory") for what in limits)
-        or "nothing known"
-    )
+_WORDS = {
+    "shared_mem": "shared memory",
+    "blocks": "the blocks that an SM holds",
+    "warps": "the block size",
+}
+
+
+def limits_in_words(report: KernelReport) -> str:
+    """Return what limits the warps that fit an SM, as pages print it."""
+    return " and ".join(_WORDS.get(what, what) for what in limiting(report))
 
 
 def tail(case: Case) -> Finding | None:

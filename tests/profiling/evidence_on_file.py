@@ -46,8 +46,12 @@ def layer_norm(collected: str = "full") -> KernelReport:
     return report
 
 
-def report_file(folder: Path) -> Path:
-    """Unpack the real report file of `--set full` into a folder."""
-    path = folder / "ln_full.ncu-rep"
-    path.write_bytes(lzma.decompress((RECORDED / "ln_full.ncu-rep.xz").read_bytes()))
+def report_file(folder: Path, name: str = "ln_full") -> Path:
+    """Unpack a real report file into a folder: `ln_full` (`--set full`), or `rereads`.
+
+    The zoo's `rereads` was compiled with line info; the text of CUDA's own headers, which Nsight
+    Compute had imported, and the folder it ran in are blanked out.
+    """
+    path = folder / f"{name}.ncu-rep"
+    path.write_bytes(lzma.decompress((RECORDED / f"{name}.ncu-rep.xz").read_bytes()))
     return path

@@ -301,10 +301,31 @@ def test_the_worst_of_negligible_conflicts_is_not_named() -> None:
     assert "worst 10-way" not in page_of(rare).text()
 
 
+def test_shared_memory_that_the_driver_could_still_hand_out_limits_nothing() -> None:
+    ties = {
+        "launch__occupancy_limit_shared_mem": 32,
+        "launch__occupancy_limit_blocks": 32,
+        "launch__occupancy_limit_barriers": 32,
+        "launch__occupancy_limit_registers": 64,
+        "launch__occupancy_limit_warps": 64,
+        "sm__maximum_warps_per_active_cycle_pct": 50,
+    }
+    small = with_counters(**ties, launch__shared_mem_per_block_allocated=1024)
+    assert work_rules.limiting(small) == ("blocks",)
+    large = with_counters(**ties, launch__shared_mem_per_block_allocated=7296)
+    assert work_rules.limiting(large) == ("shared_mem", "blocks")
+    alone = with_counters(
+        **{**ties, "launch__occupancy_limit_shared_mem": 8},
+        launch__shared_mem_per_block_allocated=1024,
+    )
+    assert "carve-out" in (work_rules.lift(alone) or "")
+
+
 def test_a_tensor_kernel_whose_tiles_fill_shared_memory_is_not_told_to_raise_occupancy() -> None:
     full = with_idle_memory(
         with_counters(
             launch__occupancy_limit_shared_mem=1,
+            launch__shared_mem_per_block_allocated=200e3,
             launch__occupancy_limit_registers=1,
             sm__maximum_warps_per_active_cycle_pct=12.5,
         )

@@ -41,6 +41,8 @@ LOOPS = waits.loops(WALK, PCS)
         ("F2F.F64.F32 R6, R12", "DFMA R8, R6, UR6, R2", SHORT),
         ("S2UR UR5, SR_CgaCtaId", "ULEA UR4, UR5, UR4, 0x18", SHORT),
         ("BAR.SYNC.DEFER_BLOCKING 0x0", "LDS R7, [R6+UR4]", "barrier"),
+        # ld.acquire.gpu: the invalidation of the L1 waits for the load, and reads no register.
+        ("LD.E.STRONG.GPU R0, desc[UR4][R6.64]", "CCTL.IVALL", LONG),
     ],
 )
 def test_what_a_stalled_instruction_waits_for_is_found(

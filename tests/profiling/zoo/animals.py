@@ -16,13 +16,15 @@ from refine_agent.profiling.records import Ceilings, Flops, Precision, Work
 
 HERE = Path(__file__).parent
 RECORDED = HERE / "recorded"
+_COMMENT = re.compile(r"[ \t]*//[^\n]*")
 _SICK = re.compile(r"//\s*SICK:\s*(\w+)(\s*\(no line\))?")
 
 
 class Animal(msgspec.Struct, frozen=True, kw_only=True):
     """One program: its source, its sickness (None: healthy) and the sick line if there is one.
 
-    `unseen` ones were written after the rules and thresholds, which were not changed for them.
+    `unseen` ones were written after the rules and thresholds, which were not changed for them;
+    one for which they were is moved to the others.
     `timeline` ones launch several kernels, so that gaps and shares matter.
     """
 
@@ -35,8 +37,12 @@ class Animal(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def digest(self) -> str:
-        """Return a digest of the program's text: lines of a recording hold for that text only."""
-        return hashlib.sha256(self.source.read_bytes()).hexdigest()[:16]
+        """Return a digest of the program, line by line without its comments.
+
+        Lines of a recording hold for that program only; what is said about it may change.
+        """
+        program = _COMMENT.sub("", self.source.read_text())
+        return hashlib.sha256(program.encode()).hexdigest()[:16]
 
     @property
     def where(self) -> str | None:
