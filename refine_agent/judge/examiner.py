@@ -82,6 +82,7 @@ class Samples:
         self.settlings_us: list[float] = []
         self.claims_us: list[tuple[float, ...]] = []
         self.counted_us: list[tuple[float, ...]] = []
+        self.hidden: list[bool] = []  # block by block, whether every launch was
 
     def add(self, block: Block, *, trusted: bool) -> None:
         """Take down one block; what a trusted worker was late to launch is not what it takes."""
@@ -89,6 +90,7 @@ class Samples:
         self.settlings_us.append(block.settling_us)
         self.claims_us.append(block.claims_us)
         self.counted_us.append(_unhurried(block) if trusted else block.claims_us)
+        self.hidden.append(all(block.hidden))
 
     @property
     def flat_us(self) -> list[float]:

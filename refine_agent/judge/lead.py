@@ -17,6 +17,7 @@ from refine_agent.judge import statistics
 
 # A context's turn lasts about 2 ms: a longer lead would be interrupted.
 LEAST_US, MOST_US = 100.0, 1000.0
+LONGER = 1.5
 # A lead that took so much longer than it should was interrupted, and the worker ran within it.
 INTERRUPTED = 1.25
 _TRIAL_CYCLES, _TRIALS = 1_000_000, 5
@@ -30,6 +31,10 @@ class Lead:
         self._device = device
         self._cycles = int(_cycles_per_us(device) * self.us)
         self._began_ns = 0
+
+    def longer(self) -> Lead:
+        """Return one that lasts half as long again, as far as leads go."""
+        return Lead(self._device, us=self.us * LONGER)
 
     def begin(self) -> None:
         """Take the device; return at once."""

@@ -6,6 +6,7 @@ It owns the step from samples to a verdict; taking them is ``examiner``'s, their
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -55,6 +56,12 @@ SETTLING_FACTOR, SETTLING_SLACK_US = 1.5, 30.0
 ALONE_FACTOR, ALONE_SLACK_US = 2.0, {"cuda": 120.0, "cpu": 150.0}
 
 
+# So many blocks in which every launch was hidden tell what the protocol costs a device.
+ENOUGH_HIDDEN = 3
+# A claim on a GPU is verified by a clock that is out by no more than this, or this part of it.
+RESOLUTION_US, RESOLUTION_PART = 5.0, 0.25
+
+
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a trial brought to light."""
 
@@ -63,6 +70,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     checks: Checks
     oddities: tuple[Suspicion, ...]
     sealed: bool
+    launch_us: float = 0.0  # what the protocol takes of the host for one call
 
 
 class _Clocks(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +79,14 @@ class _Clocks(msgspec.Struct, frozen=True, kw_only=True):
     claims_us: list[tuple[float, ...]]
     counted_us: list[tuple[float, ...]]  # those of them that tell how long a call takes
     clock_us: list[float]  # per call
+    hidden: list[bool]  # whether the launches of the block were, as its process says
+
+    @property
+    def usual_gap_us(self) -> float:
+        """How far the clock lies above the claims where nothing was late."""
+        gaps = self.gaps_us
+        quiet = list(itertools.compress(gaps, self.hidden))
+        return max(0.0, statistics.lower_quartile(quiet if len(quiet) >= ENOUGH_HIDDEN else gaps))
 
     @property
     def gaps_us(self) -> list[float]:
@@ -117,6 +133,7 @@ class _Clocks(msgspec.Struct, frozen=True, kw_only=True):
             claims_us=[self.claims_us[i] for i in chosen],
             counted_us=[self.counted_us[i] for i in chosen],
             clock_us=[self.clock_us[i] for i in chosen],
+            hidden=[self.hidden[i] for i in chosen],
         )
 
     @property
@@ -134,6 +151,8 @@ class _Agreement(msgspec.Struct, frozen=True, kw_only=True):
     """How a candidate's claims stand to the judge's clock."""
 
     agreeing: list[int]  # the candidate's blocks in which the clocks agree
+    excusable: list[int]  # those that differ by no more than a host that is late would make them
+    resolved: bool  # the clock is fine enough to verify what is claimed
     even: list[int]  # those of them whose calls took about as long as one another
     witnessed: int  # such blocks of the witness that has most
     taken: int  # all of them
@@ -142,12 +161,12 @@ class _Agreement(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def believed(self) -> bool:
         """Whether the claims count; otherwise the judge's clock does."""
-        return len(self.even) > FEW_BLOCKS
+        return self.resolved and len(self.even) > FEW_BLOCKS
 
     @property
     def disputed(self) -> bool:
         """Whether the claims are no measurement: the trusted ones agree with the clock."""
-        return len(self.agreeing) <= FEW_BLOCKS and (self.sure or self.gross)
+        return len(self.excusable) <= FEW_BLOCKS and (self.sure or self.gross)
 
     @property
     def sure(self) -> bool:
@@ -162,10 +181,12 @@ class _Agreement(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def hopeless(self) -> bool:
         """Whether more blocks would not change what is to be said of the claims."""
-        return not self.agreeing and (self.sure or self.gross)
+        return not self.excusable and (self.sure or self.gross)
 
 
-def unsettled(blocks: dict[str, Samples], layers: Layers, *, kind: str) -> bool:
+def unsettled(
+    blocks: dict[str, Samples], layers: Layers, *, kind: str, launch_us: float = 0.0
+) -> bool:
     """Whether too few blocks count so far, and more may be taken.
 
     An honest candidate on a busy machine has some in which nothing was late. One that is honest in
@@ -173,7 +194,7 @@ def unsettled(blocks: dict[str, Samples], layers: Layers, *, kind: str) -> bool:
     """
     if not layers.clock or len(blocks["null"].walls_us) >= PATIENT_BLOCKS:
         return False
-    found = _agreement(_all_clocks(blocks), kind)
+    found = _agreement(_all_clocks(blocks), kind, launch_us)
     if found.hopeless:
         return False
     return len(found.even) < ENOUGH_BLOCKS
@@ -182,7 +203,7 @@ def unsettled(blocks: dict[str, Samples], layers: Layers, *, kind: str) -> bool:
 def weigh(evidence: Evidence, settled: Settled, layers: Layers, *, kind: str) -> AnyVerdict:
     """Return the verdict on a candidate whose every output was right."""
     clocks = _all_clocks(evidence.blocks)
-    found = _agreement(clocks, kind)
+    found = _agreement(clocks, kind, evidence.launch_us)
     if layers.clock and found.disputed:
         return _dispute(clocks["candidate"])
     believed = found.believed or not layers.clock
@@ -243,39 +264,59 @@ def _passed(
 
 def _all_clocks(blocks: dict[str, Samples]) -> dict[str, _Clocks]:
     null = blocks["null"]
+    idle_us = _idle_us(null)
     return {
         role: _Clocks(
             claims_us=list(each.claims_us),
             counted_us=list(each.counted_us),
-            clock_us=_own(each, null),
+            clock_us=_own(each, null, idle_us),
+            hidden=list(each.hidden),
         )
         for role, each in blocks.items()
         if role != "null"
     }
 
 
-def _own(samples: Samples, null: Samples) -> list[float]:
+def _idle_us(null: Samples) -> float:
+    """What the protocol costs a block of calls on the device.
+
+    Only where the null's launches were hidden: a host that is late costs wall time in which a
+    candidate's kernels run as well, and what is subtracted here could hide them. On a machine where
+    none ever were, nothing is.
+    """
+    costs = [wall - sum(claims) for wall, claims in zip(null.walls_us, null.claims_us, strict=True)]
+    hidden = list(itertools.compress(costs, null.hidden))
+    return statistics.lower_quartile(hidden) if len(hidden) >= ENOUGH_HIDDEN else 0.0
+
+
+def _own(samples: Samples, null: Samples, idle_us: float) -> list[float]:
     """The judge's own clock per call, less what the protocol costs a trusted null candidate."""
-    idle = statistics.lower_quartile(
-        [wall - sum(claims) for wall, claims in zip(null.walls_us, null.claims_us, strict=True)]
-    )
     settles = SETTLING_FACTOR * statistics.median(null.settlings_us) + SETTLING_SLACK_US
     return [
-        max(0.0, wall - idle + max(0.0, settling - settles)) / len(claims)
+        max(0.0, wall - idle_us + max(0.0, settling - settles)) / len(claims)
         for wall, settling, claims in zip(
             samples.walls_us, samples.settlings_us, samples.claims_us, strict=True
         )
     ]
 
 
-def _agreement(clocks: dict[str, _Clocks], kind: str) -> _Agreement:
+def _own_alone(evidence: Evidence, role: str) -> list[float]:
+    """The same for single calls, whose launches nothing hides: a null's cost is theirs too."""
+    null = evidence.alone["null"]
+    costs = [wall - sum(claims) for wall, claims in zip(null.walls_us, null.claims_us, strict=True)]
+    return _own(evidence.alone[role], null, statistics.lower_quartile(costs))
+
+
+def _agreement(clocks: dict[str, _Clocks], kind: str, launch_us: float) -> _Agreement:
     """Hold the claims against the judge's clock, by the measure of the trusted witnesses."""
     mine = clocks["candidate"]
     trusted = [each for role, each in clocks.items() if role != "candidate"]
-    usual_us = max(max(0.0, statistics.lower_quartile(each.gaps_us)) for each in trusted)
+    usual_us = max(each.usual_gap_us for each in trusted)
     most = UNEVEN * max(each.skew for each in trusted)
     return _Agreement(
         agreeing=mine.agreeing(usual_us, kind),
+        excusable=mine.agreeing(usual_us + launch_us, kind),
+        resolved=kind == "cpu" or usual_us <= max(RESOLUTION_US, RESOLUTION_PART * mine.typical_us),
         even=mine.calm(usual_us, kind, most),
         witnessed=max(len(each.calm(usual_us, kind, most)) for each in trusted),
         taken=len(mine.claims_us),
@@ -328,12 +369,12 @@ def _alone(evidence: Evidence, role: str) -> Timing | None:
     """One call at a time on the judge's clock, launch and synchronisation included."""
     if role not in evidence.alone:
         return None
-    return statistics.timing(_own(evidence.alone[role], evidence.alone["null"]))
+    return statistics.timing(_own_alone(evidence, role))
 
 
 def _soonest_alone(evidence: Evidence, role: str) -> float:
     """What the fastest quarter of single calls took: lateness only ever adds."""
-    return statistics.lower_quartile(_own(evidence.alone[role], evidence.alone["null"]))
+    return statistics.lower_quartile(_own_alone(evidence, role))
 
 
 def _batched(evidence: Evidence, clocks: dict[str, _Clocks], kind: str) -> Suspicion | None:
@@ -349,10 +390,7 @@ def _batched(evidence: Evidence, clocks: dict[str, _Clocks], kind: str) -> Suspi
     mine = clocks["candidate"]
     together = max(mine.clock.median_us, mine.claim.median_us)
     usual = max([0.0, *(more for role, more in extra.items() if role != "candidate")])
-    usual += max(
-        statistics.quartile_range(_own(evidence.alone[role], evidence.alone["null"]))
-        for role in extra
-    )
+    usual += max(statistics.quartile_range(_own_alone(evidence, role)) for role in extra)
     if extra["candidate"] <= (ALONE_FACTOR - 1) * together + usual + ALONE_SLACK_US[kind]:
         return None
     return Suspicion(

@@ -45,41 +45,63 @@ def main() -> int:
     began = time.monotonic()
     ends = began + asked.seconds
     kind = "cuda" if asked.device.startswith("cuda") else "cpu"
-    rows: list[Row] = []
-    kept: list[Kept] = []
-    left: list[str] = []
     before = _before(asked)
     with tempfile.TemporaryDirectory() as folder, Court(asked.device, Path(folder)) as court:
+        docket = Docket(court, before, asked)
         for case in _part(_chosen([*cheats(), *controls()], kind, asked.only), asked.part):
             if time.monotonic() > ends:
-                left.append(case.path.stem)
-            elif case.is_control:
-                kept.append(_kept_before(case, before) or _counted(court.kept(case), before))
-                print(f"control {case.number:<28} {kept[-1].outcome}", flush=True)
+                docket.left.append(case.path.stem)
             else:
-                shown = not asked.quick or case.device == "cuda"
-                row = _row_before(case, before)
-                rows.append(row or _counted(court.row(case, shown=shown), before))
-                print(_line(rows[-1]), flush=True)
-        report = Report(
+                print(docket.tried(case), flush=True)
+            _write(docket.report(time.monotonic() - began), asked.out)
+    return _said(docket.report(time.monotonic() - began), asked.out)
+
+
+class Docket:
+    """What was tried so far, and what was not reached: whatever ends the run, it is on disk."""
+
+    def __init__(self, court: Court, before: Report | None, asked: argparse.Namespace) -> None:
+        self._court, self._before, self._asked = court, before, asked
+        self.rows: list[Row] = []
+        self.kept: list[Kept] = []
+        self.left: list[str] = []
+
+    def tried(self, case: Case) -> str:
+        """Try a case, unless the recording that is to be completed holds it; return its line."""
+        if case.is_control:
+            kept = _kept_before(case, self._before)
+            self.kept.append(kept or _counted(self._court.kept(case), self._before))
+            return f"control {case.number:<28} {self.kept[-1].outcome}"
+        shown = not self._asked.quick or case.device == "cuda"
+        row = _row_before(case, self._before)
+        self.rows.append(row or _counted(self._court.row(case, shown=shown), self._before))
+        return _line(self.rows[-1])
+
+    def report(self, seconds: float) -> Report:
+        """Return the table so far."""
+        found, before = self._court.environment, self._before
+        return Report(
             date=datetime.now(UTC).date().isoformat(),
-            device=court.environment.device if court.environment else asked.device,
-            torch=(court.environment.torch if court.environment else None) or "",
-            fence=next((row.on.fence for row in rows if row.on.fence), None),
-            seconds=round(time.monotonic() - began + (before.seconds if before else 0.0), 1),
-            cheats=sorted(rows, key=_by_number),
-            controls=sorted(kept, key=_by_name),
-            not_reached=left,
+            device=found.device if found else self._asked.device,
+            torch=(found.torch if found else None) or "",
+            fence=next((row.on.fence for row in self.rows if row.on.fence), None),
+            seconds=round(seconds + (before.seconds if before else 0.0), 1),
+            cheats=sorted(self.rows, key=_by_number),
+            controls=sorted(self.kept, key=_by_name),
+            not_reached=self.left,
         )
-    return _said(report, asked.out)
 
 
 def _said(report: Report, out: Path | None) -> int:
     print(_summary(report))
+    _write(report, out)
+    return 0 if _good(report) else 1
+
+
+def _write(report: Report, out: Path | None) -> None:
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
-    return 0 if _good(report) else 1
 
 
 def _joined(files: list[Path]) -> Report:

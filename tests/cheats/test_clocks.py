@@ -13,21 +13,29 @@ from refine_agent.judge import weighing
 from refine_agent.judge.examiner import Samples
 from refine_agent.judge.layers import ALL_LAYERS
 from refine_agent.judge.leash import Leash
+from refine_agent.judge.seats import Block
 
 PER_BLOCK, CALL_US, PROTOCOL_US = 10, 100.0, 200.0
 
 
 def samples(
-    *, call_us: float = CALL_US, claims: tuple[float, ...] = (), settling_us: float = 20.0
+    *,
+    call_us: float = CALL_US,
+    claims: tuple[float, ...] = (),
+    settling_us: float = 20.0,
+    hidden: bool = True,
+    trusted: bool = False,
 ) -> Samples:
     """Return ten blocks of calls of one length, with claims that may be others."""
     made = Samples()
     for _ in range(10):
-        made.add(
-            PROTOCOL_US + PER_BLOCK * call_us,
-            claims or (call_us,) * PER_BLOCK,
+        block = Block(
+            wall_us=PROTOCOL_US + PER_BLOCK * call_us,
+            claims_us=claims or (call_us,) * PER_BLOCK,
+            hidden=(hidden,) * PER_BLOCK,
             settling_us=settling_us,
         )
+        made.add(block, trusted=trusted)
     return made
 
 
@@ -40,7 +48,7 @@ def test_time_that_is_moved_to_a_few_calls_is_taken_out_of_no_median() -> None:
     moved = samples(claims=(130.0,) * 4 + (80.0,) * 6)
     clocks = weighing._all_clocks(blocks(moved))
 
-    assert weighing._agreement(clocks, "cpu").believed
+    assert weighing._agreement(clocks, "cpu", 0.0).believed
     assert clocks["candidate"].claim.median_us == 80.0
     assert weighing._evened(clocks).claim.median_us == pytest.approx(CALL_US / weighing.EVEN)
 
@@ -50,13 +58,13 @@ def test_work_left_on_the_device_after_the_answer_is_on_the_judges_clock() -> No
     clocks = weighing._all_clocks(blocks(early))
 
     assert clocks["candidate"].clock.median_us == pytest.approx(CALL_US)
-    assert weighing._agreement(clocks, "cuda").disputed
+    assert weighing._agreement(clocks, "cuda", 0.0).disputed
 
 
 def test_claims_that_never_agree_are_disputed_as_soon_as_the_witnesses_do() -> None:
     short = blocks(samples(claims=(1.0,) * PER_BLOCK))
 
-    assert weighing._agreement(weighing._all_clocks(short), "cpu").disputed
+    assert weighing._agreement(weighing._all_clocks(short), "cpu", 0.0).disputed
     assert not weighing.unsettled(short, ALL_LAYERS, kind="cpu")
 
 
@@ -64,11 +72,41 @@ def test_where_the_witnesses_clocks_do_not_agree_either_the_machine_is_named() -
     short = blocks(samples(claims=(60.0,) * PER_BLOCK))
     for number in range(7):  # the baseline is heard late most of the time, and not always as late
         short["eager"].walls_us[number] += 500.0 * number
-    found = weighing._agreement(weighing._all_clocks(short), "cpu")
+    found = weighing._agreement(weighing._all_clocks(short), "cpu", 0.0)
 
     assert found.busy
     assert not found.disputed
     assert weighing.unsettled(short, ALL_LAYERS, kind="cpu")
+
+
+def test_nothing_hides_behind_launches_that_are_late() -> None:
+    """Where the host is late, kernels run while it launches: its time is not to be subtracted."""
+    real = samples(call_us=60.0, claims=(1.0,) * PER_BLOCK, hidden=False)
+    late = blocks(real) | {"null": samples(call_us=60.0, claims=(1.0,) * PER_BLOCK, hidden=False)}
+    clocks = weighing._all_clocks(late)
+
+    assert not weighing._agreement(clocks, "cuda", 60.0).believed
+    assert clocks["candidate"].clock.median_us > 60.0
+
+
+def test_who_launches_late_is_charged_for_it_and_not_disqualified() -> None:
+    late = samples(call_us=CALL_US + 25.0, claims=(CALL_US,) * PER_BLOCK, hidden=False)
+    clocks = weighing._all_clocks(blocks(late))
+
+    assert not weighing._agreement(clocks, "cuda", 30.0).disputed
+    assert not weighing._agreement(clocks, "cuda", 30.0).believed
+    assert weighing._agreement(clocks, "cuda", 10.0).disputed
+
+
+def test_a_baseline_is_not_made_slower_by_a_host_that_launches_it_late() -> None:
+    made = Samples()
+    claims = (70.0, 70.0, 160.0, 210.0)
+    made.add(
+        Block(wall_us=900.0, claims_us=claims, hidden=(True, True, False, False)), trusted=True
+    )
+    made.add(Block(wall_us=900.0, claims_us=claims, hidden=(False,) * 4), trusted=True)
+
+    assert made.flat_us == [70.0, 70.0, 70.0]
 
 
 RUNNER = """
