@@ -5,7 +5,8 @@
 One command on a CUDA machine. For each session in transcripts/recorded whose device is a GPU it
 takes the winning kernel, measures eager, torch.compile (default and max-autotune) and the kernel
 side by side in one run, and writes a table, its numbers as JSON and a picture, anew after each
-problem. What fails its judgement is printed as such and never left out.
+problem. On a machine of several GPUs each may take some of the sessions; `--join` makes one
+scorecard of theirs. What fails its judgement is printed as such and never left out.
 """
 
 from __future__ import annotations
@@ -49,6 +50,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 def main() -> None:
     """Measure, print, save."""
     options = _options()
+    if options.join:
+        joined = [row for file in options.join for row in _rows(file)]
+        _save(sorted(joined, key=lambda row: row.name), options.out)
+        return
     runs = [Transcript.read(folder) for folder in _chosen(options.names)]
     _build_ahead(runs, options.device)
     rows: list[Row] = []
@@ -63,8 +68,13 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("names", nargs="*", help="recorded sessions; all that ran on a GPU if none")
     parser.add_argument("--device", default="cuda")
+    parser.add_argument("--join", type=Path, nargs="+", help="make one of these scorecard.json")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
     return parser.parse_args()
+
+
+def _rows(file: Path) -> list[Row]:
+    return msgspec.json.decode(file.read_bytes(), type=list[Row])
 
 
 def _chosen(names: list[str]) -> Iterator[Path]:
