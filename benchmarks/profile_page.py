@@ -1,9 +1,11 @@
 """What a page costs and finds, next to `--set full` and to other agents' metric lists.
 
-    python benchmarks/profile_page.py                         # from recordings: tokens, findings
-    python benchmarks/profile_page.py --live --out FILE       # on a GPU: seconds, within --budget
-    python benchmarks/profile_page.py --seconds FILE --write  # both, into results/profile_page.md
+    python benchmarks/profile_page.py                        # from what is recorded
+    python benchmarks/profile_page.py --live --out FILE      # on a GPU: seconds, within --budget
+    python benchmarks/profile_page.py --write --with FILE…  # into results/profile_page.md, .json
 
+FILE is what `--live` wrote, or the probes.json of `tests/profiling/zoo/record.py --what probes`;
+what was measured anew takes the place of what was measured before.
 Tokens are characters over four, for every column alike. The other lists' findings are those of this
 project's rules fed with nothing but the counters of that list: they say what is in the numbers, not
 what the list's own project or its model makes of them. No list holds a source line.
@@ -16,7 +18,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,8 @@ from refine_agent.profiling.records import Page
 from tests.profiling.zoo.animals import Animal, Recording, animals, recorded, recording
 from tests.profiling.zoo.studio import bounded
 
+THIS = "this page"
+SETS = "the same by NVIDIA's sets"
 # One call of torch's own LayerNorm on 4096x8192 floats: process start, import, a kernel, a range.
 WORKER = """
 import torch
@@ -45,12 +50,21 @@ torch.cuda.synchronize()
 torch.cuda.nvtx.range_pop()
 """
 COLLECTIONS = {
-    "this page": ncu.default_collection(),
+    THIS: ncu.default_collection(),
+    SETS: ncu.larger_collection(),
     "--set full": ["--set", "full"],
     "CudaForge's list": ["--metrics", ",".join(CUDAFORGE)],
     "KernelAgent's list": ["--metrics", ",".join(KERNELAGENT)],
 }
 RESULTS = Path(__file__).with_name("results") / "profile_page.md"
+MEASURED = RESULTS.with_name("profile_page-h200.json")
+WHOLE = "A whole candidate: torch's LayerNorm on 4096x8192, from starting its process to its page"
+PROBED = {
+    "costs": "One launch of one kernel, a copy of 537 MB without torch, to the report",
+    "costs of three launches": "A call of three kernels without torch, to the report",
+}
+# The probes' names for what is called otherwise here.
+ALIKE = {"page": THIS, "page by larger sets": SETS}
 FULL = Path(__file__).parents[1] / "tests" / "profiling" / "recorded" / "ln_full.ncu-rep.xz"
 SESSIONS = Path(__file__).parents[1] / "transcripts" / "recorded"
 LISTS = {"CudaForge's list": CUDAFORGE, "KernelAgent's list": KERNELAGENT}
@@ -66,22 +80,24 @@ def main() -> None:
     parser.add_argument("--live", action="store_true", help="measure seconds here, on a GPU")
     parser.add_argument("--out", type=Path, help="write what --live measured as JSON")
     parser.add_argument("--budget", type=float, default=170, help="begin no run after so long (s)")
-    parser.add_argument("--seconds", type=Path, help="what --live wrote on a GPU")
-    parser.add_argument("--write", action="store_true", help=f"write {RESULTS.name}")
+    parser.add_argument("--with", dest="new", type=Path, nargs="+", default=[], metavar="FILE")
+    parser.add_argument("--write", action="store_true", help=f"write {RESULTS.name} and its JSON")
     options = parser.parse_args()
     if options.live:
         _measure(options.out, budget=options.budget)
         return
-    text = _table(json.loads(options.seconds.read_text()) if options.seconds else {})
+    known = _known(options.new)
+    text = _table(known)
     print(text)
     if options.write:
-        RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_text(text)
+        MEASURED.write_bytes(msgspec.json.format(msgspec.json.encode(known), indent=1))
 
 
 def _measure(out: Path | None, *, budget: float) -> None:
     """Measure round by round; what was measured before one fails, or time is up, is on file."""
-    found: dict[str, Any] = {"device": _device(), "ncu": _ncu_version()}
+    day = datetime.now(UTC).date().isoformat()
+    found: dict[str, Any] = {"device": _device(), "ncu": _ncu_version(), "day": day}
     until = time.monotonic() + budget
     with tempfile.TemporaryDirectory() as scratch:
         worker = Path(scratch) / "worker.py"
@@ -128,7 +144,7 @@ def _details(run: dict[str, Any]) -> str:
 
 def _device() -> str:
     query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
-    return bounded(query, seconds=SECONDS).printed.strip()
+    return next(iter(bounded(query, seconds=SECONDS).printed.strip().splitlines()), "unknown")
 
 
 def _ncu_version() -> str | None:
@@ -164,6 +180,8 @@ def _seconds(command: Sequence[str]) -> float:
 
 
 def _spread(seconds: list[float]) -> str:
+    if len(seconds) == 1:
+        return f"{seconds[0]:.2f} s, once"
     middle = statistics.median(seconds)
     return f"{middle:.2f} s median of {len(seconds)} ({min(seconds):.2f} to {max(seconds):.2f})"
 
@@ -182,6 +200,67 @@ def _page(reports: Sequence[KernelReport], recording: Recording | None = None) -
     )
 
 
+class Cost(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds of one way to profile, run by run; passes and size of the report of the last run."""
+
+    collected: str
+    seconds: tuple[float, ...]
+    passes: int | None = None
+    bytes: int | None = None
+
+
+class Costs(msgspec.Struct, frozen=True, kw_only=True):
+    """Ways to profile the same thing, measured on one device on one day."""
+
+    what: str
+    device: str
+    ncu: str | None
+    day: str
+    costs: tuple[Cost, ...]
+
+
+def _known(new: Sequence[Path]) -> list[Costs]:
+    """Return what is on file, with what was measured anew in its place."""
+    blocks = msgspec.json.decode(MEASURED.read_bytes(), type=list[Costs])
+    by_name = {block.what: block for block in blocks}
+    for path in new:
+        for block in _blocks(json.loads(path.read_text())):
+            by_name[block.what] = block
+    return list(by_name.values())
+
+
+def _blocks(measured: dict[str, Any]) -> Iterator[Costs]:
+    """Yield what `--live` or the zoo's probes wrote, as costs."""
+    about = {name: measured.get(name) or "unknown" for name in ("device", "ncu", "day")}
+    whole = [_whole(name, one) for name, one in measured.items() if "runs" in one]
+    if whole:
+        yield Costs(what=WHOLE, costs=tuple(whole), **about)
+    for name, what in PROBED.items():
+        if name in measured:
+            costs = tuple(_probed(*one) for one in measured[name].items())
+            yield Costs(what=what, costs=costs, **about)
+
+
+def _whole(name: str, one: dict[str, Any]) -> Cost:
+    last = one["runs"][-1]
+    return Cost(
+        collected=name,
+        seconds=tuple(round(run["seconds"], 2) for run in one["runs"]),
+        passes=sum(last.get("passes", {}).values()) or None,
+        bytes=last.get("bytes"),
+    )
+
+
+def _probed(name: str, one: dict[str, Any]) -> Cost:
+    seconds = one["seconds"] if isinstance(one["seconds"], list) else [one["seconds"]]
+    return Cost(
+        collected=ALIKE.get(name, name),
+        seconds=tuple(seconds),
+        passes=sum(one["passes"].values()) or None,
+        bytes=one["bytes"],
+    )
+
+
 class Column(msgspec.Struct, frozen=True, kw_only=True):
     """What one way of profiling shows of the zoo."""
 
@@ -192,34 +271,33 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     lines: str
 
 
-def _table(seconds: dict[str, dict[str, Any]]) -> str:
-    """Return the comparison as Markdown; seconds where they were measured."""
+def _table(known: list[Costs]) -> str:
+    """Return the comparison as Markdown."""
     names = [name for name in recorded() if not _animal(name).unseen]
     seen = [recording(name) for name in names]
-    columns = {"this page": _column(seen, None)}
+    columns = {THIS: _column(seen, None)}
     for name, counters in LISTS.items():
         columns[name] = _column(seen, counters)
     columns["--set full"] = _everything()
-    head = (
-        "| collected | counters | tokens | a whole candidate | first finding right, by these rules "
-        "| healthy: none | lines |"
-    )
     lines = [
         "# What a page costs and finds",
         "",
-        f"{len(names)} recordings of the zoo ({seen[0].device}, driver {seen[0].driver}, ncu",
-        f"{seen[0].ncu_version}); tokens are characters over four, medians. Written by",
-        "`benchmarks/profile_page.py`, which says how to read it.",
+        "Written by `benchmarks/profile_page.py`, which says how to read it.",
         "",
+        "## Seconds",
         *_in_sessions(),
-        *_where(seconds),
-        head,
-        "|---|---|---|---|---|---|---|",
+        *(line for block in known for line in _seconds_lines(block)),
+        "## Findings",
+        f"{len(names)} recordings of the zoo ({seen[0].device}, driver {seen[0].driver}, ncu",
+        f"{seen[0].ncu_version}); tokens are characters over four, medians.",
+        "",
+        "| collected | counters | tokens | right first, by these rules | healthy: none | lines |",
+        "|---|---|---|---|---|---|",
     ]
     for name, column in columns.items():
         lines.append(
-            f"| {name} | {column.counters} | {column.tokens:,.0f} | {_took(seconds.get(name))} | "
-            f"{column.hits} | {column.clean} | {column.lines} |"
+            f"| {name} | {column.counters} | {column.tokens:,.0f} | {column.hits} | "
+            f"{column.clean} | {column.lines} |"
         )
     return "\n".join(lines) + "\n"
 
@@ -237,26 +315,24 @@ def _in_sessions() -> list[str]:
     return [
         "In the recorded sessions on an H200 the page of a candidate of one launch took",
         f"{_spread(one)}, of two or more",
-        f"{_spread(several)}.",
+        f"{_spread(several)}, collected by NVIDIA's sets.",
         "",
     ]
 
 
-def _where(seconds: dict[str, Any]) -> list[str]:
-    """Say on what the seconds were taken, and what a process costs that nobody profiles."""
-    if "bare process" not in seconds:
-        return []
-    return [
-        "A whole candidate: LayerNorm on 4096x8192, from starting its process to its page, on",
-        f"{seconds['device']}, ncu {seconds['ncu']}; the bare process takes",
-        f"{_took(seconds['bare process'])}.",
-        "",
-    ]
-
-
-def _took(measured: dict[str, Any] | None) -> str:
-    runs = [float(run["seconds"]) for run in measured["runs"]] if measured else []
-    return _spread(runs) if runs else "not measured yet"
+def _seconds_lines(block: Costs) -> Iterator[str]:
+    """Yield one table of seconds, with device and day."""
+    yield f"{block.what}; on {block.device}, ncu {block.ncu}, {block.day}:"
+    yield ""
+    yield "| collected | passes | seconds | report |"
+    yield "|---|---|---|---|"
+    for one in block.costs:
+        passes = "" if one.passes is None else str(one.passes)
+        size = "" if one.bytes is None else f"{one.bytes / 1e3:,.0f} KB"
+        yield f"| {one.collected} | {passes} | {_spread(list(one.seconds))} | {size} |"
+    if THIS not in {one.collected for one in block.costs}:
+        yield f"| {THIS} | | not measured yet | |"
+    yield ""
 
 
 def _animal(name: str) -> Animal:

@@ -6,7 +6,7 @@ It formats what `metrics` and `call` computed and decides nothing.
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from refine_agent.profiling import blame, metrics, ncu, plain, stalls, work_rules
+from refine_agent.profiling import blame, metrics, plain, stalls, work_rules
 from refine_agent.profiling import call as calls
 from refine_agent.profiling.call import Call
 from refine_agent.profiling.case import count, excess_sectors, excess_wavefronts
@@ -548,11 +548,7 @@ def _refuted(rule: Rule, report: KernelReport) -> bool:
 
 # A device lacks a metric or two; more were not collected.
 MOST_LOST = 8
-_COLLECT = (
-    f"; most come with ncu --set {ncu.SECTION_SET}"
-    + "".join(f" --section {section}" for section in ncu.SECTIONS)
-    + " --import-source yes"
-)
+_COLLECT = "; most come with ncu --set full --import-source yes"
 
 
 def unknown(call: Call) -> Iterator[str]:

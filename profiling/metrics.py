@@ -73,6 +73,15 @@ def readings(report: KernelReport) -> tuple[Reading, ...]:
     return tuple(found)
 
 
+# Warp-level executions of each opcode with its modifiers, one instance each.
+OPCODES = "sass__inst_executed_per_opcode_with_modifier_all"
+
+
+def complete(report: KernelReport) -> bool:
+    """Tell whether a report has all that pages read, its instructions and opcodes included."""
+    return not report.absent and bool(report.opcodes) and bool(report.instructions)
+
+
 def missing(report: KernelReport) -> tuple[str, ...]:
     """Return the keys this report cannot fill: shown as n/a on this device, never left out."""
     absent = set(report.absent)
@@ -131,6 +140,16 @@ def _bus_peak_gbps(report: KernelReport) -> float | None:
     return 2 * bits / 8 * kilohertz * 1e3 / 1e9 if bits and kilohertz else None
 
 
+_FUSED = "smsp__sass_thread_inst_executed_op_ffma_pred_on.sum.per_cycle_elapsed"
+_FUSED_PEAK = "sm__sass_thread_inst_executed_op_ffma_pred_on.sum.peak_sustained"
+
+
+def _twice(report: KernelReport, name: str, derived: str) -> float | None:
+    """Return twice a counter, which NVIDIA's roofline section has under a name of its own."""
+    once = report.counters.get(name)
+    return report.counters.get(derived) if once is None else 2 * once
+
+
 def fp32_tflops(report: KernelReport) -> float | None:
     """Return executed FP32 operations per second in TFLOP/s; a fused multiply-add counts twice."""
     counters = report.counters
@@ -139,7 +158,7 @@ def fp32_tflops(report: KernelReport) -> float | None:
         counters.get(f"smsp__sass_thread_inst_executed_op_{name}_pred_on.sum.per_cycle_elapsed")
         for name in names
     ]
-    fused = counters.get("derived__smsp__sass_thread_inst_executed_op_ffma_pred_on_x2")
+    fused = _twice(report, _FUSED, "derived__smsp__sass_thread_inst_executed_op_ffma_pred_on_x2")
     clock = counters.get("smsp__cycles_elapsed.avg.per_second")
     if fused is None or clock is None or None in rates:
         return None
@@ -148,7 +167,8 @@ def fp32_tflops(report: KernelReport) -> float | None:
 
 def fp32_peak_tflops(report: KernelReport) -> float | None:
     """Return the FP32 peak in TFLOP/s at the clock of this launch."""
-    per_clock = report.counters.get("derived__sm__sass_thread_inst_executed_op_ffma_pred_on_x2")
+    derived = "derived__sm__sass_thread_inst_executed_op_ffma_pred_on_x2"
+    per_clock = _twice(report, _FUSED_PEAK, derived)
     clock = report.counters.get("smsp__cycles_elapsed.avg.per_second")
     return per_clock * clock / 1e12 if per_clock and clock else None
 
@@ -614,7 +634,7 @@ KERNEL_ROWS = (
         counters=(
             "smsp__sass_thread_inst_executed_op_fadd_pred_on.sum.per_cycle_elapsed",
             "smsp__sass_thread_inst_executed_op_fmul_pred_on.sum.per_cycle_elapsed",
-            "derived__smsp__sass_thread_inst_executed_op_ffma_pred_on_x2",
+            _FUSED,
             "smsp__cycles_elapsed.avg.per_second",
         ),
         of=fp32_tflops,
@@ -798,7 +818,6 @@ BY_KEY = {quantity.key: quantity for quantity in TABLE}
 ALSO_READ = (
     "launch__grid_size",
     "launch__block_size",
-    "launch__registers_per_thread_allocated",
     "launch__shared_mem_per_block_static",
     "launch__shared_mem_per_block_dynamic",
     "launch__shared_mem_per_block_allocated",
@@ -808,43 +827,18 @@ ALSO_READ = (
     "launch__occupancy_limit_warps",
     "launch__occupancy_limit_blocks",
     "launch__occupancy_limit_barriers",
-    "launch__cluster_size",
     "sm__maximum_warps_per_active_cycle_pct",
     "dram__bytes.sum.peak_sustained",
     "dram__cycles_elapsed.avg.per_second",
-    "derived__sm__sass_thread_inst_executed_op_ffma_pred_on_x2",
-    "gpc__cycles_elapsed.max",
-    "gpc__cycles_elapsed.avg.per_second",
+    _FUSED_PEAK,
     "smsp__thread_inst_executed_pred_on_per_inst_executed.ratio",
-    "l1tex__t_requests_pipe_lsu_mem_global_op_ld.sum",
-    "l1tex__t_requests_pipe_lsu_mem_global_op_st.sum",
-    "l1tex__t_requests_pipe_lsu_mem_global_op_red.sum",
-    "l1tex__t_requests_pipe_lsu_mem_global_op_atom.sum",
-    "l1tex__t_requests_pipe_lsu_mem_local_op_ld.sum",
-    "l1tex__t_requests_pipe_lsu_mem_local_op_st.sum",
     "l1tex__data_pipe_lsu_wavefronts.avg.pct_of_peak_sustained_elapsed",
-    "l1tex__data_pipe_lsu_wavefronts_mem_shared.sum.pct_of_peak_sustained_elapsed",
-    "l1tex__m_l1tex2xbar_write_bytes.sum",
     "lts__d_atomic_input_cycles_active.avg.pct_of_peak_sustained_elapsed",
-    "lts__t_sectors_op_atom.sum",
-    "lts__t_sectors_op_red.sum",
-    "lts__t_sectors_srcunit_tex_op_read.sum",
-    "lts__t_sectors_srcunit_tex_op_write.sum",
-    "sm__inst_executed_pipe_lsu.avg.pct_of_peak_sustained_elapsed",
-    "sm__inst_executed_pipe_fp64.avg.pct_of_peak_sustained_elapsed",
-    "smsp__inst_executed_op_ldgsts.sum",
-    "smsp__inst_executed_op_ldsm.sum",
-    "smsp__inst_executed_op_tma_ld.sum",
     "smsp__sass_inst_executed_op_global_ld.sum",
     "smsp__sass_inst_executed_op_global_st.sum",
     "smsp__sass_inst_executed_op_shared_ld.sum",
     "smsp__sass_inst_executed_op_shared_st.sum",
-    "smsp__sass_branch_targets_threads_divergent.sum",
-    "smsp__sass_average_branch_targets_threads_uniform.pct",
     "smsp__pcsamp_sample_count",
-    "smsp__pcsamp_interval_cycles",
-    "profiler__replayer_passes",
-    "profiler__replayer_bytes_mem_backed_up.avg",
     "device__attribute_multiprocessor_count",
     "device__attribute_compute_capability_major",
     "device__attribute_compute_capability_minor",

@@ -11,21 +11,44 @@ from typing import Literal
 
 import msgspec
 
-from refine_agent.profiling import plain
+from refine_agent.profiling import metrics, plain
 
-# `--set detailed` has the per-instruction samples and exact bank conflicts; these four add stall
-# ratios, scheduler, bytes per sector and opcode counts. PM sampling, NVLink, NUMA and hierarchical
-# roofline sections of `--set full` answer questions that no kernel's author can act on.
-SECTION_SET = "detailed"
+# Replaying a kernel once more costs 30 to 70 ms, however short it is (H200), and each launch is
+# replayed for all that is asked for. So sections are asked for only where they bring samples, rules
+# that an author can act on, or what has no other name; every other counter is asked for by its own.
+# The tables and charts of the memory sections alone bring 290 that no page reads.
 SECTIONS = (
+    "SpeedOfLight",
+    "WorkloadDistribution",
+    "LaunchStats",
+    "Occupancy",
+    "SourceCounters",
+    "WarpStateStats",
+    "SchedulerStats",
+    "InstructionStats",
+)
+# What the sections above are sure to bring. Device attributes come with every report.
+_OF_SECTIONS = (
+    "device__",
+    "launch__",
+    "profiler__",
+    "derived__",
+    "smsp__pcsamp_",
+    "smsp__average_warps_issue_stalled_",
+)
+# The same in NVIDIA's own sets, for a version that answers names with less than pages read. PM
+# sampling, NVLink, NUMA and hierarchical rooflines of `--set full` answer questions that no
+# kernel's author can act on.
+_LARGER_SET = "detailed"
+_LARGER_SECTIONS = (
     "WarpStateStats",
     "SchedulerStats",
     "MemoryWorkloadAnalysis_Tables",
     "InstructionStats",
 )
 RANGE = "candidate"
-# Each launch costs about 1.4 s on an H200 (12 took 17.6 s, one 3.5 s), and the same kernel again
-# adds little: calls of more launches are weighted by torch.profiler's timeline.
+# The same kernel again adds little: calls of more launches are weighted by torch.profiler's
+# timeline.
 LAUNCHES = 6
 
 Cause = Literal[
@@ -104,11 +127,18 @@ def command(  # noqa: PLR0913  (each names one decision of a profiler run)
 
 
 def default_collection() -> list[str]:
-    """Return the options that choose what is collected."""
-    chosen = ["--set", SECTION_SET]
-    for section in SECTIONS:
-        chosen += ["--section", section]
-    return chosen
+    """Return the options that choose what is collected: what pages read, by name, and no more."""
+    by_name = [name for name in metrics.needed_counters() if not name.startswith(_OF_SECTIONS)]
+    return [*_sections(SECTIONS), "--metrics", ",".join([*by_name, metrics.OPCODES])]
+
+
+def larger_collection() -> list[str]:
+    """Return options that bring the same in NVIDIA's own sets, at up to twice the passes."""
+    return ["--set", _LARGER_SET, *_sections(_LARGER_SECTIONS)]
+
+
+def _sections(names: Sequence[str]) -> list[str]:
+    return [option for name in names for option in ("--section", name)]
 
 
 def _which(kernels: Sequence[str], nvtx_range: str | None, launch_count: int) -> list[str]:

@@ -6,6 +6,7 @@ the shared-memory access or the barrier behind it. Counting samples is left to `
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -89,8 +90,8 @@ def _loaded(
     if not wanted:
         return None
     for earlier in _before(at, repeated):
-        written = _SETS.match(code[earlier])
-        if written and guarded.match(written.group(1)) and wanted & _written(written):
+        written = _written(code[earlier])
+        if written.registers & wanted and guarded.match(written.opcode):
             return earlier
     return None
 
@@ -136,13 +137,12 @@ def polls(code: Sequence[str], at: int, repeated: Sequence[Loop] = ()) -> bool:
     address, rounds = _read(code[at]), code[loop.first : loop.last + 1]
     if any(_WRITES_MEMORY.match(one) or _BARRIER.match(one) for one in rounds):
         return False
-    return not any((found := _SETS.match(one)) and address & _written(found) for one in rounds)
+    return not any(address & _written(one).registers for one in rounds)
 
 
 def _writer(code: Sequence[str], at: int, register: str, repeated: Sequence[Loop]) -> int | None:
     for earlier in _before(at, repeated):
-        written = _SETS.match(code[earlier])
-        if written and register in _written(written):
+        if register in _written(code[earlier]).registers:
             return earlier
     return None
 
@@ -158,17 +158,32 @@ def _before(at: int, repeated: Sequence[Loop]) -> list[int]:
     return [*inside, *range(around.last, at, -1), *outside]
 
 
-def _read(sass: str) -> set[str]:
+# A kernel's instructions are asked for again and again, by each that looks for its producers.
+@lru_cache(maxsize=1 << 14)
+def _read(sass: str) -> frozenset[str]:
     """Return the registers an instruction reads: all but its first operand, all for a store."""
     operands = sass.split(",", 1)
     text = sass if _WRITES_MEMORY.match(sass) else (operands[1] if len(operands) > 1 else "")
     found: set[str] = set()
     for file, number, wide in _REGISTERS.findall(text):
         found.update(f"{file}{int(number) + more}" for more in range(2 if wide else 1))
-    return found
+    return frozenset(found)
 
 
-def _written(match: re.Match[str]) -> set[str]:
+class _Written(msgspec.Struct, frozen=True):
+    opcode: str = ""
+    registers: frozenset[str] = frozenset()
+
+
+_NOTHING = _Written()
+
+
+@lru_cache(maxsize=1 << 14)
+def _written(sass: str) -> _Written:
+    """Return the registers an instruction sets, and by which opcode."""
+    match = _SETS.match(sass)
+    if match is None:
+        return _NOTHING
     opcode, file, first = match.group(1), match.group(2), int(match.group(3))
     wide = (
         ".64" in opcode
@@ -177,4 +192,4 @@ def _written(match: re.Match[str]) -> set[str]:
         or opcode == "CS2R"
     )
     count = 4 if ".128" in opcode else 2 if wide else 1
-    return {f"{file}{first + more}" for more in range(count)}
+    return _Written(opcode, frozenset(f"{file}{first + more}" for more in range(count)))

@@ -18,7 +18,7 @@ from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wa
 from refine_agent.bench.processes import Child, start_profiled
 from refine_agent.builder import remarks
 from refine_agent.loop import BenchFault
-from refine_agent.profiling import ncu, ncu_rep, static, summary, trace
+from refine_agent.profiling import metrics, ncu, ncu_rep, static, summary, trace
 from refine_agent.profiling.evidence import CpuRun
 from refine_agent.profiling.records import Rival
 from refine_agent.worker.fence import Rules
@@ -62,6 +62,7 @@ class Profiler:
         self._waiting: Waiting | None = None
         self._tracers: deque[Worker] = deque()
         self._seen: dict[str, Traced | None] = {}
+        self._collect: list[str] = []  # other than what pages read, by name
         self._closed: str | None = None  # why Nsight Compute is not used any more
         self._tool = ncu.available() if self._wants_ncu() else None
 
@@ -94,7 +95,7 @@ class Profiler:
         tool = self._tool
 
         def around(inner: list[str]) -> list[str]:
-            return ncu.command(inner, report=report, log=log, tool=tool.path)
+            return ncu.command(inner, report=report, log=log, tool=tool.path, collect=self._collect)
 
         child, builds = start_profiled(
             around,
@@ -220,9 +221,13 @@ class Profiler:
             refusal = ncu.refusal(log, code)
             return refusal or _crashed("Nsight Compute left no report")
         try:
-            return ncu_rep.read_apart(waiting.report) or ncu.NO_KERNELS
+            found = ncu_rep.read_apart(waiting.report)
         except ncu_rep.UnreadableReport as why:
             return _crashed(str(why))
+        if not all(map(metrics.complete, found)):
+            # This version has not all that pages read under its name: from now on, its own sets.
+            self._collect = ncu.larger_collection()
+        return found or ncu.NO_KERNELS
 
     def _await(self, waiting: Waiting) -> int | None:
         import subprocess  # noqa: PLC0415 - for one exception's name

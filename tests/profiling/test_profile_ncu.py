@@ -3,9 +3,11 @@
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from refine_agent.profiling import ncu
+from refine_agent.profiling import metrics, ncu
+from tests.profiling.evidence_on_file import layer_norm
 
 REPORT, LOG = Path("page.ncu-rep"), Path("ncu.log")
 
@@ -41,6 +43,27 @@ def test_a_kernels_name_is_matched_whole_and_never_as_a_pattern() -> None:
 def test_the_report_is_named_once_however_the_caller_spells_it() -> None:
     (export,) = options(ncu.command(["worker"], report=REPORT, log=LOG), "--export")
     assert export == "page"
+
+
+def test_every_number_of_a_page_is_asked_for_by_name_or_comes_with_a_section() -> None:
+    (by_name,) = options(ncu.command(["worker"], report=REPORT, log=LOG), "--metrics")
+    asked = set(by_name.split(","))
+    of_sections = [name for name in metrics.needed_counters() if name not in asked]
+    # Of these the sections' own reports tell: see the zoo's recordings, which are complete.
+    assert {name.split("__")[0] for name in of_sections} <= {"device", "launch", "derived", "smsp"}
+    assert all(("pcsamp" in name or "stalled" in name) for name in of_sections if "smsp" in name)
+    assert metrics.OPCODES in asked
+
+
+def test_nothing_is_asked_for_by_name_that_no_page_reads() -> None:
+    (by_name,) = options(ncu.command(["worker"], report=REPORT, log=LOG), "--metrics")
+    assert set(by_name.split(",")) - set(metrics.needed_counters()) == {metrics.OPCODES}
+
+
+def test_a_report_that_lacks_what_pages_read_is_told_from_a_complete_one() -> None:
+    assert metrics.complete(layer_norm("full"))
+    assert not metrics.complete(layer_norm("detailed"))
+    assert not metrics.complete(msgspec.structs.replace(layer_norm("full"), opcodes={}))
 
 
 PERMISSION = (

@@ -5,45 +5,39 @@ documentation and `ncu.refusal`'s patterns rest on these logs.
 """
 
 import json
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.peer_metrics import CUDAFORGE, KERNELAGENT
-from refine_agent.profiling import metrics, ncu
+from refine_agent.profiling import ncu
 from tests.profiling.zoo.studio import Studio, bounded
 
 TARGET = "copy-first"
 SEVERAL = "launch_gaps-first"
+THREE = "unfused-first"
 # One collection takes about four seconds, and nothing may hang.
 SECONDS = 20
-MINUTES = 1.5
+MINUTES = 2.5
+# All collections before any of them again, so that all drift alike.
+ROUNDS = 2
 
-# The counters alone, without the sections that exist for NVIDIA's rules and charts.
-LEAN = (
-    "--section",
-    "SourceCounters",
-    "--section",
-    "LaunchStats",
-    "--section",
-    "Occupancy",
-    "--section",
-    "SpeedOfLight",
-    "--section",
-    "WarpStateStats",
-    "--metrics",
-    ",".join(
-        name
-        for name in metrics.needed_counters()
-        if not name.startswith(("device__", "launch__", "profiler__", "derived__", "smsp__pcsamp"))
-        and name not in {"inst_executed", "thread_inst_executed_true"}
-        and not name.startswith(("memory_", "sass__"))
-    ),
-)
+
+def _without(prefix: str) -> tuple[str, ...]:
+    """Return the page's options without the counters that begin so."""
+    *sections, names = ncu.default_collection()
+    kept = [name for name in names.split(",") if not name.startswith(prefix)]
+    return (*sections, ",".join(kept))
+
+
 COLLECTIONS = {
     "page": tuple(ncu.default_collection()),
+    "page by larger sets": tuple(ncu.larger_collection()),
     "page without rules": (*ncu.default_collection(), "--apply-rules", "no"),
-    "lean": LEAN,
+    "page without source text": (*ncu.default_collection(), "--import-source", "no"),
+    "page without opcodes": _without("sass__inst_executed_per_opcode"),
+    "page without instruction counts": _without("smsp__sass_"),
     "time alone": ("--metrics", "gpu__time_duration.sum"),
     "set basic": ("--set", "basic"),
     "set detailed": ("--set", "detailed"),
@@ -55,14 +49,15 @@ COLLECTIONS = {
 
 def run(studio: Studio) -> None:
     """Run the probes, costs first; what was found is on file after each part."""
-    target, several = studio.folder / "bin" / TARGET, studio.folder / "bin" / SEVERAL
+    target, several, three = (studio.folder / "bin" / name for name in (TARGET, SEVERAL, THREE))
     if not target.exists():
         studio.log("no probes: the target was not built")
         return
     until = min(time.monotonic() + 60 * MINUTES, studio.until)
     found: dict[str, object] = {}
     for name, part in (
-        ("costs", lambda: _costs(studio, target)),
+        ("costs of three launches", lambda: _costs(studio, three, _SOME, until)),
+        ("costs", lambda: _costs(studio, target, COLLECTIONS, until)),
         ("launches", lambda: _launches(studio, several)),
         ("flags", lambda: _flags(studio, target)),
     ):
@@ -139,11 +134,27 @@ def _probe(command: Sequence[str], report: Path) -> dict[str, object]:
     }
 
 
-def _costs(studio: Studio, target: Path) -> dict[str, dict[str, object]]:
-    found = {}
-    for name, collect in COLLECTIONS.items():
-        one = _probe(_page(studio, [str(target)], collect=collect), _probe_report(studio))
-        log = str(one["log"] or "")
-        found[name] = {**one, "passes": ncu.passes(log)}
-        studio.log(f"cost {name}: {one['seconds']} s, {found[name]['passes']}, {one['bytes']} B")
+_SOME = {name: COLLECTIONS[name] for name in ("page", "page by larger sets", "time alone")}
+
+
+def _costs(
+    studio: Studio, target: Path, collections: Mapping[str, Sequence[str]], until: float
+) -> dict[str, dict[str, object]]:
+    """Return the seconds of each round, and of the last one its log, passes and report."""
+    found: dict[str, dict[str, object]] = {}
+    seconds: dict[str, list[object]] = {}
+    for _ in range(ROUNDS):
+        for name, collect in collections.items():
+            if time.monotonic() > until:
+                studio.log(f"OUT OF TIME: no more of {name}")
+                continue
+            kept = studio.folder / "probes" / f"{target.stem}-{re.sub(r'[^a-zA-Z]+', '_', name)}"
+            kept.parent.mkdir(exist_ok=True)
+            one = _probe(_page(studio, [str(target)], collect=collect), _probe_report(studio))
+            if _probe_report(studio).exists():
+                _probe_report(studio).replace(kept.with_suffix(".ncu-rep"))
+            seconds.setdefault(name, []).append(one["seconds"])
+            passes = ncu.passes(str(one["log"] or ""))
+            found[name] = {**one, "seconds": seconds[name], "passes": passes}
+            studio.log(f"cost {name}: {one['seconds']} s, {passes}, {one['bytes']} B")
     return found

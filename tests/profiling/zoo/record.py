@@ -6,8 +6,8 @@ One command that ends after `--seconds` whatever hangs; a failing animal is logg
 `stale` records the animals whose program has changed since, or that were never recorded. The tar
 grows as they are recorded, so that a session cut short keeps what it had: recorded/*.json.xz (what
 ships and what the tests read), reports/*.ncu-rep.xz, probes.json (what ncu's flags do and what
-other metric lists cost), profile_page.json and log.txt. Where ncu-report is not installed the
-recordings hold no launches; `unpack.py` reads the packed reports elsewhere.
+other metric lists cost) and the probes' reports, profile_page.json and log.txt. Where ncu-report is
+not installed the recordings hold no launches; `unpack.py` reads the packed reports elsewhere.
 """
 
 import argparse
@@ -72,6 +72,8 @@ def main() -> None:
                 _record_all(studio, chosen, tar)
             if tool and options.what in {"all", "probes"}:
                 _probe_all(studio)
+                for report in sorted((studio.folder / "probes").glob("*.ncu-rep")):
+                    tar.add_report(report)
         finally:
             tar.close()
 
@@ -119,7 +121,10 @@ def _record_all(studio: Studio, chosen: list[Animal], tar: _Tar) -> None:
 
 
 def _probe_all(studio: Studio) -> None:
-    for source in (*HERE.glob("healthy/copy.cu"), *HERE.glob("sick/launch_gaps.cu")):
+    targets = {probes.TARGET, probes.SEVERAL, probes.THREE}
+    for source in sorted(HERE.glob("*/*.cu")):
+        if f"{source.stem}-{VARIANTS[0].name}" not in targets:
+            continue
         binary = studio.folder / "bin" / f"{source.stem}-{VARIANTS[0].name}"
         if not binary.exists():
             studio.build(source, binary, VARIANTS[0].flags)
