@@ -41,8 +41,9 @@ PROFILE_DEADLINES = Deadlines(load_s=600.0, calls_s=180.0)
 CPU_SLOTS, CPU_SLOT_BYTES, CPU_MANY_BYTES = 64, 16 << 20, 8 << 20
 GPU_MEMORY_PART, GPU_SLOTS, GPU_CALLS = 0.15, 64, 24
 COOLING_RUNS = 9
-# A lead is lengthened so often at most, for a witness whose launches take long.
-LEADS_TRIED = 6
+# A lead is lengthened so often at most, for a witness whose launches take long; a block has so many
+# calls at least.
+LEADS_TRIED, LEAST_CALLS = 10, 4
 MAX_DETAIL_CHARS = 300
 
 
@@ -294,7 +295,11 @@ class House:
         for _ in range(LEADS_TRIED):
             if all(seat.call(slots, during="warm-up", lead=self._lead).hidden):
                 return
-            self._lead = self._lead.longer()
+            longer = self._lead.longer()
+            if longer.us == self._lead.us:  # a slow host: fewer calls make a block
+                self.per_block = max(LEAST_CALLS, self.per_block // 2)
+                slots = slots[: self.per_block]
+            self._lead = longer
 
     def settle(self) -> None:
         """Wait until what the judge itself asked of the device is done."""

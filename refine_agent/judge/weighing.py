@@ -215,7 +215,7 @@ def weigh(evidence: Evidence, settled: Settled, layers: Layers, *, kind: str) ->
     timing = mine.claim if believed else mine.clock
     if layers.bound and (impossible := _impossible(timing, settled)) is not None:
         return impossible
-    passed = _passed(evidence, clocks, timing, believed=believed)
+    passed = _passed(evidence, clocks, timing, believed=believed, kind=kind)
     doubts = [*evidence.oddities, *_suspicions(passed, settled, layers, kind=kind)]
     if not believed:
         doubts.append(_slower_counts(mine, busy=found.busy))
@@ -230,10 +230,15 @@ def _passed(
     timing: Timing,
     *,
     believed: bool,
+    kind: str,
 ) -> Passed:
     mine, eager = clocks["candidate"], clocks["eager"]
     times = {
-        role: each.counted_us if believed else [(value,) for value in each.clock_us]
+        role: each.counted_us
+        # On a GPU what trusted processes say stands beside the candidate's slower clock; on a CPU
+        # claims and clock are not of a kind.
+        if believed or (kind == "cuda" and role != "candidate")
+        else [(value,) for value in each.clock_us]
         for role, each in clocks.items()
     }
     compiled, autotuned = clocks.get("compiled"), clocks.get("autotuned")
