@@ -113,11 +113,11 @@ def _within_kernels(call: Call) -> str:
     if kernels is None or not 0.5 * call.timing_us < kernels < call.timing_us:
         return ""
     more = call.timing_us - kernels
-    return f" ({more:.1f} more than its kernels: launch and drain, {_CEILINGS_PART})"
+    return f" ({more:.1f} of it outside its kernels, in launch and drain: {_CEILINGS_PART})"
 
 
 # Ceilings are taken on a gibibyte: of their half millisecond, launch and drain are a hundredth.
-_CEILINGS_PART = "of which a ceiling has 1 %"
+_CEILINGS_PART = "1 % of a ceiling's own time"
 _BEATEN = " (beaten, so not this kernel's floor: what follows counts from the bound)"
 _NO_FLOOR = Floor(us=0.0, by="bytes", text="")
 
@@ -214,7 +214,7 @@ def _occupancy(report: KernelReport) -> Iterator[str]:
     if achieved is None or fits is None:
         return
     limits = work_rules.limits_in_words(report)
-    words = f"OCCUPANCY  {achieved:.0f} of {fits:.0f} % that fit"
+    words = f"OCCUPANCY  {achieved:.0f} % of an SM's warps, {fits:.0f} % fit"
     words += f", limited by {limits}" if limits and fits < 100 else ""  # noqa: PLR2004
     words += f"; {reading(report, 'registers') or 0:.0f} registers/thread"
     words += f", {reading(report, 'shared_kb') or 0:.1f} KB shared/block"
@@ -231,23 +231,26 @@ def _stalls(report: KernelReport) -> Iterator[str]:
         return
     ranked = sorted(shares.items(), key=lambda item: -item[1])[:SHOWN_STALLS]
     named = "; ".join(
-        f"{percent(part)} {why} (for {stalls.STALLS[why]})"
+        f"{percent(part)} {why} ({stalls.STALLS[why]})"
         for why, part in ranked
         if part > LEAST_STALL
     )
     ready, issued = reading(report, "eligible_warps"), reading(report, "issue_pct")
     idle = "" if issued is None else f"; issued in {issued:.0f} % of cycles"
     ready_words = "" if ready is None else f", {ready:.2f} warps ready"
-    yield f"STALLS  {named}{idle}{ready_words}"
+    yield f"STALLS  a warp waits {named}{idle}{ready_words}"
 
 
 def _hot(report: KernelReport) -> Iterator[str]:
     for spot in blame.hot_spots(report):
         if spot.share < 0.05:  # noqa: PLR2004
             return
-        fed = f" <- {spot.fed_by}" if spot.fed_by else ""
+        fed = f" for {spot.fed_by}" if spot.fed_by else ""
         near = f" (called near {spot.called_from})" if spot.called_from else ""
-        yield f"HOT  {percent(spot.share)} at {spot.where}{near}: {spot.sass} ({spot.reason}){fed}"
+        yield (
+            f"HOT  {percent(spot.share)} of waiting at {spot.where}{near}: {spot.sass} "
+            f"({spot.reason}){fed}"
+        )
 
 
 def _memory(report: KernelReport) -> Iterator[str]:
@@ -269,12 +272,20 @@ def _memory(report: KernelReport) -> Iterator[str]:
     if conflicts is not None and ways:
         degree = f", worst {ways:.0f}-way" if ways > 1 and conflicts >= 1 else ""
         worst = _worst(report, excess_wavefronts) if conflicts >= WORTH_A_PLACE_PCT else ""
-        parts.append(f"shared: {conflicts:.0f} % of wavefronts from bank conflicts{degree}{worst}")
+        cause = "atomics' turns" if _atomics_conflict(report) else "bank conflicts"
+        parts.append(f"shared: {conflicts:.0f} % of wavefronts from {cause}{degree}{worst}")
     spilled, local = reading(report, "spill_instructions"), reading(report, "local_instructions")
     if spilled is not None and local is not None:
         parts.append(f"{spilled:.0f} spill, {local:.0f} local-memory instructions")
     if parts:
         yield "MEMORY  " + "; ".join(parts)
+
+
+def _atomics_conflict(report: KernelReport) -> bool:
+    """Tell whether most passes beyond the ideal are lanes of an atomic that meet in one word."""
+    excess = {one.offset: max(0.0, excess_wavefronts(one)) for one in report.instructions}
+    of_atomics = [one.offset for one in report.instructions if one.opcode.startswith("ATOM")]
+    return sum(excess[one] for one in of_atomics) > sum(excess.values()) / 2
 
 
 def _worst(report: KernelReport, excess: Callable[[Instruction], float]) -> str:

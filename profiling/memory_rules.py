@@ -363,15 +363,40 @@ def atomics(case: Case) -> Finding | None:
     draining = case.waits.get("drain", 0) + case.waits.get("lg_throttle", 0)
     busy = case.counter("lts__d_atomic_input_cycles_active.avg.pct_of_peak_sustained_elapsed") / 100
     executed = sum(one.executed for one in updates)
+    turns = _shared_turns(case, updates)
+    in_turn = turns > max(held, draining, busy)
     return Finding(
         kind="atomics",
-        severity=max(held, draining, busy, _shared_turns(case, updates))
-        * (1 - case.memory_near * 0.5),
-        text=f"{count(executed)} atomic warp instructions; {percent(max(held, draining))} of "
-        "waiting is at them or for them to leave",
+        severity=max(held, draining, busy, turns) * (1 - case.memory_near * 0.5),
+        text=f"{count(executed)} atomic warp instructions; "
+        + (
+            _turns(case, updates)
+            if in_turn
+            else f"{percent(max(held, draining))} of waiting is at them or for them to leave"
+        ),
         where=blame.line_of_most(updates, lambda one: one.executed),
-        advice="reduce within the warp (shuffles) and the block (shared memory) first, then one "
-        "atomic per block, or write partial results and add them in a second step",
+        advice=_OWN_COUNTERS if in_turn else _REDUCE_FIRST,
+    )
+
+
+_REDUCE_FIRST = (
+    "reduce within the warp (shuffles) and the block (shared memory) first, then one atomic per "
+    "block, or write partial results and add them in a second step"
+)
+_OWN_COUNTERS = (
+    "let fewer lanes meet in one word: counters of its own for each warp or group of lanes, added "
+    "up at the end, or lanes with the same word found first (__match_any_sync) and one update each"
+)
+
+
+def _turns(case: Case, updates: list[Instruction]) -> str:
+    """Say how many passes through shared memory lanes take that meet in the same words."""
+    passes = sum(one.wavefronts for one in case.report.instructions)
+    turns = sum(excess_wavefronts(one) for one in updates)
+    most = max(one.nway for one in updates)
+    return (
+        f"{count(turns)} of {count(passes)} passes through shared memory ({percent(turns / passes)}"
+        f") are lanes that meet in one word or bank and are served in turn, {most} turns on average"
     )
 
 

@@ -165,11 +165,10 @@ def _nothing_large(this: Call) -> Iterable[str]:
     left = "" if room is None else f"; {percent(room)} of the time lie above the floor"
     left += _outside(this, room)
     smaller = diagnosis.smaller(this)
-    nor = "" if smaller else f", and none of {percent(diagnosis.LEAST_WORD)}"
-    yield (
-        f"FINDINGS none of {percent(findings.LEAST_SEVERITY)} of the time or more{nor}{left}"
-        f"{_proof(this, rival)}"
-    )
+    none = f"none of {percent(findings.LEAST_SEVERITY)} of the time or more"
+    if not smaller:
+        none = f"none: nothing seen here costs {percent(diagnosis.LEAST_WORD)} of the time or more"
+    yield (f"FINDINGS {none}{left}{_proof(this, rival)}")
     for one in smaller[:SHOWN_SMALLER]:
         yield f"smaller: {_sentence(one, this)}"
 

@@ -187,7 +187,7 @@ def test_a_wait_for_a_bulk_copy_is_named_as_such() -> None:
         waits_for=tried,
     )
     report = waiting_at("wait", 1.0, at)
-    assert "<- an mbarrier (SYNCS.PHASECHK.TRANS64.TRYWAIT" in page_of(report).text()
+    assert " for an mbarrier (SYNCS.PHASECHK.TRANS64.TRYWAIT" in page_of(report).text()
     found = memory_rules.slow_loads(Case(report=with_idle_memory(report)))
     assert found is not None
     assert "at an mbarrier, for bulk copies" in found.text
@@ -356,7 +356,7 @@ def test_a_warp_that_drains_waits_for_its_stores_and_not_at_the_kernels_end() ->
         stalls={"drain": 9},
     )
     assert (
-        "(drain) <- its stores at cuda_source:77"
+        "(drain) for its stores at cuda_source:77"
         in page_of(waiting_at("drain", 1, store, end)).text()
     )
 

@@ -37,6 +37,12 @@ def test_the_first_finding_names_the_sickness_and_its_line(name: str) -> None:
         assert first.where == where
 
 
+def test_lanes_that_meet_in_one_word_are_told_as_turns_and_not_as_bank_conflicts() -> None:
+    text = scores.page("shared_atomics-first").text()
+    assert "passes through shared memory (90 %) are lanes that meet in one word" in text
+    assert "90 % of wavefronts from atomics' turns" in text
+
+
 @pytest.mark.parametrize("name", HEALTHY)
 def test_a_healthy_kernel_gets_no_finding(name: str) -> None:
     assert scores.page(name).findings == ()
