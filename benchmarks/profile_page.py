@@ -64,7 +64,13 @@ PROBED = {
     "costs of three launches": "A call of three kernels without torch, to the report",
 }
 # The probes' names for what is called otherwise here.
-ALIKE = {"page": THIS, "page by larger sets": SETS}
+ALIKE = {
+    "page": THIS,
+    "page by larger sets": SETS,
+    "set full": "--set full",
+    "CudaForge's metrics": "CudaForge's list",
+    "KernelAgent's metrics": "KernelAgent's list",
+}
 FULL = Path(__file__).parents[1] / "tests" / "profiling" / "recorded" / "ln_full.ncu-rep.xz"
 SESSIONS = Path(__file__).parents[1] / "transcripts" / "recorded"
 LISTS = {"CudaForge's list": CUDAFORGE, "KernelAgent's list": KERNELAGENT}

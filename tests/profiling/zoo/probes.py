@@ -8,6 +8,7 @@ import json
 import re
 import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.peer_metrics import CUDAFORGE, KERNELAGENT
@@ -19,7 +20,7 @@ SEVERAL = "launch_gaps-first"
 THREE = "unfused-first"
 # One collection takes about four seconds, and nothing may hang.
 SECONDS = 20
-MINUTES = 2.5
+MINUTES = 1.4
 # All collections before any of them again, so that all drift alike.
 ROUNDS = 2
 
@@ -47,14 +48,16 @@ COLLECTIONS = {
 }
 
 
-def run(studio: Studio) -> None:
-    """Run the probes, costs first; what was found is on file after each part."""
+def run(studio: Studio, device: str) -> None:
+    """Run the probes on that device, costs first; what was found is on file after each part."""
     target, several, three = (studio.folder / "bin" / name for name in (TARGET, SEVERAL, THREE))
     if not target.exists():
         studio.log("no probes: the target was not built")
         return
     until = min(time.monotonic() + 60 * MINUTES, studio.until)
-    found: dict[str, object] = {}
+    tool = studio.tool.version if studio.tool else None
+    day = datetime.now(UTC).date().isoformat()
+    found: dict[str, object] = {"device": device, "ncu": tool, "day": day}
     for name, part in (
         ("costs of three launches", lambda: _costs(studio, three, _SOME, until)),
         ("costs", lambda: _costs(studio, target, COLLECTIONS, until)),
