@@ -78,7 +78,7 @@ def _floors(call: Call) -> Iterator[str]:
     by = _within_kernels(call)
     rivals = _rivals(call, took)
     if both is None or (both.bound is None and both.ceiling is None):
-        unknown = "no floor: the operation's work or the device's rates are unknown"
+        unknown = "no floor: what the operation needs, or what the device can do, is not known here"
         yield f"TIME  {plain.duration(took)}{by}; {unknown}{rivals}"
         return
     parts = []

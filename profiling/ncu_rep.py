@@ -92,7 +92,9 @@ def read_apart(
 
 def _refuse_oddities(report: Path) -> None:
     if not report.is_file():
-        raise UnreadableReport(f"{report.name} is not there: the profiler wrote no report")
+        raise UnreadableReport(
+            f"{report.name} is not there: a wrong path, or the profiler wrote none"
+        )
     if report.stat().st_size > MOST_BYTES:
         raise UnreadableReport(f"{report.name} is larger than {MOST_BYTES >> 20} MiB")
 

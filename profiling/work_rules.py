@@ -147,7 +147,7 @@ def tail(case: Case) -> Finding | None:
         + (
             f"SMs are active {percent(1 - idle_sms)} of the longest one's time"
             if idle_sms > unfilled
-            else f"{case.pct('occupancy_pct'):.0f} of the {fits:.0f} % of warps that fit are there"
+            else f"{case.pct('occupancy_pct'):.0f} % of an SM's warps are there, {fits:.0f} % fit"
         ),
         advice="choose block size or rows per block so that the grid is a whole number of waves, "
         "or launch one wave and loop over the work (grid stride)",
