@@ -204,6 +204,9 @@ class Profiler:
             found = why.last_attempt.result()
         if not isinstance(found, ncu.Refusal):
             return found, None
+        if found.cause == "metrics" and not self._collect:
+            self._collect = ncu.larger_collection()
+            return self._counters(candidate)
         if found.cause in ("permission", "version", "missing"):
             self._closed = found.sentence()  # it will not get better within this run
         return (), found.sentence()

@@ -86,6 +86,11 @@ LOCKED = (
     "process has write permissions on it.\n"
 )
 NOTHING = "==PROF== Connected to process 9 (a.out)\n==WARNING== No kernels were profiled.\n"
+# As printed by 2025.3.1 on an H200.
+SECTION = (
+    "==ERROR== Option '--section NoSuchSection' did not match any section.\n"
+    "==ERROR== Use --list-sections to see the list of available sections.\n"
+)
 METRIC = "==ERROR== Failed to find metric no__such_metric.sum\n"
 BROKEN = "==ERROR== Failed to prepare kernel for profiling\n==ERROR== Unknown Error on device 0.\n"
 CRASH = (
@@ -107,6 +112,7 @@ KILLED = (
         (BUSY, 9, "busy", True),
         (LOCKED, 1, "busy", True),
         (METRIC, 1, "metrics", False),
+        (SECTION, 1, "metrics", False),
         (NOTHING, 0, "no kernels", False),
         ("", 0, "no kernels", False),
         (CRASH, 11, "crashed", False),
