@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 # An honest kernel sums in another order and may use faster intrinsics; TF32 or half-precision
 # inputs err 1000 times more (norm-wise, randn: fp32 3e-7, TF32 and fp16 inputs 2.9e-4, bf16 inputs
@@ -67,9 +67,16 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 class _Errors(msgspec.Struct, frozen=True, kw_only=True):
     norm: float
     row: float
-    element: float
-    worst: int
+    element: float  # at most this: the largest error by itself, of the root mean square
+    rms: float
     wrong_finiteness: int
+
+
+class _Peak(msgspec.Struct, frozen=True, kw_only=True):
+    """The element whose error is the largest for its size, and how large."""
+
+    error: float
+    at: int
 
 
 def limits(
@@ -89,10 +96,12 @@ def limits(
     norm = max(floor, SLACK * own.norm, SENSITIVITY_SLACK * sensitivity)
     if given is not None:
         norm = given
+    # Elements are looked at one by one only where that can make a difference.
+    element = own.element if own.element <= norm else _peak(native, exact, own.rms).error
     return Limits(
         norm=norm,
         row=ROW_SLACK * max(norm, own.row),
-        element=ELEMENT_SLACK * max(norm, own.element),
+        element=ELEMENT_SLACK * max(norm, element),
     )
 
 
@@ -106,6 +115,15 @@ def distance(got: torch.Tensor, exact: torch.Tensor) -> float:
     return _errors(got, exact).norm
 
 
+def is_finite(tensor: torch.Tensor) -> bool:
+    """Whether no element is NaN or infinite; a norm tells, unless squares overflow."""
+    if not tensor.is_floating_point() or not tensor.numel():
+        return True
+    if math.isfinite(float(torch.linalg.vector_norm(tensor))):
+        return True
+    return bool(torch.isfinite(tensor).all())
+
+
 def compare(
     got: torch.Tensor, exact: torch.Tensor, allowed: Limits, *, detail: bool = True
 ) -> Finding:
@@ -114,13 +132,15 @@ def compare(
         return _compare_exactly(got, exact)
     errors = _errors(got, exact)
     reason = _reason(errors, allowed)
+    if reason is None and not errors.element <= allowed.element:
+        reason = _off(_peak(got, exact, errors.rms), allowed)
     if reason is None or not detail:
         return Finding(error=errors.norm, allowed=allowed.norm, reason=reason)
     return Finding(
         error=errors.norm,
         allowed=allowed.norm,
         reason=reason,
-        where=_element(got, exact, errors.worst),
+        where=_element(got, exact, _peak(got, exact, errors.rms).at),
         map=error_map(got, exact),
     )
 
@@ -135,12 +155,16 @@ def _reason(errors: _Errors, allowed: Limits) -> str | None:
         return f"norm-wise error {errors.norm:.2e}, allowed {allowed.norm:.2e}"
     if not errors.row <= allowed.row:
         return f"error {errors.row:.2e} within one row, allowed {allowed.row:.2e}"
-    if not errors.element <= allowed.element:
-        return (
-            f"one element is off by {errors.element:.2e} of its size plus the output's RMS, "
-            f"allowed {allowed.element:.2e}"
-        )
     return None
+
+
+def _off(peak: _Peak, allowed: Limits) -> str | None:
+    if peak.error <= allowed.element:
+        return None
+    return (
+        f"one element is off by {peak.error:.2e} of its size plus the output's RMS, "
+        f"allowed {allowed.element:.2e}"
+    )
 
 
 def _compare_exactly(got: torch.Tensor, exact: torch.Tensor) -> Finding:
@@ -159,62 +183,84 @@ def _compare_exactly(got: torch.Tensor, exact: torch.Tensor) -> Finding:
 
 
 def _errors(got: torch.Tensor, exact: torch.Tensor) -> _Errors:
-    """Measure the distance in float64, a chunk of whole rows at a time."""
+    """Measure the distance in float64, in one pass, a chunk of whole rows at a time."""
     if got.numel() == 0:
-        return _Errors(norm=0.0, row=0.0, element=0.0, worst=0, wrong_finiteness=0)
-    width = got.shape[-1] if got.dim() else 1
-    rows_got, rows_exact = got.reshape(-1, width), exact.reshape(-1, width)
-    step = max(1, CHUNK[got.device.type] // width)
-    rms = _rms(rows_exact, step)
-    largest, worst, wrong = -1.0, 0, 0
-    row_worst = torch.zeros((), dtype=torch.float64, device=got.device)
+        return _Errors(norm=0.0, row=0.0, element=0.0, rms=0.0, wrong_finiteness=0)
+    largest, wrong, spared = 0.0, 0, 0.0
     row_norms: list[torch.Tensor] = []
     row_errors: list[torch.Tensor] = []
-    for first in range(0, rows_got.shape[0], step):
-        a = rows_got[first : first + step].double()
-        b = rows_exact[first : first + step].double()
-        error = (a - b).abs_()
-        peak = error.max()
-        if not bool(torch.isfinite(peak)):  # some element of either is NaN or infinite
+    for error, a, b in _chunks(got, exact):
+        low, high = torch.aminmax(error)
+        peak, wanted = max(-float(low), float(high)), b
+        if not math.isfinite(peak):  # some element of either is NaN or infinite
             same = (a == b) | (a.isnan() & b.isnan())
             keep = torch.isfinite(a) & torch.isfinite(b)
             wrong += int((~keep & ~same).sum())
-            a, b = torch.where(keep, a, 0.0), torch.where(keep, b, 0.0)
-            error = (a - b).abs_()
-            peak = error.max()
+            spared += float((torch.where(torch.isfinite(b) & ~keep, b, 0.0).double() ** 2).sum())
+            error.masked_fill_(~keep, 0.0)
+            wanted = torch.where(keep, b, 0.0)
+            peak = float(error.abs().max())
+        largest = max(largest, peak)
         row_errors.append(torch.linalg.vector_norm(error, dim=1))
-        row_norms.append(torch.linalg.vector_norm(b, dim=1))
-        # A large element may be off by a rounding of its own size, a small one by one of the rest.
-        error /= b.abs() + (rms + TINY)
-        peak = error.max()
-        if float(peak) > largest:
-            largest, worst = float(peak), first * width + int(error.argmax())
+        row_norms.append(torch.linalg.vector_norm(wanted, dim=1, dtype=torch.float64))
     norms, errors = torch.cat(row_norms), torch.cat(row_errors)
     sum_error, sum_exact = float((errors**2).sum()), float((norms**2).sum())
     whole = math.sqrt(sum_exact)
-    if width >= MIN_ROW and norms.numel() > 1:
+    rms = math.sqrt((sum_exact + spared) / got.numel())
+    row_worst = 0.0
+    if _has_rows(got):
         # A row that is nearly nothing beside the others is measured against a hundredth of them.
         typical = whole / math.sqrt(norms.numel())
-        row_worst = (errors / (norms + 1e-2 * typical + TINY)).max()
+        row_worst = float((errors / (norms + 1e-2 * typical + TINY)).max())
     return _Errors(
         norm=math.sqrt(sum_error) / whole if whole else math.sqrt(sum_error),
-        row=float(row_worst),
-        element=largest,
-        worst=worst,
+        row=row_worst,
+        element=largest / (rms + TINY),
+        rms=rms,
         wrong_finiteness=wrong,
     )
 
 
-def _rms(rows: torch.Tensor, step: int) -> float:
-    """The root mean square of what is finite."""
-    total = 0.0
-    for first in range(0, rows.shape[0], step):
-        part = rows[first : first + step].double()
-        squares = float(torch.linalg.vector_norm(part)) ** 2
-        if not math.isfinite(squares):
-            squares = float((torch.nan_to_num(part, nan=0.0, posinf=0.0, neginf=0.0) ** 2).sum())
-        total += squares
-    return math.sqrt(total / max(1, rows.numel()))
+def _peak(got: torch.Tensor, exact: torch.Tensor, rms: float) -> _Peak:
+    """Find the element that is off by most: a large one may be off by a rounding of its own size.
+
+    A small one may be off by a rounding of the rest.
+    """
+    largest, at, first = -1.0, 0, 0
+    for error, a, b in _chunks(got, exact):
+        if not math.isfinite(float(torch.linalg.vector_norm(error))):
+            error.masked_fill_(~(torch.isfinite(a) & torch.isfinite(b)), 0.0)
+        error.abs_().div_(b.abs().nan_to_num_(nan=0.0, posinf=0.0).add_(rms + TINY))
+        peak = float(error.max())
+        if peak > largest:
+            largest, at = peak, first + int(error.argmax())
+        first += error.numel()
+    return _Peak(error=largest, at=at)
+
+
+def _has_rows(tensor: torch.Tensor) -> bool:
+    """Whether there are several rows, each with enough elements for a norm to mean something."""
+    return tensor.dim() > 1 and MIN_ROW <= tensor.shape[-1] < tensor.numel()
+
+
+class _Chunk(NamedTuple):
+    error: torch.Tensor  # got less exact in float64; overwritten by the next chunk
+    got: torch.Tensor
+    exact: torch.Tensor
+
+
+def _chunks(got: torch.Tensor, exact: torch.Tensor) -> Iterator[_Chunk]:
+    """Yield whole rows, as many as fit a cache; where no row is looked at, a cacheful as one."""
+    size = CHUNK[got.device.type]
+    width = got.shape[-1] if _has_rows(got) else min(size, got.numel())
+    step = max(1, size // width) * width
+    flat_got, flat_exact = got.reshape(-1), exact.reshape(-1)
+    memory = torch.empty(min(step, got.numel()), dtype=torch.float64, device=got.device)
+    for first in range(0, got.numel(), step):
+        a, b = flat_got[first : first + step], flat_exact[first : first + step]
+        error = memory[: a.numel()].copy_(a).sub_(b)
+        shape = (-1, min(width, a.numel()))
+        yield _Chunk(error.view(shape), a.view(shape), b.view(shape))
 
 
 def _element(got: torch.Tensor, exact: torch.Tensor, flat: int) -> str:
@@ -287,9 +333,18 @@ def near(got: torch.Tensor, native: torch.Tensor) -> bool:
         return torch.equal(got, native)
     floor = NORM_FLOOR.get(str(native.dtype).removeprefix("torch."), 0.0)
     wide = torch.float64 if got.dtype == torch.float64 else torch.float32
-    off, wanted = (got - native).to(wide), native.to(wide)
-    size = torch.linalg.vector_norm(wanted)
-    typical = size / native.numel() ** 0.5
-    return bool(torch.linalg.vector_norm(off) <= floor * size) and bool(
-        off.abs().max() <= _QUICK_ELEMENT_SLACK * floor * typical
+    size = CHUNK[got.device.type]
+    memory = torch.empty(min(size, got.numel()), dtype=wide, device=got.device)
+    peaks: list[torch.Tensor] = []
+    errors: list[torch.Tensor] = []
+    norms: list[torch.Tensor] = []
+    for a, b in zip(got.reshape(-1).split(size), native.reshape(-1).split(size), strict=True):
+        off = memory[: a.numel()].copy_(a).sub_(b)
+        peaks.extend(torch.aminmax(off))
+        errors.append(torch.linalg.vector_norm(off))
+        norms.append(torch.linalg.vector_norm(b, dtype=wide))
+    allowed = floor * torch.linalg.vector_norm(torch.stack(norms))
+    typical = _QUICK_ELEMENT_SLACK * allowed / native.numel() ** 0.5
+    return bool(torch.linalg.vector_norm(torch.stack(errors)) <= allowed) and bool(
+        torch.stack(peaks).abs().max() <= typical
     )

@@ -200,7 +200,7 @@ class House:
             )
         ]
         sound = all(
-            bool(torch.isfinite(e).all()) and limit.norm < cases.UNSOUND * 8
+            limit.norm < cases.UNSOUND * 8 and tolerance.is_finite(e)
             for e, limit in zip(exact, limits, strict=True)
             if e.is_floating_point()
         )

@@ -1,8 +1,9 @@
 """How near an answer must come: by the reference's own error, and nothing is a wildcard."""
 
+import pytest
 import torch
 
-from refine_agent.judge.tolerance import Limits, compare, error_map, limits
+from refine_agent.judge.tolerance import CHUNK, Limits, compare, error_map, is_finite, limits, near
 
 torch.manual_seed(0)
 A = torch.randn(96, 512, dtype=torch.float64)
@@ -101,3 +102,40 @@ def test_the_error_map_is_dark_where_the_error_is() -> None:
 
     assert rows[0][1] in "%@"
     assert not set(rows[-1]) & set("*#%@")
+
+
+@pytest.mark.parametrize("at", [0, CHUNK["cpu"] - 1, CHUNK["cpu"], 2 * CHUNK["cpu"] + 4])
+def test_one_element_off_is_named_wherever_a_large_tensor_is_cut(at: int) -> None:
+    exact = torch.ones(2 * CHUNK["cpu"] + 5, dtype=torch.float64)
+    got = exact.float()
+    allowed = limits(got, exact)
+    got[at] = 1.01
+
+    found = compare(got, exact, allowed)
+
+    assert found.where is not None
+    assert found.where.startswith(f"[{at}]")
+    assert not near(got, exact.float())
+
+
+def test_a_row_is_measured_by_itself_however_many_there_are() -> None:
+    exact = torch.ones(3000, 400, dtype=torch.float64)
+    got = exact.float()
+    allowed = limits(got, exact)
+    got[2500] += 3e-4  # of the whole, a fiftieth of that
+
+    assert "within one row" in (compare(got, exact, allowed).reason or "")
+
+
+def test_a_quick_look_passes_only_what_is_within_the_limits() -> None:
+    assert near(NATIVE, EXACT.float())
+    assert not near(A.half().float() @ B.half().float(), EXACT.float())
+    spoiled = NATIVE.clone()
+    spoiled[3, 3] = float("nan")
+    assert not near(spoiled, EXACT.float())
+
+
+def test_large_values_are_finite_and_their_squares_need_not_be() -> None:
+    assert is_finite(torch.full((9,), 1e200, dtype=torch.float64))
+    assert not is_finite(torch.tensor([1.0, float("inf")], dtype=torch.float64))
+    assert not is_finite(torch.tensor([1.0, float("nan")]))
