@@ -175,7 +175,8 @@ _VERSION = re.compile(
 )
 # A metric that the device has not is silently left out of the report (2025.3.1): pages name it.
 _METRICS = re.compile(
-    r"Failed to find metric|did not match any (?:section|set|metric)|(?:find|unknown|invalid|no such) section|could not be found in"
+    r"Failed to find metric|did not match any (?:section|set|metric)"
+    r"|(?:find|unknown|invalid|no such) section|could not be found in"
     r"|sections? .*(?:not (?:be )?found|does not exist)"
     r"|metrics? .* not (?:found|available)"
     r"|Invalid metric|No metrics to collect",
