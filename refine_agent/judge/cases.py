@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import torch
 
+from refine_agent.judge import draws
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
@@ -151,7 +153,7 @@ def _integers(tensors: Sequence[torch.Tensor], generator: torch.Generator) -> li
             -most, most + 1, tensor.shape, generator=generator, device=tensor.device
         )
         if not wide:
-            kept = torch.rand(tensor.shape, generator=generator, device=tensor.device)
+            kept = draws.uniform(tensor, generator)
             values = torch.where(kept < TERMS / max(tensor.shape, default=1), values, 0)
         drawn.append(values.to(tensor.dtype))
         wide = False
@@ -160,7 +162,7 @@ def _integers(tensors: Sequence[torch.Tensor], generator: torch.Generator) -> li
 
 def _outliers(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """A few large values at random places of nominal-looking inputs."""
-    chosen = torch.rand(tensor.shape, generator=generator, device=tensor.device) < 1e-4  # noqa: PLR2004
+    chosen = draws.uniform(tensor, generator) < 1e-4  # noqa: PLR2004
     return torch.where(chosen, tensor * 30, tensor)
 
 
@@ -170,8 +172,7 @@ def _rows(tensor: torch.Tensor, _generator: torch.Generator) -> torch.Tensor:
 
 
 def _lognormal(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    normal = torch.randn(tensor.shape, generator=generator, device=tensor.device)
-    return (tensor.float() * torch.exp(normal)).to(tensor.dtype)
+    return draws.normal(tensor, generator).exp_().mul_(tensor).to(tensor.dtype)
 
 
 def nudged(tensors: Sequence[torch.Tensor], *, seed: int) -> list[torch.Tensor]:
@@ -181,8 +182,8 @@ def nudged(tensors: Sequence[torch.Tensor], *, seed: int) -> list[torch.Tensor]:
     def nudge(tensor: torch.Tensor) -> torch.Tensor:
         if not tensor.is_floating_point() or not tensor.numel():
             return tensor
-        noise = torch.rand(tensor.shape, generator=generator, device=tensor.device)
-        return tensor.double() * (1 + (noise * 2 - 1) * NUDGE)
+        noise = draws.uniform(tensor, generator).mul_(2).sub_(1)
+        return noise.double().mul_(NUDGE).add_(1).mul_(tensor)
 
     return [nudge(tensor) for tensor in tensors]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import io
 import random
+import threading
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ import numpy as np
 import torch
 
 from refine_agent.arena import ALIGNMENT
+from refine_agent.judge.draws import SideBySide
 from refine_agent.wire import Layout, TensorSpec
 from refine_agent.worker.stub import harvest, plant, tree_of
 
@@ -38,6 +40,9 @@ class Reference:
     ) -> None:
         self.device = device
         self.seed = seed
+        self._drawing = (
+            threading.Lock()
+        )  # get_inputs() draws from generators that all threads share
         self._module = _execute(source)
         declared = getattr(self._module, "PRECISION", "default")
         self.precision: str = precision or str(declared)
@@ -105,10 +110,10 @@ class Reference:
 
     def draw(self, *, seed: int) -> list[Any]:
         """Return fresh arguments for one call, on the device, under ``seed``."""
-        random.seed(seed)
-        np.random.seed(seed % 2**32)  # noqa: NPY002 - problem files call numpy's global generator
-        torch.manual_seed(seed)
-        with torch.device(self.device):
+        with self._drawing, torch.device(self.device), SideBySide():
+            random.seed(seed)
+            np.random.seed(seed % 2**32)  # noqa: NPY002 - problem files call numpy's global generator
+            torch.manual_seed(seed)
             drawn = _call(self._module.get_inputs, "get_inputs()")
         if not isinstance(drawn, Sequence):
             raise ProblemFault("get_inputs() must return a list of arguments")
