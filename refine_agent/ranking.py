@@ -29,13 +29,14 @@ def fastest(attempts: Iterable[Attempt]) -> Attempt | None:
 def beats(challenger: Attempt, champion: Attempt) -> bool:
     """Whether the challenger is the faster of the two, as far as can be told.
 
-    By device time where the machine was as fast beside either and the intervals are apart: a ratio
-    has its baseline's noise on top. Otherwise by what each ratio is at least.
+    By device time where the machine was as fast beside either: a ratio has its baseline's noise on
+    top, and of two that cannot be told apart the shorter one leads. Otherwise by what each ratio is
+    at least.
     """
     new, old = challenger.passed, champion.passed
     if new is None or old is None:
         return old is None and new is not None
-    if _machine_was_as_fast(new, old) and not _overlap(new.timing, old.timing):
+    if _machine_was_as_fast(new, old):
         return new.timing.median_us < old.timing.median_us
     return new.speedup.low > old.speedup.low
 

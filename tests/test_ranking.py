@@ -66,10 +66,12 @@ def test_on_a_machine_that_became_faster_ratios_decide_and_not_times() -> None:
     assert ranking.fastest([before, after]) is before
 
 
-def test_times_that_cannot_be_told_apart_leave_it_to_what_the_ratios_are_at_least() -> None:
-    one = measured(1, (72.0, 71.0, 73.0), (0.97, 0.95, 0.99), (70.0, 69.0, 71.0))
-    other = measured(2, (72.1, 71.2, 73.1), (0.97, 0.96, 0.98), (70.0, 69.0, 71.0))
-    assert ranking.fastest([one, other]) is other
+def test_of_times_that_cannot_be_told_apart_the_shorter_leads() -> None:
+    # RMSNorm 8192x8192 bf16 on an H200, two samples of one turn.
+    first = measured(6, (68.2, 67.7, 68.5), (1.010, 1.004, 1.017), (68.9, 68.3, 69.4))
+    second = measured(7, (67.8, 67.4, 68.0), (1.011, 0.999, 1.017), (68.5, 67.7, 69.0))
+    assert ranking.fastest([first, second]) is second
+    assert ranking.fastest([second, first]) is second
 
 
 def test_only_what_is_faster_beyond_its_noise_clearly_beats() -> None:
