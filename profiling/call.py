@@ -196,6 +196,31 @@ def l2_read_bytes(call: Call) -> float | None:
     return sum(w * value for w, value in zip(weights, counted, strict=True) if value) * 1e6
 
 
+# Below a hundredth of all bytes the difference is the counters' own.
+_LEAST_LEFT = 0.01
+
+
+def left_in_l2(call: Call) -> float | None:
+    """Return the bytes of the result that a lone kernel's end finds in the L2, not yet in DRAM.
+
+    Profiled by itself it does not wait for them; calls that follow each other write back each
+    other's.
+    """
+    work, alone = call.work, len(call.reports) == 1 and share_of(call, call.reports[0].name)
+    written = metrics.reading(call.reports[0], "dram_write_mb") if call.reports else None
+    if work is None or not work.bytes_written or written is None or alone < DOMINANT:
+        return None
+    left = work.bytes_written - written * 1e6
+    return left if left > _LEAST_LEFT * work.bytes_needed else None
+
+
+def write_back_us(call: Call) -> float:
+    """Return how long writing that back takes at a copy's rate; 0 where nothing is left."""
+    left, ceilings = left_in_l2(call), call.ceilings
+    rate = ceilings and (ceilings.copy_gbps or ceilings.dram_peak_gbps)
+    return left / rate / 1e3 if left and rate else 0.0
+
+
 def launches_each(call: Call, report: KernelReport) -> float:
     """Return how many launches of the call one profiled launch stands for; 1 if all were."""
     seen = sum(1 for one in call.reports if one.name == report.name)

@@ -178,7 +178,8 @@ def _outside(this: Call, room: float | None) -> str:
     took, kernels = call.time_us(this), call.kernels_us(this)
     if room is None or this.timing_us is None or not took or not kernels or kernels >= took:
         return ""
-    outside = 1 - kernels / took
+    # What the L2 has to write back is part of the floor's bytes, not of a launch.
+    outside = 1 - (kernels + call.write_back_us(this)) / took
     return f", {percent(outside)} outside its kernels" if outside > room / 4 else ""
 
 
