@@ -6,6 +6,7 @@ business, and what is answered the judge's.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -64,6 +65,11 @@ class Line:
         if isinstance(answer, orders.Failed):
             raise _fault(answer)
         return answer
+
+    def tell(self, order: Any) -> None:  # noqa: ANN401 - messages of orders
+        """Send what is not answered; that the judge is gone is told to whoever asks it next."""
+        with contextlib.suppress(wire.Broken, OSError), self._sending:
+            self._channel.send(order)
 
     def _await(self, ticket: int) -> wire.Wire:
         deadline = time.monotonic() + JUDGE_DEADLINE_S

@@ -272,6 +272,7 @@ class LocalBench:
         """Build what importing and constructing the candidate asks for; nobody holds the device."""
         began = time.monotonic()
         worker = self._spawn()
+        builds.trial_of = candidate.source
         serving = self._serve_builds(worker, builds, flavour)
         order = orders.Capture(
             ticket=next(self._tickets), source=candidate.source, deadlines=self._deadlines
@@ -279,6 +280,7 @@ class LocalBench:
         try:
             verdict: AnyVerdict | None = self._ask(order, worker.orders).verdict
         finally:
+            builds.trial_of = None
             self._end(worker)
             serving.join(1.0)
         builds.seconds = time.monotonic() - began
@@ -475,13 +477,31 @@ class LocalBench:
         thread.start()
         return thread
 
-    def build_request(self, request: BuildRequest, flavour: Any) -> Artifact | Rejected:  # noqa: ANN401
-        """Compile one request with the trusted builder."""
+    def build_request(
+        self,
+        request: BuildRequest,
+        flavour: Any,  # noqa: ANN401 - a literal of builder.records
+        *,
+        trial_of: str | None = None,
+    ) -> Artifact | Rejected:
+        """Compile one request with the trusted builder; meanwhile, the judge prepares a trial."""
         run = run_fenced if self.layers.walls else run_trusted
-        with contextlib.nullcontext() if self._has_device else machine.build_lock():
+        with contextlib.nullcontext() if self._has_device else self._preparing(trial_of):
             return builder.build(
                 request, run=run, cache=self._cache, device=self.kind, flavour=flavour
             )
+
+    @contextmanager
+    def _preparing(self, trial_of: str | None) -> Iterator[None]:
+        """Keep timings off few cores, and have a source's questions prepared on what is idle."""
+        assert self._line is not None  # noqa: S101 - measure() comes first
+        with machine.build_lock():
+            if trial_of is not None:
+                self._line.tell(orders.Prepare(source=trial_of))
+            try:
+                yield
+            finally:
+                self._line.tell(orders.Rest())
 
     # --- the judge ------------------------------------------------------------------------------
 
@@ -525,6 +545,7 @@ class _Builds:
         self.rejected: Rejected | None = None
         self.fault: str | None = None
         self.seconds: float | None = None
+        self.trial_of: str | None = None  # the source, while it is built to be tried
 
     def raise_fault(self) -> None:
         """Raise what kept the machine from building: no candidate answers for that."""
@@ -560,7 +581,7 @@ def _answer_builds(bench: LocalBench, channel: wire.Channel, builds: _Builds, fl
 def _built(bench: LocalBench, asked: wire.BuildAsked, builds: _Builds, flavour: Any) -> wire.Wire:  # noqa: ANN401
     try:
         request = msgspec.json.decode(asked.request, type=BuildRequest)
-        answer = bench.build_request(request, flavour)
+        answer = bench.build_request(request, flavour, trial_of=builds.trial_of)
     except msgspec.DecodeError as why:
         answer = Rejected(
             log=f"the build request is malformed: {why}", seconds=0.0, flavour="light"

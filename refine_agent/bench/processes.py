@@ -63,8 +63,12 @@ ALLOWED_ENVIRONMENT = (
 PATIENCE = {"OMP_WAIT_POLICY": "PASSIVE"}
 # The judge keeps the memory of its float64 copies for the next ones, up to 2 GiB. Every block of
 # over 32 MB would otherwise come from mmap and be zeroed page by page each time (mallopt(3)), which
-# was a third of a check of 134 MB tensors.
-HOARD = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2 << 30)}
+# was a third of a check of 134 MB tensors. Threads share one arena: those of their own hold 64 MB.
+HOARD = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(2 << 30),
+    "MALLOC_ARENA_MAX": "1",
+}
 START_DEADLINE_S = 120.0
 OUTPUT_TAIL_BYTES = 16 << 10
 # A child's output goes to a file that may not grow past this; the rest is lost, not buffered.

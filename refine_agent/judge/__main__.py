@@ -25,6 +25,8 @@ from refine_agent.judge.orders import (
     JudgeChannel,
     Open,
     Opened,
+    Prepare,
+    Rest,
     Seat,
     Seated,
     Trace,
@@ -74,6 +76,9 @@ class _Bench:
                 order = self._channel.receive()
             except wire.Broken:
                 return
+            if isinstance(order, Prepare | Rest):
+                self._prepare(order)
+                continue
             if isinstance(order, Capture):
                 # Captures run side by side: they wait for compilers, not for the device.
                 handle = self._channel.take_fd()
@@ -81,6 +86,14 @@ class _Bench:
                 continue
             brought = None if isinstance(order, Open) else self._channel.take_fd()
             self._serve_one(order, brought)
+
+    def _prepare(self, order: Prepare | Rest) -> None:
+        if self._house is None:
+            return
+        if isinstance(order, Prepare):
+            self._house.ahead.begin(order.source)
+        else:
+            self._house.ahead.rest()
 
     def _serve_one(self, order: wire.Wire, handle: int | None) -> None:
         try:

@@ -1,7 +1,7 @@
 """What the bench and the judge say to each other.
 
-It owns the few messages between those two trusted processes; every order but ``Open`` brings the
-channel of the worker it is about. The messages to a worker are in ``wire``.
+It owns the few messages between those two trusted processes; every order about a worker brings
+that worker's channel. The messages to a worker are in ``wire``.
 """
 
 from __future__ import annotations
@@ -56,6 +56,16 @@ class Capture(Wire, frozen=True, kw_only=True, tag="capture"):
     ticket: int
     source: str
     deadlines: Deadlines = DEADLINES
+
+
+class Prepare(Wire, frozen=True, kw_only=True, tag="prepare"):
+    """Prepare a candidate's trial from now on: it is being built. Nothing is answered."""
+
+    source: str
+
+
+class Rest(Wire, frozen=True, kw_only=True, tag="rest"):
+    """Prepare no more: the build is over. Nothing is answered."""
 
 
 class Cleared(Wire, frozen=True, kw_only=True, tag="cleared"):
@@ -123,6 +133,8 @@ class JudgeChannel(Channel):
         | Seat
         | Seated
         | Capture
+        | Prepare
+        | Rest
         | Cleared
         | Try
         | Verdict

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from refine_agent import arena as arenas
 from refine_agent.judge import cases, ceilings, statistics, tolerance, weighing, work
+from refine_agent.judge.ahead import Ahead
 from refine_agent.judge.examiner import PACES, Examiner, Key, Pace, Question, all_right, seed
 from refine_agent.judge.layers import ALL_LAYERS
 from refine_agent.judge.lead import Lead
@@ -61,6 +62,7 @@ class House:
         example = self.reference.draw(seed=seed())
         self.work = work.count(self.reference, example)
         self._structures = cases.structure(self.reference.tensors(example))
+        self.ahead = Ahead(self)
         self.ceilings = known.ceilings or ceilings.measure(device)
         self.slots, self.per_block = self._plan()
         self._arena = arenas.allocate(device, self.layout.slot_bytes * self.slots)
@@ -175,6 +177,11 @@ class House:
         return list(self._usable)
 
     def question(self, case: Case) -> Question:
+        """Return fresh inputs of a kind, prepared for this trial or drawn now, and the answer."""
+        prepared = self.ahead.take() if case is cases.NOMINAL else None
+        return prepared or self.draw(case)
+
+    def draw(self, case: Case) -> Question:
         """Draw fresh inputs of a kind, and ask the reference."""
         number = seed()
         drawn = self.reference.tensors(self.reference.draw(seed=number))
@@ -190,6 +197,10 @@ class House:
 
     def key(self, question: Question) -> Key | None:
         """Return the exact answer and its limits; ``None`` where the reference itself is lost."""
+        return self.ahead.key(question) or self.find_key(question)
+
+    def find_key(self, question: Question) -> Key | None:
+        """Find the exact answer and its limits; ``None`` where the reference itself is lost."""
         exact = self._exact(question)
         if question.case is cases.INTEGERS:
             return Key(exact=exact, limits=[tolerance.limits_of_integers() for _ in exact])
@@ -358,11 +369,13 @@ class House:
             leash=leash,
             takes_prints=self.kind == "cuda" and order.layers.idle,
         )
+        self.ahead.open(order.source)
         try:
             verdict = self._try(seat, order, ledger)
         except Ended as ended:
             verdict = ended.verdict
         finally:
+            self.ahead.close()
             seat.close()
         return replace(verdict, phases=tuple(ledger), fence=seat.fence)
 
