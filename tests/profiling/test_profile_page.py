@@ -137,6 +137,7 @@ def test_passes_that_the_l2_hides_from_dram_are_a_finding() -> None:
         l1tex__m_xbar2l1tex_read_bytes_dot_sum=3.0 * LAYER_NORM_READ,
         dram__bytes_read_dot_sum=LAYER_NORM_READ,
         lts__throughput_dot_avg_dot_pct_of_peak_sustained_elapsed=75.0,
+        gpu__dram_throughput_dot_avg_dot_pct_of_peak_sustained_elapsed=50.0,
     )
     page = page_of(passes)
     assert "SMs read 403 MB from the L2, 3.00x the input" in page.text()
@@ -149,6 +150,22 @@ def test_passes_that_the_l2_hides_from_dram_are_a_finding() -> None:
         flops=(Flops(precision="fp32", count=1, matrix=True),),
     )
     assert "l2_rereads" not in {one.kind for one in page_of(passes, work=product).findings}
+
+
+def test_an_l2_no_busier_than_a_streams_is_not_blamed_for_what_is_read_again() -> None:
+    # A shared operand, 1.5 times the input, at DRAM rates that keep the L2 as busy by themselves.
+    def at(dram_pct: float) -> KernelReport:
+        return of_instructions(
+            l1tex__m_xbar2l1tex_read_bytes_dot_sum=1.5 * LAYER_NORM_READ,
+            dram__bytes_read_dot_sum=LAYER_NORM_READ,
+            lts__throughput_dot_avg_dot_pct_of_peak_sustained_elapsed=78.0,
+            gpu__dram_throughput_dot_avg_dot_pct_of_peak_sustained_elapsed=dram_pct,
+        )
+
+    as_a_stream, beyond = page_of(at(70.0)), page_of(at(50.0))
+    assert "SMs read 201 MB from the L2, 1.50x the input" in as_a_stream.text()
+    assert "l2_rereads" not in as_a_stream.text()
+    assert "l2_rereads" in beyond.text()
 
 
 def test_how_busy_a_copy_keeps_the_memory_stands_beside_how_busy_it_is() -> None:
