@@ -518,14 +518,22 @@ def _several(loops: Sequence[str]) -> str:
 # NVIDIA's rules in our words: the messages in a report come from where candidates run, and half of
 # each is general advice. None: true of any kernel, or out of an author's hands.
 _CONFLICTS = "shared-memory bank conflicts"
+_UNCOALESCED = "uncoalesced global accesses (counted before L1)"
+_PER_SECTOR = "bytes used per sector (before L1)"
+# What counts the same exactly, access by access.
+_EXACT = {
+    _CONFLICTS: "bank_conflict_pct",
+    _UNCOALESCED: "excess_sectors_pct",
+    _PER_SECTOR: "excess_sectors_pct",
+}
 RULE_WORDS: dict[str, str | None] = {
-    "UncoalescedGlobalAccess": "uncoalesced global accesses (counted before L1)",
+    "UncoalescedGlobalAccess": _UNCOALESCED,
     "UncoalescedSharedAccess": _CONFLICTS,
     "SharedMemoryConflicts": _CONFLICTS,
     "LaunchConfiguration": "grid size and tail wave (assumes equal blocks)",
     "CPIStall": "the main stall reason (capped at 100 - memory busy)",
     "IssueSlotUtilization": "empty issue slots (capped at 100 - busiest unit)",
-    "MemoryCacheAccessPattern": "bytes used per sector (before L1)",
+    "MemoryCacheAccessPattern": _PER_SECTOR,
     "TheoreticalOccupancy": "warps that fit an SM",
     "AchievedOccupancy": "warps resident against warps that fit",
     "FPInstructions": "multiplies and adds that are not fused",
@@ -542,10 +550,10 @@ RULE_WORDS: dict[str, str | None] = {
 }
 
 
-def rules(reports: Sequence[KernelReport]) -> Iterator[str]:
-    """Yield NVIDIA's own estimates, filtered to what an author can act on."""
+def rules(call: Call) -> Iterator[str]:
+    """Yield NVIDIA's own estimates for the heaviest kernel, filtered to what one can act on."""
     best: dict[str, float] = {}
-    for rule in _every_rule(reports[:1]):
+    for rule in _every_rule(calls.heaviest(call, most=1)):
         words = RULE_WORDS.get(rule.identifier) or rule.identifier
         best[words] = max(rule.estimate_pct, best.get(words, 0.0))
     ranked = sorted(best.items(), key=lambda item: -item[1])[:SHOWN_RULES]
@@ -566,9 +574,13 @@ def _every_rule(reports: Iterable[KernelReport]) -> Iterator[Rule]:
 
 
 def _refuted(rule: Rule, report: KernelReport) -> bool:
-    """Tell whether the exact count per access says otherwise: the rule counts arbitration too."""
-    conflicts = reading(report, "bank_conflict_pct")
-    return RULE_WORDS.get(rule.identifier) == _CONFLICTS and conflicts is not None and conflicts < 1
+    """Tell whether the exact count per access says otherwise.
+
+    Rules on conflicts count arbitration too, those on sectors a lone store of a word per block.
+    """
+    exact = _EXACT.get(RULE_WORDS.get(rule.identifier) or "")
+    counted = reading(report, exact) if exact else None
+    return counted is not None and counted < 1
 
 
 # A device lacks a metric or two; more were not collected.

@@ -212,7 +212,7 @@ def _details(this: Call) -> Iterable[str]:
         yield f"KERNELS WITHOUT DETAILS HERE  {'; '.join(left)}"
     yield from details.compiled(this)
     yield from details.processor(this)
-    yield from details.rules(this.reports)
+    yield from details.rules(this)
     yield from details.unknown(this)
 
 

@@ -498,6 +498,32 @@ def test_a_rule_of_nvidias_that_the_exact_count_refutes_is_not_quoted() -> None:
     assert "40 % shared-memory" in page_of(with_conflicts).text()
 
 
+def test_a_word_per_block_is_neither_an_uncoalesced_store_nor_nvidias_largest_estimate() -> None:
+    # Sums of rows: one word is stored for each 16 KB read.
+    page = scores.page("row_sum-first")
+    assert page.value("store_bytes_per_sector") is None
+    assert "(bytes used per 32: load 32)" in page.text()
+    assert "bytes used per sector" not in page.text()
+    assert "bytes used per sector" in scores.page("strided_store-first").text()
+
+
+def test_nvidias_rules_are_those_of_the_heaviest_kernel() -> None:
+    light, heavy = (
+        msgspec.structs.replace(
+            with_counters(gpu__time_duration_dot_sum=micros * 1e3),
+            name=name,
+            rules=(Rule(identifier=identifier, estimate_pct=40, overall=True),),
+        )
+        for name, micros, identifier in [
+            ("split", 40.0, "FPInstructions"),
+            ("product", 600.0, "ThreadDivergence"),
+        ]
+    )
+    text = page_of(light, heavy).text()
+    assert "40 % lanes switched off" in text
+    assert "not fused" not in text
+
+
 def test_numbers_that_were_not_collected_are_named_and_not_dropped() -> None:
     text = page_of(layer_norm("basic")).text()
     assert "N/A  on sm_90" in text
