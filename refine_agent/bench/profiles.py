@@ -49,7 +49,7 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 # Each holds a context on the device, some hundreds of megabytes.
-MOST_TRACERS = 3
+MOST_TRACERS = 6
 
 
 class Profiler:
@@ -117,7 +117,9 @@ class Profiler:
             return None
         if candidate.digest not in self._seen:
             tracer = self._tracers.popleft() if self._tracers else self._bench.spawn_tracer()
-            if self._tracers_wanted > 1:
+            if self._bench.options.samples > MOST_TRACERS:
+                # One more than are ready will be wanted. Elsewhere none starts within a turn: what
+                # it does to the driver would slow down the trial of the next sample.
                 self._tracers.append(self._bench.spawn_tracer())
             self._seen[candidate.digest] = self._bench.trace(candidate, tracer)
         return self._seen[candidate.digest]
