@@ -24,7 +24,11 @@ _SETS = re.compile(r"^(?:@!?U?P\d+\s+)?([A-Z][A-Z0-9_.]*)\s+(?:(?:P\d+|PT),\s*)*
 _REGISTERS = re.compile(r"\b(U?R)(\d+)(\.64)?")
 _WRITES_MEMORY = re.compile(r"^(?:@!?U?P\d+\s+)?(?:ST|RED|ATOM)")
 _BRANCH = re.compile(r"^(?:@!?U?P\d+\s+)?BRA\b.*?0x([0-9a-f]+)")
-_BARRIER = re.compile(r"^(?:@!?U?P\d+\s+)?(?:BAR|UCGABAR)\b")
+_BARRIER = re.compile(r"^(?:@!?U?P\d+\s+)?(?:BAR\b|UCGABAR_)")
+# A cluster's barrier is two instructions, and warps wait at the second one itself.
+_CLUSTER_WAIT = re.compile(r"^(?:@!?U?P\d+\s+)?UCGABAR_WAIT\b")
+_CLUSTER_ARRIVAL = re.compile(r"^(?:@!?U?P\d+\s+)?UCGABAR_ARV\b")
+_BLOCK_BARRIER = re.compile(r"^(?:@!?U?P\d+\s+)?BAR\b")
 _COPIES_DONE = re.compile(r"^(?:LDG)?DEPBAR\b")
 # An acquire drops the L1's lines once its load is back: the wait is the load's, though no register
 # says so (`ld.acquire` is LD.STRONG and CCTL.IVALL).
@@ -65,7 +69,8 @@ def producer(code: Sequence[str], at: int, why: str, repeated: Sequence[Loop] = 
     what the iteration before left behind, as in software pipelines.
     """
     if why == "barrier":
-        return next((one for one in _before(at, repeated) if _BARRIER.match(code[one])), None)
+        met = _CLUSTER_ARRIVAL if _CLUSTER_WAIT.match(code[at]) else _BLOCK_BARRIER
+        return next((one for one in _before(at, repeated) if met.match(code[one])), None)
     if _COPIES_DONE.match(code[at]):
         return next((one for one in _before(at, repeated) if _COPY.match(code[one])), None)
     guarded = _GUARDED.get(why)

@@ -249,23 +249,34 @@ def dependency_chain(case: Case) -> Finding | None:
     )
 
 
+_SYNCHRONISE_LESS = (
+    "reduce within warps by shuffles first, synchronise once per tile and not per step, "
+    "use smaller blocks, or give every warp the same work between barriers"
+)
+_MEET_LESS = (
+    "arrive early and wait late (barrier.cluster.arrive, work, barrier.cluster.wait), or let an "
+    "mbarrier per stage tell each block what it needs, so that none waits for all others"
+)
+
+
 def barriers(case: Case) -> Finding | None:
-    """Warps that wait for the rest of their block."""
+    """Warps that wait for the rest of their block, or of their cluster."""
     waiting = case.waits.get("barrier", 0)
     if waiting < 0.2:  # noqa: PLR2004  (a block reduction or two are worth less)
         return None
     if case.held(blame.spins(case.report)) > LEAST_SPIN:
         return None
+    every = case.report.instructions
+    of_clusters = [one for one in every if one.opcode.startswith("UCGABAR")]
+    of_blocks = [one for one in every if one.opcode.startswith("BAR")]
+    clusters = case.held(of_clusters) > case.held(of_blocks)
     return Finding(
         kind="barriers",
         severity=waiting * case.idle * (1 - case.memory_near),
-        text=f"{percent(waiting)} of waiting is at __syncthreads",
-        where=blame.line_charged_most(
-            case.report,
-            [one for one in case.report.instructions if one.opcode.startswith("BAR")],
-        ),
-        advice="reduce within warps by shuffles first, synchronise once per tile and not per step, "
-        "use smaller blocks, or give every warp the same work between barriers",
+        text=f"{percent(waiting)} of waiting is at "
+        + ("barriers, most of it for the blocks of a cluster" if clusters else "__syncthreads"),
+        where=blame.line_charged_most(case.report, of_clusters if clusters else of_blocks),
+        advice=_MEET_LESS if clusters else _SYNCHRONISE_LESS,
     )
 
 

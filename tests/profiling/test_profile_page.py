@@ -19,7 +19,7 @@ from refine_agent.profiling.evidence import (
     Rule,
     Static,
 )
-from refine_agent.profiling.records import Ceilings, Flops, Page, Work
+from refine_agent.profiling.records import Ceilings, Finding, Flops, Page, Work
 from tests.profiling.evidence_on_file import H200, LAYER_NORM, layer_norm
 from tests.profiling.zoo import scores
 
@@ -273,6 +273,26 @@ def test_the_fence_of_a_cluster_barrier_is_told_from_one_that_somebody_wrote() -
     assert clusters.where == plain.where == "cuda_source:74"
     assert "st.async on an mbarrier" in clusters.advice
     assert "cluster" not in plain.text + plain.advice
+
+
+def test_the_barrier_of_a_cluster_is_told_from_a_blocks() -> None:
+    def found(sass: str) -> Finding | None:
+        wait = Instruction(
+            offset=0,
+            sass=sass,
+            place=Place(file="cuda_source", line=342),
+            samples=60,
+            stalls={"barrier": 60},
+        )
+        return work_rules.barriers(Case(report=with_idle_memory(waiting_at("barrier", 40.0, wait))))
+
+    cluster, block = found("UCGABAR_WAIT"), found("BAR.SYNC.DEFER_BLOCKING 0x0")
+    assert cluster is not None
+    assert block is not None
+    assert cluster.where == block.where == "cuda_source:342"
+    assert "for the blocks of a cluster" in cluster.text
+    assert "barrier.cluster.arrive" in cluster.advice
+    assert "cluster" not in block.text + block.advice
 
 
 @pytest.mark.parametrize(

@@ -165,3 +165,10 @@ def test_a_shared_memory_atomic_is_no_load_from_global_memory() -> None:
         "FFMA R92, R68, R5, R92",
     ]
     assert waits.producer(code, 4, LONG) == 0
+
+
+def test_a_cluster_waits_for_its_arrivals_and_a_block_for_its_own_barrier() -> None:
+    code = ["UCGABAR_ARV", "BAR.SYNC.DEFER_BLOCKING 0x0", "LDS R1, [R2]", "UCGABAR_WAIT"]
+    assert waits.producer(code, 3, "barrier") == 0
+    assert waits.producer(code, 2, "barrier") == 1
+    assert waits.producer(["UCGABAR_ARV", "FADD R1, R2, R3"], 1, "barrier") is None
