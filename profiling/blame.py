@@ -135,11 +135,15 @@ def hot_spots(report: KernelReport, most: int = 4) -> tuple[HotSpot, ...]:
     ranked = sorted(lines.items(), key=lambda item: -sum(held(one) for one in item[1]))
     stores = [one for one in report.instructions if one.opcode.startswith(("ST", "RED"))]
     drained = line_of_most(stores, lambda one: one.executed)
-    return tuple(_hot_spot(line, found, total, drained) for line, found in ranked[:most])
+    polling = line_of_most(spins(report), lambda one: one.executed)
+    return tuple(
+        _hot_spot(line, found, total, drained=drained, polling=polling)
+        for line, found in ranked[:most]
+    )
 
 
 def _hot_spot(
-    line: str, found: list[Instruction], total: int, drained: str | None = None
+    line: str, found: list[Instruction], total: int, *, drained: str | None, polling: str | None
 ) -> HotSpot:
     worst = max(found, key=held)
     reasons = {why: count for why, count in worst.stalls.items() if why not in _ABLE}
@@ -150,6 +154,8 @@ def _hot_spot(
         fed_by = f"{source.sass} at {source.place}" if source.place else source.sass
     if fed_by is not None and source is not None and "TRYWAIT" in source.sass:
         fed_by = f"an mbarrier ({fed_by}): a bulk copy, or the other side of the pipeline"
+        # Whoever arrives late may itself wait: a few samples of one warp hold up all the others.
+        fed_by += f", which may wait for other blocks at {polling}" if polling else ""
     if reason == "drain" and drained is not None:
         # Warps that wait for their stores stand at the kernel's end, whatever instruction is there.
         fed_by = f"its stores at {drained}"

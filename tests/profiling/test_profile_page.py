@@ -188,14 +188,14 @@ def waiting_at(
     )
 
 
-def test_a_wait_for_a_bulk_copy_is_named_as_such() -> None:
+def waits_at_an_mbarrier() -> Instruction:
     tried = Producer(
         offset=16,
         sass="SYNCS.PHASECHK.TRANS64.TRYWAIT P0, [R2+URZ], R3",
         reason="long_scoreboard",
         place=Place(file="cuda_source", line=31),
     )
-    at = Instruction(
+    return Instruction(
         offset=32,
         sass="@!P0 BRA 0x7ff0677a28c0",
         place=Place(file="cuda_source", line=31),
@@ -203,12 +203,34 @@ def test_a_wait_for_a_bulk_copy_is_named_as_such() -> None:
         stalls={"long_scoreboard": 90},
         waits_for=tried,
     )
-    report = waiting_at("wait", 1.0, at)
-    assert " for an mbarrier (SYNCS.PHASECHK.TRANS64.TRYWAIT" in page_of(report).text()
+
+
+def test_a_wait_for_a_bulk_copy_is_named_as_such() -> None:
+    report = waiting_at("wait", 1.0, waits_at_an_mbarrier())
+    text = page_of(report).text()
+    assert " for an mbarrier (SYNCS.PHASECHK.TRANS64.TRYWAIT" in text
+    assert "may wait for other blocks" not in text
     found = memory_rules.slow_loads(Case(report=with_idle_memory(report)))
     assert found is not None
     assert "at an mbarrier, for bulk copies" in found.text
     assert "more stages" in found.advice
+
+
+def test_a_warp_that_polls_other_blocks_is_named_where_others_wait_at_an_mbarrier() -> None:
+    # One warp of twelve polls: it has next to no samples, and all others wait for what it learns.
+    poll = Instruction(
+        offset=64,
+        sass="LDG.E.128.STRONG.GPU R4, desc[UR4][R2.64]",
+        place=Place(file="cuda_source", line=84),
+        samples=1,
+        stalls={"long_scoreboard": 1},
+        executed=4000,
+        polls=True,
+    )
+    text = page_of(waiting_at("wait", 1.0, waits_at_an_mbarrier(), poll)).text()
+    assert (
+        "the other side of the pipeline, which may wait for other blocks at cuda_source:84" in text
+    )
 
 
 def with_idle_memory(report: KernelReport) -> KernelReport:
