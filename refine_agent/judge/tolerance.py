@@ -191,7 +191,7 @@ def _errors(got: torch.Tensor, exact: torch.Tensor) -> _Errors:
     row_errors: list[torch.Tensor] = []
     for error, a, b in _chunks(got, exact):
         low, high = torch.aminmax(error)
-        peak, wanted = max(-float(low), float(high)), b
+        peak, wanted = max(-float(low), float(high)), b if b.is_floating_point() else b.double()
         if not math.isfinite(peak):  # some element of either is NaN or infinite
             same = (a == b) | (a.isnan() & b.isnan())
             keep = torch.isfinite(a) & torch.isfinite(b)

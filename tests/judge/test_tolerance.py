@@ -139,3 +139,10 @@ def test_large_values_are_finite_and_their_squares_need_not_be() -> None:
     assert is_finite(torch.full((9,), 1e200, dtype=torch.float64))
     assert not is_finite(torch.tensor([1.0, float("inf")], dtype=torch.float64))
     assert not is_finite(torch.tensor([1.0, float("nan")]))
+
+
+def test_outputs_of_whole_numbers_have_limits_too() -> None:
+    whole = torch.arange(-5, 5).view(2, 5)
+
+    assert compare(whole, whole, limits(whole, whole)).reason is None
+    assert compare(whole + 1, whole, limits(whole, whole)).reason is not None
