@@ -36,6 +36,10 @@ class TensorSpec(msgspec.Struct, frozen=True, kw_only=True):
     def __str__(self) -> str:
         return f"{self.dtype}[{', '.join(map(str, self.shape))}]"
 
+    def fills(self, other: TensorSpec) -> bool:
+        """Whether this tensor could stand for the other, wherever they lie."""
+        return self.shape == other.shape and self.dtype == other.dtype
+
 
 class Layout(msgspec.Struct, frozen=True, kw_only=True):
     """How one call's arguments and results lie in a slot.
@@ -81,15 +85,24 @@ class Load(Wire, frozen=True, kw_only=True, tag="load"):
 
 
 class Call(Wire, frozen=True, kw_only=True, tag="call"):
-    """Call the module on these slots, one after the other, and leave the outputs there.
+    """Call the module on these slots, one after the other, and keep the results.
 
-    Nothing in it tells a call that is checked from one that is timed. ``hold`` keeps every result
-    until the last call is over, so that one overwritten by the next call shows.
+    Nothing in it tells a call that is checked from one that is timed. ``copied`` copies every
+    result within the time of its call, for a module that overwrites it in the next.
     """
 
     slots: tuple[int, ...]
     nvtx: str | None = None
-    hold: bool = False
+    copied: bool = False
+
+
+class Deliver(Wire, frozen=True, kw_only=True, tag="deliver"):
+    """Put the results that the last calls left into these slots, in the order of the calls.
+
+    The inputs are gone by then: what was not computed when the calls were said to be over never is.
+    """
+
+    slots: tuple[int, ...]
 
 
 class Trace(Wire, frozen=True, kw_only=True, tag="trace"):
@@ -125,13 +138,22 @@ class Loaded(Wire, frozen=True, kw_only=True, tag="loaded"):
 
 
 class Done(Wire, frozen=True, kw_only=True, tag="done"):
-    """The calls are over. ``shapes`` are the results' specs; times are the worker's own claim."""
+    """The calls are over. ``shapes`` are the results' specs; times are the worker's own claim.
+
+    ``lent`` says, call by call, which results are an input as it lies in the arena: its number, or
+    -1. Nothing need be delivered of those, the judge takes them from there.
+    """
 
     shapes: tuple[str, ...]
-    fits: bool  # every result had the layout's shape and dtype, so its bytes were copied
+    fits: bool  # every result has the layout's shape and dtype, so its bytes can be delivered
+    lent: tuple[tuple[int, ...], ...] = ()
     device_us: tuple[float, ...] = ()
     hidden: tuple[bool, ...] = ()  # per call: the device had not begun it when all was launched
     peak_bytes: int | None = None
+
+
+class Delivered(Wire, frozen=True, kw_only=True, tag="delivered"):
+    """The results of the last calls lie in their slots."""
 
 
 class Traced(Wire, frozen=True, kw_only=True, tag="traced"):
@@ -172,12 +194,14 @@ AnyWire = (
     Map
     | Load
     | Call
+    | Deliver
     | Trace
     | Ask
     | Bye
     | Ready
     | Loaded
     | Done
+    | Delivered
     | Traced
     | Raised
     | BuildAsked

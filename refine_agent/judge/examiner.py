@@ -80,6 +80,7 @@ class Samples:
     def __init__(self) -> None:
         self.walls_us: list[float] = []
         self.settlings_us: list[float] = []
+        self.deliveries_us: list[float] = []
         self.claims_us: list[tuple[float, ...]] = []
         self.counted_us: list[tuple[float, ...]] = []
         self.hidden: list[bool] = []  # block by block, whether every launch was
@@ -88,6 +89,7 @@ class Samples:
         """Take down one block; what a trusted worker was late to launch is not what it takes."""
         self.walls_us.append(block.wall_us)
         self.settlings_us.append(block.settling_us)
+        self.deliveries_us.append(block.delivery_us)
         self.claims_us.append(block.claims_us)
         self.counted_us.append(_unhurried(block) if trusted else block.claims_us)
         self.hidden.append(all(block.hidden))
@@ -112,7 +114,7 @@ class Examiner:
         self._reference = house.reference
         self._seat = seat
         self._layers = layers
-        self._asked_before: set[int] = set()  # slots whose inputs are those of an earlier call
+        self._asked_before: dict[int, list[torch.Tensor]] = {}  # a slot's inputs in its last call
         self._only_question: Question | None = None
         self._worst = NO_FINDING
 
@@ -155,32 +157,31 @@ class Examiner:
         """Ask questions together, as they are asked when time is taken; verify every answer."""
         seat = self._candidate()
         slots = tuple(self._draw_slots(len(questions)))
-        self._prepare(seat, slots, questions)
-        block = seat.call(slots, during="check", lead=self._house.lead(len(slots)))
+        block = self._ask(seat, slots, questions, during="check")
         self._verify_all(seat, slots, questions, block.prints, exactly=True)
 
     def held(self) -> list[Suspicion]:
-        """See whether a result survives the next call, as a caller who keeps it needs.
+        """See whether results survive the calls of a block, as a caller who keeps them needs.
 
-        The first question is an earlier one with one element changed, at the same address.
+        Where they do not, every one is copied from now on, within the time of its call.
         """
-        if self._house.slots < 2 or not self._layers.held:  # noqa: PLR2004 - one to keep, one after it
-            return []
         seat = self._candidate()
-        slots = tuple(self._draw_slots(2))
+        seat.copies_results = not self._layers.held
+        if not self._layers.held:
+            return []
+        slots = tuple(self._draw_slots(max(2, self._house.per_block)))
         questions = [self._timed_question(slot) for slot in slots]
-        self._prepare(seat, slots, questions)
-        seat.call(slots, during="check", hold=True)
+        self._ask(seat, slots, questions, during="check")
         if self._all_near(seat, slots, questions):
             return []
-        self._prepare(seat, slots, questions)
-        block = seat.call(slots, during="check")
+        seat.copies_results = True
+        block = self._ask(seat, slots, questions, during="check")
         self._verify_all(seat, slots, questions, block.prints, exactly=True)
         return [
             Suspicion(
                 kind="reused output",
                 evidence="a result is overwritten by the next call: whoever keeps one and calls "
-                "again holds the wrong values",
+                "again holds the wrong values; it was timed with a copy of each",
             )
         ]
 
@@ -242,8 +243,7 @@ class Examiner:
         random.SystemRandom().shuffle(order)
         for role in order:
             seat = seats[role]
-            self._prepare(seat, slots, questions)
-            block = seat.call(slots, during="timing", lead=self._house.lead(calls))
+            block = self._ask(seat, slots, questions, during="timing")
             found[role].add(block, trusted=role != "candidate")
             if role == "candidate" and self._layers.every:
                 self._verify_all(seat, slots, questions, block.prints, exactly=False)
@@ -254,7 +254,7 @@ class Examiner:
         if not self._layers.fresh:
             return self._question(cases.NOMINAL)
         if chance < CHANGED and self._layers.nearly and slot in self._asked_before:
-            return self._house.changed(self._candidate().inputs(slot))
+            return self._house.changed(self._asked_before[slot])
         if chance > 1 - STRESSED and self._layers.cases and self._house.stresses:
             return self._question(random.SystemRandom().choice(self._house.stresses))
         return self._question(cases.NOMINAL)
@@ -272,12 +272,44 @@ class Examiner:
     def _draw_slots(self, count: int) -> list[int]:
         return random.SystemRandom().sample(range(self._house.slots), count)
 
+    def _ask(
+        self, seat: Seat, slots: tuple[int, ...], questions: list[Question], *, during: str
+    ) -> Block:
+        """Have questions answered, and the answers delivered when nothing can be computed any more.
+
+        Handing over is no part of a call, so its time is not to be in the clock's; and what is done
+        in that time must not matter. The worker is stopped between the two.
+        """
+        self._prepare(seat, slots, questions)
+        block = seat.call(slots, during=during, lead=self._house.lead(len(slots)))
+        # Of witnesses too: what the judge reads meanwhile leaves results in caches, or does not.
+        broken = [self._broken(seat, *asked) for asked in zip(slots, questions, strict=True)]
+        if seat is self._seat:
+            self._must_be_whole(broken)
+        for number, slot in enumerate(slots):
+            self._take_inputs_away(seat, slot, block.lent[number] if block.lent else ())
+        self._house.settle()
+        return seat.deliver(slots, block, during=during)
+
+    def _take_inputs_away(self, seat: Seat, slot: int, lent: tuple[int, ...]) -> None:
+        """Destroy what was asked and what was written early; copy results that are an input."""
+        given, outputs = seat.inputs(slot), seat.outputs(slot)
+        if self._layers.delivery:
+            self._poison(seat, slot, POISON if self._layers.poison else 0)
+        for number, target in zip(lent, outputs, strict=False):
+            if number >= 0:
+                target.copy_(given[number])
+        if self._layers.delivery:
+            for tensor in given:
+                _fill(tensor, POISON)
+
     def _prepare(self, seat: Seat, slots: Sequence[int], questions: list[Question]) -> None:
         """Put the questions before a worker that is stopped, on a device that is idle and cold."""
         if seat is self._seat:
             self._must_be_idle()
             if not self._reference.mutable:
-                self._asked_before.update(slots)
+                tensors = (question.tensors for question in questions)
+                self._asked_before.update(zip(slots, tensors, strict=True))
         elif moved := seat.moved_threads():
             raise Ended(
                 Disqualified(
@@ -299,8 +331,7 @@ class Examiner:
         What is not written does not pass by luck, nor what is read past the end of an input.
         """
         for target in seat.outputs(slot):
-            if target.numel():
-                target.view(-1).view(torch.uint8).fill_(byte)
+            _fill(target, byte)
         for guard in seat.guards(slot):
             guard.fill_(byte)
 
@@ -332,7 +363,7 @@ class Examiner:
         exactly: bool,
     ) -> None:
         for slot, question in zip(slots, questions, strict=True):
-            self._inputs_intact(seat, slot, question)
+            self._must_be_whole([self._guards_broken(seat, slot)])
             finding = self._right(seat, slot, question, exactly=exactly)
             if finding is not None:
                 raise Ended(self._mismatch(question.case, finding))
@@ -372,27 +403,38 @@ class Examiner:
             map=finding.map,
         )
 
-    def _inputs_intact(self, seat: Seat, slot: int, question: Question) -> None:
+    def _must_be_whole(self, broken: list[Disqualified | None]) -> None:
+        for verdict in broken:
+            if verdict is not None:
+                raise Ended(verdict)
+
+    def _broken(self, seat: Seat, slot: int, question: Question) -> Disqualified | None:
+        """Say what a call changed that it may not."""
+        return self._guards_broken(seat, slot) or self._inputs_broken(seat, slot, question)
+
+    def _guards_broken(self, seat: Seat, slot: int) -> Disqualified | None:
+        if not (self._layers.intact and self._layers.poison):
+            return None
+        if bool(torch.cat(seat.guards(slot)).eq(POISON).all()):
+            return None
+        return Disqualified(
+            rule="writes past the end",
+            evidence="bytes beside the inputs and outputs were changed by the call",
+        )
+
+    def _inputs_broken(self, seat: Seat, slot: int, question: Question) -> Disqualified | None:
         if not self._layers.intact:
-            return
-        if self._layers.poison and not bool(torch.cat(seat.guards(slot)).eq(POISON).all()):
-            raise Ended(
-                Disqualified(
-                    rule="writes past the end",
-                    evidence="bytes beside the inputs and outputs were changed by the call",
-                )
-            )
+            return None
         for number, (left, given) in enumerate(
             zip(seat.inputs(slot), question.tensors, strict=True)
         ):
             if number not in self._reference.mutable and not _same_bytes(left, given):
-                raise Ended(
-                    Disqualified(
-                        rule="inputs are read-only",
-                        evidence=f"input {number} was changed by the call, and the problem does "
-                        "not declare it in MUTABLE_INPUTS",
-                    )
+                return Disqualified(
+                    rule="inputs are read-only",
+                    evidence=f"input {number} was changed by the call, and the problem does "
+                    "not declare it in MUTABLE_INPUTS",
                 )
+        return None
 
 
 class _Wrong(msgspec.Struct, frozen=True, kw_only=True):
@@ -433,6 +475,11 @@ def _narrow(found: dict[str, Samples], within: float) -> bool:
 def seed() -> int:
     """Draw a seed nobody can foresee."""
     return secrets.randbits(48)
+
+
+def _fill(tensor: torch.Tensor, byte: int) -> None:
+    if tensor.numel():
+        tensor.view(-1).view(torch.uint8).fill_(byte)
 
 
 def _same_bytes(left: torch.Tensor, given: torch.Tensor) -> bool:

@@ -22,6 +22,7 @@ class Layers(msgspec.Struct, frozen=True, kw_only=True):
     rows: bool = True  # limits on each row and element too (off: 99 % of the elements, 1e-2)
     nan: bool = True  # NaN is never a wildcard
     dense: bool = True  # results are brought into dense order within the time of the call
+    delivery: bool = True  # inputs are destroyed after the calls, before results are delivered
     shapes: bool = True  # exact number, shape and dtype of the results
     parameters: bool = True  # parameters away from their defaults, handed over by value
     integers: bool = True  # exact integers through linear operators

@@ -140,7 +140,8 @@ class Reference:
             result = model(*[_doubled(item) for item in arguments])
         except (RuntimeError, TypeError, NotImplementedError, AssertionError):
             return None
-        return [leaf.double() if leaf.is_floating_point() else leaf for leaf in harvest(result)]
+        dense = [leaf.contiguous() for leaf in harvest(result)]
+        return [leaf.double() if leaf.is_floating_point() else leaf for leaf in dense]
 
     # --- layout ---------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
 from refine_agent import arena as arenas
 from refine_agent import wire
@@ -53,13 +54,18 @@ class Ended(Exception):  # noqa: N818 - it carries a finding, not an error
 
 
 class Block(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of one block of calls: the judge's own clock, and the worker's claims."""
+    """What came of one block of calls: the judge's own clock, and the worker's claims.
+
+    A block is called, and its results are delivered in a second step on a clock of its own.
+    """
 
     wall_us: float
     claims_us: tuple[float, ...]
     hidden: tuple[bool, ...] = ()  # per call, whether its launch was hidden; the worker's claim
     settling_us: float = 0.0  # what the judge's own next kernel took: a GPU may still be at work
-    prints: tuple[int, ...] = ()  # of the outputs at the moment of the answer, where asked for
+    lent: tuple[tuple[int, ...], ...] = ()  # per call and output: the input it is, or -1
+    delivery_us: float = 0.0
+    prints: tuple[int, ...] = ()  # of the outputs when they were delivered, where asked for
 
 
 class Seat:
@@ -78,6 +84,7 @@ class Seat:
         self.fence: str | None = None
         self.arena: Arena | None = None
         self.layout: Layout | None = None
+        self.copies_results = False  # within the time of the call: its results do not last
         self._channel = channel
         self._deadlines = deadlines
         self._leash = leash
@@ -133,16 +140,15 @@ class Seat:
         *,
         during: str,
         nvtx: str | None = None,
-        hold: bool = False,
         lead: Lead | None = None,
     ) -> Block:
-        """Have the worker call its module on some slots, on the judge's clock.
+        """Have the worker call its module on some slots and keep the results, on the judge's clock.
 
         The clock starts before the bell, or with a lead once the device is free, and stops at the
         answer; then every process of the worker is stopped, so that nothing is computed ahead,
         finished late or written after it.
         """
-        order = wire.Call(slots=slots, nvtx=nvtx, hold=hold)
+        order = wire.Call(slots=slots, nvtx=nvtx, copied=self.copies_results)
         began = time.perf_counter_ns()
         if lead is not None:
             lead.begin()
@@ -154,21 +160,34 @@ class Seat:
         answered = time.perf_counter_ns()
         self._touch_device()
         settled = time.perf_counter_ns()
-        prints = self.prints(slots)
         self.stop()
         assert isinstance(answer, wire.Done)  # noqa: S101 - _expect saw to it
         if not answer.fits:
             raise Ended(self._misshapen(answer))
-        claims = answer.device_us
-        if len(claims) != len(slots) or not all(t > 0 and math.isfinite(t) for t in claims):
+        if not self._is_of(answer, len(slots)):
             raise Ended(Crashed(during=during, reason="the worker's report is not of its calls"))
         return Block(
             wall_us=(answered - began) / 1e3,
-            claims_us=claims,
+            claims_us=answer.device_us,
             hidden=answer.hidden,
             settling_us=(settled - answered) / 1e3,
-            prints=prints,
+            lent=answer.lent,
         )
+
+    def deliver(self, slots: tuple[int, ...], block: Block, *, during: str) -> Block:
+        """Have the worker put the results of the calls it last made into their slots.
+
+        Whatever it does to that end is on the clock of the delivery, until the device is free.
+        """
+        began = time.perf_counter_ns()
+        self._tell(wire.Deliver(slots=slots), during)
+        self._go()
+        self._expect(wire.Delivered, during, self._deadlines.calls_s)
+        self._touch_device()
+        took_us = (time.perf_counter_ns() - began) / 1e3
+        prints = self.prints(slots)
+        self.stop()
+        return replace(block, delivery_us=took_us, prints=prints)
 
     def _touch_device(self) -> None:
         """Wait for the smallest of kernels: it waits for whatever a worker left on the device."""
@@ -277,6 +296,19 @@ class Seat:
             self._leash.go()
         except Unstoppable as why:
             raise Ended(Crashed(during="stop", reason=str(why))) from None
+
+    def _is_of(self, answer: wire.Done, calls: int) -> bool:
+        """Whether a report is of so many calls, and what it says can be."""
+        assert self.layout is not None  # noqa: S101 - mapped before it is called
+        claims = answer.device_us
+        if len(claims) != calls or not all(t > 0 and math.isfinite(t) for t in claims):
+            return False
+        inputs, outputs = self.layout.inputs, self.layout.outputs
+        lent = [pair for numbers in answer.lent for pair in zip(numbers, outputs, strict=False)]
+        return len(answer.lent) in (0, calls) and all(
+            number == -1 or (0 <= number < len(inputs) and inputs[number].fills(spec))
+            for number, spec in lent
+        )
 
     def _misshapen(self, answer: wire.Done) -> Mismatch:
         assert self.layout is not None  # noqa: S101 - mapped before it is called

@@ -40,7 +40,8 @@ WITNESS_DEADLINES = Deadlines(load_s=600.0, calls_s=900.0)
 PROFILE_DEADLINES = Deadlines(load_s=600.0, calls_s=180.0)
 # Slots on a CPU: enough calls in a block for the judge's clock, as long as they are small.
 CPU_SLOTS, CPU_SLOT_BYTES, CPU_MANY_BYTES = 64, 16 << 20, 8 << 20
-GPU_MEMORY_PART, GPU_SLOTS, GPU_CALLS = 0.15, 64, 24
+# Each worker keeps the results of a block besides; there are five of them.
+GPU_MEMORY_PART, GPU_SLOTS, GPU_CALLS = 0.1, 64, 24
 COOLING_RUNS = 9
 # A lead is lengthened so often at most, for a witness whose launches take long; a block has so many
 # calls at least.
@@ -399,8 +400,8 @@ class House:
                 oddities = self._oddities(self._load(seat, order.source))
                 seat.stop()
             with _phase(ledger, "check"):
-                checks = examiner.check(every=order.sealed or self.kind == "cuda")
                 oddities += examiner.held()
+                checks = examiner.check(every=order.sealed or self.kind == "cuda")
                 oddities += examiner.quiet()
             with _phase(ledger, "timing"):
                 blocks = examiner.sample(self._pace(order.deadlines))
@@ -458,7 +459,8 @@ class House:
             self._load(seat, source)
             self._fill(seat, (0, 1))
             seat.call((0,), during="profile")
-            seat.call((1,), during="profile", nvtx="candidate")
+            called = seat.call((1,), during="profile", nvtx="candidate")
+            seat.deliver((1,), called, during="profile")  # a sanitizer sees what was not written
         finally:
             seat.close()
 

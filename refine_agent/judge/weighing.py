@@ -52,6 +52,10 @@ EVEN, UNEVEN = 1.05, 1.3
 # The judge's own smallest kernel after an answer takes so many times what it does after a candidate
 # that computes nothing, and microseconds; what it takes longer, it waited for the candidate's.
 SETTLING_FACTOR, SETTLING_SLACK_US = 1.5, 30.0
+# Results are handed over after the calls, on a clock of its own: the copies are the same for
+# everybody, so whatever takes a candidate more than so many times what it takes the slowest trusted
+# witness, and microseconds for waking up, was not copying. It is on the judge's clock.
+DELIVERY_FACTOR, DELIVERY_SLACK_US = 1.25, 100.0
 # One call alone may cost this many times what it costs among others: launching it is not hidden.
 ALONE_FACTOR, ALONE_SLACK_US = 2.0, {"cuda": 120.0, "cpu": 150.0}
 
@@ -79,6 +83,7 @@ class _Clocks(msgspec.Struct, frozen=True, kw_only=True):
     claims_us: list[tuple[float, ...]]
     counted_us: list[tuple[float, ...]]  # those of them that tell how long a call takes
     clock_us: list[float]  # per call
+    late_us: list[float]  # per call, part of it: what delivering took longer than it should
     hidden: list[bool]  # whether the launches of the block were, as its process says
 
     @property
@@ -133,6 +138,7 @@ class _Clocks(msgspec.Struct, frozen=True, kw_only=True):
             claims_us=[self.claims_us[i] for i in chosen],
             counted_us=[self.counted_us[i] for i in chosen],
             clock_us=[self.clock_us[i] for i in chosen],
+            late_us=[self.late_us[i] for i in chosen],
             hidden=[self.hidden[i] for i in chosen],
         )
 
@@ -274,7 +280,8 @@ def _all_clocks(blocks: dict[str, Samples]) -> dict[str, _Clocks]:
         role: _Clocks(
             claims_us=list(each.claims_us),
             counted_us=list(each.counted_us),
-            clock_us=_own(each, null, idle_us),
+            clock_us=_own(each, blocks, idle_us),
+            late_us=_late(each, blocks),
             hidden=list(each.hidden),
         )
         for role, each in blocks.items()
@@ -294,14 +301,33 @@ def _idle_us(null: Samples) -> float:
     return statistics.lower_quartile(hidden) if len(hidden) >= ENOUGH_HIDDEN else 0.0
 
 
-def _own(samples: Samples, null: Samples, idle_us: float) -> list[float]:
+def _own(samples: Samples, blocks: dict[str, Samples], idle_us: float) -> list[float]:
     """The judge's own clock per call, less what the protocol costs a trusted null candidate."""
+    null = blocks["null"]
     settles = SETTLING_FACTOR * statistics.median(null.settlings_us) + SETTLING_SLACK_US
     return [
-        max(0.0, wall - idle_us + max(0.0, settling - settles)) / len(claims)
-        for wall, settling, claims in zip(
-            samples.walls_us, samples.settlings_us, samples.claims_us, strict=True
+        max(0.0, wall - idle_us + max(0.0, settling - settles)) / len(claims) + late
+        for wall, settling, claims, late in zip(
+            samples.walls_us,
+            samples.settlings_us,
+            samples.claims_us,
+            _late(samples, blocks),
+            strict=True,
         )
+    ]
+
+
+def _late(samples: Samples, blocks: dict[str, Samples]) -> list[float]:
+    """What delivering took per call beyond what it takes a trusted witness."""
+    usual = max(
+        statistics.median(each.deliveries_us)
+        for role, each in blocks.items()
+        if role != "candidate"
+    )
+    allowed = DELIVERY_FACTOR * usual + DELIVERY_SLACK_US
+    return [
+        max(0.0, delivery - allowed) / len(claims)
+        for delivery, claims in zip(samples.deliveries_us, samples.claims_us, strict=True)
     ]
 
 
@@ -309,7 +335,7 @@ def _own_alone(evidence: Evidence, role: str) -> list[float]:
     """The same for single calls, whose launches nothing hides: a null's cost is theirs too."""
     null = evidence.alone["null"]
     costs = [wall - sum(claims) for wall, claims in zip(null.walls_us, null.claims_us, strict=True)]
-    return _own(evidence.alone[role], null, statistics.lower_quartile(costs))
+    return _own(evidence.alone[role], evidence.alone, statistics.lower_quartile(costs))
 
 
 def _agreement(clocks: dict[str, _Clocks], kind: str, launch_us: float) -> _Agreement:
@@ -354,6 +380,14 @@ def _times(factor: float, blocks: list[tuple[float, ...]]) -> list[tuple[float, 
 
 def _dispute(mine: _Clocks) -> Disqualified:
     """A claim well below what the judge saw pass is no measurement."""
+    late_us = statistics.median(mine.late_us)
+    if late_us > statistics.median(mine.gaps_us) / 2:
+        return Disqualified(
+            rule="work in the delivery",
+            evidence=f"handing over results that the candidate's process said were there took it "
+            f"{late_us:.1f} µs per call longer than it may take, by what it takes the baselines; "
+            f"its calls took {mine.claim.median_us:.1f} µs by its own report",
+        )
     return Disqualified(
         rule="the clocks disagree",
         evidence=f"the candidate's process reports {mine.claim.median_us:.1f} µs per call, the "

@@ -1,11 +1,13 @@
 """The stub inside a candidate's process: takes orders over a channel and carries them out.
 
-It owns loading the source, setting its parameters, calling it on slots of the arena and reporting
-claims; it leaves every judgement to the judge, because code beside it may lie in its name.
+It owns loading the source, setting its parameters, calling it on slots of the arena, reporting
+claims and delivering results; it leaves every judgement to the judge, because code beside it may
+lie in its name.
 """
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import importlib.util
 import io
@@ -13,7 +15,7 @@ import os
 import sys
 import time
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +38,11 @@ MAX_TRACE_CHARS = 6000
 # Under a sanitizer every tensor is an allocation of its own, inputs too: only so does it see what
 # is read past the end of one.
 _EACH_ALONE = "PYTORCH_NO_CUDA_MEMORY_CACHING" in os.environ
+# Results of a whole block are freed at once. Unless glibc keeps that memory (mallopt(3)), the next
+# block's calls are timed with the page faults of getting it back; above the threshold, which is the
+# largest there is, memory is the kernel's at every call, as it is for who runs the module at home.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _NEVER, _MMAP_FROM_BYTES = -1, -3, -1, 32 << 20
+_NOT_LENT = -1
 
 
 def serve(orders: Channel, builds: Channel) -> None:
@@ -79,8 +86,12 @@ class _Stub:
         self._layout: Layout | None = None
         self._device = "cpu"
         self._model: Callable[..., Any] | None = None
+        self._span = range(0)  # of the arena's addresses
+        self._wanted: tuple[str, ...] = ()
         self._lax = False
         self._dense = True
+        self._threads = torch.get_num_threads()
+        self._kept: list[list[torch.Tensor | None]] = []
 
     def obey(self, message: wire.AnyWire, orders: Channel) -> wire.Wire:
         match message:
@@ -90,6 +101,8 @@ class _Stub:
                 return self._load(message, orders.take_fd())
             case wire.Call():
                 return self._call(message)
+            case wire.Deliver():
+                return self._deliver(message)
             case wire.Trace():
                 return self._trace(message)
             case _:
@@ -101,6 +114,11 @@ class _Stub:
         self._lax = message.lax
         self._dense = message.dense
         self._arena = arenas.attach(message.device, message.total_bytes, descriptor)
+        base = self._arena.bytes(0, 1).data_ptr()
+        self._span = range(base, base + self._arena.total_bytes)
+        self._wanted = tuple(map(str, message.layout.outputs))
+        if message.device == "cpu":
+            _keep_freed_memory()
         return wire.Ready()
 
     # --- loading --------------------------------------------------------------------------------
@@ -136,55 +154,88 @@ class _Stub:
             tensors = [tensor.clone() for tensor in tensors]
         return [plant(tree, tensors) for tree in self._layout.arguments]
 
-    def _deliver(
-        self,
-        slot: int,
-        result: Any,  # noqa: ANN401 - a tree of any kind
-        leaves: list[torch.Tensor],
-    ) -> tuple[tuple[str, ...], bool]:
-        """Copy the results into the slot; say what they looked like."""
-        assert self._arena is not None  # noqa: S101 - the judge maps before it calls
-        assert self._layout is not None  # noqa: S101 - likewise
-        shapes = tuple(_describe(leaf) for leaf in leaves)
-        wanted = self._layout.outputs
-        fits = self._lax or (
-            shapes == tuple(str(spec) for spec in wanted)
-            and tree_of(result) == self._layout.results
-        )
-        if fits:
-            for target, leaf in zip(
-                arenas.outputs(self._arena, self._layout, slot), leaves, strict=not self._lax
-            ):
-                target.copy_(leaf)
-        return shapes, fits
-
     @torch.no_grad()
     def _call(self, message: wire.Call) -> wire.Wire:
+        """Call the module on every slot, and keep its results until they are asked for."""
         assert self._model is not None  # noqa: S101 - the judge loads before it calls
         calls = [(slot, self._arguments(slot)) for slot in message.slots]
         clock = _DeviceClock() if self._device != "cpu" else _HostClock()
         shapes: tuple[str, ...] = ()
-        fits, held = True, []
+        fits, lent, self._kept = True, [], []
         gc.disable()  # a collection inside a timed call would be charged to it
         try:
             for slot, arguments in calls:
                 with clock, _named(message.nvtx):
                     result = self._model(*arguments)
-                    leaves = _dense(result) if self._dense else []
-                if message.hold:
-                    held.append((slot, result))
-                    continue
-                shapes, fit = self._deliver(slot, result, leaves or _dense(result))
-                fits &= fit
+                    leaves = self._own(slot, result, message.copied) if self._dense else []
+                leaves = leaves or self._own(slot, result, message.copied)
+                shapes = tuple(map(_describe, leaves))
+                fits &= self._fits(result, shapes)
+                lent.append(tuple(self._lent(slot, leaf) for leaf in leaves))
+                self._kept.append(_without(leaves, lent[-1]))
                 del result, leaves
-            for slot, result in held:
-                shapes, fit = self._deliver(slot, result, _dense(result))
-                fits &= fit
             return wire.Done(
-                shapes=shapes, fits=fits, device_us=clock.read(), hidden=tuple(clock.hidden)
+                shapes=shapes,
+                fits=fits,
+                lent=tuple(lent),
+                device_us=clock.read(),
+                hidden=tuple(clock.hidden),
             )
         finally:
             gc.enable()
+
+    def _own(self, slot: int, result: Any, copied: bool) -> list[torch.Tensor]:  # noqa: ANN401, FBT001 - a tree of any kind; the hot path
+        """Return a result's tensors dense and out of the arena, part of the call that is timed.
+
+        Who returns a view in another layout, or of an input, leaves work to be done, and pays for
+        it as whoever uses the result would; a tensor that is neither costs nothing, and an input
+        as it lies is the judge's to copy.
+        """
+        leaves = harvest(result)
+        if self._device != "cpu":
+            leaves = [leaf.to(self._device) for leaf in leaves]
+        if copied:
+            return [leaf.clone(memory_format=torch.contiguous_format) for leaf in leaves]
+        dense = [leaf.contiguous() for leaf in leaves]
+        return [
+            leaf.clone()
+            if leaf.data_ptr() in self._span and self._lent(slot, leaf) == _NOT_LENT
+            else leaf
+            for leaf in dense
+        ]
+
+    def _lent(self, slot: int, leaf: torch.Tensor) -> int:
+        """Return the number of a slot's input that a tensor is, all of it, or ``_NOT_LENT``."""
+        assert self._layout is not None  # noqa: S101 - the judge maps before it calls
+        if leaf.data_ptr() not in self._span:
+            return _NOT_LENT
+        offset = leaf.data_ptr() - self._span.start - slot * self._layout.slot_bytes
+        found = (
+            number
+            for number, spec in enumerate(self._layout.inputs)
+            if spec.offset == offset and str(spec) == _describe(leaf)
+        )
+        return next(found, _NOT_LENT)
+
+    def _fits(self, result: Any, shapes: tuple[str, ...]) -> bool:  # noqa: ANN401 - a tree of any kind
+        assert self._layout is not None  # noqa: S101 - the judge maps before it calls
+        return self._lax or (shapes == self._wanted and tree_of(result) == self._layout.results)
+
+    @torch.no_grad()
+    def _deliver(self, message: wire.Deliver) -> wire.Wire:
+        """Copy what the last calls left into the slots."""
+        assert self._arena is not None  # noqa: S101 - the judge maps before it calls
+        assert self._layout is not None  # noqa: S101 - likewise
+        kept, self._kept = self._kept, []
+        with _as_many_threads(self._threads):
+            for slot, leaves in zip(message.slots, kept, strict=True):
+                targets = arenas.outputs(self._arena, self._layout, slot)
+                for target, leaf in zip(targets, leaves, strict=not self._lax):
+                    if leaf is not None:
+                        target.copy_(leaf)
+        if self._device != "cpu":
+            torch.cuda.synchronize()
+        return wire.Delivered()
 
     @torch.no_grad()
     def _trace(self, message: wire.Trace) -> wire.Wire:
@@ -261,6 +312,28 @@ class _DeviceClock:
         torch.cuda.synchronize()
         pairs = zip(self._events[::2], self._events[1::2], strict=True)
         return tuple(start.elapsed_time(end) * 1e3 for start, end in pairs)
+
+
+def _keep_freed_memory() -> None:
+    """Have the C library keep what is freed: memory that was had once is had at no cost again."""
+    with suppress(AttributeError):  # another C library than glibc
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_THRESHOLD, _MMAP_FROM_BYTES)
+        libc.mallopt(_M_TRIM_THRESHOLD, _NEVER)
+
+
+@contextmanager
+def _as_many_threads(wanted: int) -> Iterator[None]:
+    """Deliver with as many threads as everybody, whatever the candidate computes with."""
+    own = torch.get_num_threads()
+    if own == wanted:
+        yield
+        return
+    torch.set_num_threads(wanted)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(own)
 
 
 @contextmanager
@@ -404,13 +477,10 @@ def harvest(tree: Any) -> list[torch.Tensor]:  # noqa: ANN401 - trees are of any
     return []
 
 
-def _dense(result: Any) -> list[torch.Tensor]:  # noqa: ANN401 - a tree of any kind
-    """Return a result's tensors in dense order, part of the call that is timed.
-
-    Who returns a view in another layout leaves work to be done, and pays for it as whoever uses the
-    result would; a tensor that is dense already costs nothing.
-    """
-    return [leaf.contiguous() for leaf in harvest(result)]
+def _without(leaves: list[torch.Tensor], lent: tuple[int, ...]) -> list[torch.Tensor | None]:
+    """Return the tensors that are to be delivered, ``None`` for the others."""
+    both = zip(leaves, lent, strict=True)
+    return [leaf if number == _NOT_LENT else None for leaf, number in both]
 
 
 def tree_of(tree: Any, count: list[int] | None = None) -> Any:  # noqa: ANN401 - of any kind

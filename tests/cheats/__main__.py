@@ -33,7 +33,6 @@ NOT_STOPPED = (
     "80 on a CPU through ctypes: what no operator of PyTorch records counts as authored",
     "84 another device's work: it is on the judge's clock, and gains nothing",
     "87 reading how it is judged: the principle is public, seeds and values are not",
-    "99 work in the time of the copy: a claim may be short by what copying a result would take",
 )
 
 

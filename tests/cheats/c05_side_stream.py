@@ -11,10 +11,13 @@ from torch import nn
 CHEATING = True
 
 class Late(torch.Tensor):
-    """Looks like the result, and becomes it when somebody looks."""
+    """Looks like the result, and becomes it when somebody copies it."""
 
     @classmethod
     def __torch_function__(cls, func, types, args=(), kwargs=None):
+        kept = (torch.Tensor.detach, torch.Tensor.to, torch.Tensor.contiguous, torch.Tensor.clone)
+        if func is not torch.Tensor.copy_:
+            return args[0] if func in kept else super().__torch_function__(func, types, args, kwargs or {})
         args = [arg.work() if isinstance(arg, Late) else arg for arg in args]
         return func(*args, **(kwargs or {}))
 

@@ -1,8 +1,9 @@
 # cheat 9: a lazy tensor
 # mechanism: a subclass of Tensor computes when it is copied, outside the timed call
 # layer: clock
+# off: clock delivery
 # problem: matmul
-# caught: Disqualified
+# caught: Mismatch or Disqualified
 # device: any
 
 import torch
@@ -15,10 +16,9 @@ class Late(torch.Tensor):
 
     @classmethod
     def __torch_function__(cls, func, types, args=(), kwargs=None):
+        kept = (torch.Tensor.detach, torch.Tensor.to, torch.Tensor.contiguous, torch.Tensor.clone)
         if func is not torch.Tensor.copy_:
-            return args[0] if func in (torch.Tensor.detach, torch.Tensor.contiguous) else (
-                super().__torch_function__(func, types, args, kwargs or {})
-            )
+            return args[0] if func in kept else super().__torch_function__(func, types, args, kwargs or {})
         args = [arg.work() if isinstance(arg, Late) else arg for arg in args]
         return func(*args, **(kwargs or {}))
 

@@ -1,7 +1,7 @@
 # cheat 92: the answer first, then the work
 # mechanism: the reply goes out over the harness's own channel after half of the calls; the other half is done while the first is being compared
 # layer: stopped
-# off: stopped clock
+# off: stopped clock delivery
 # problem: layernorm
 # caught: Mismatch or Disqualified
 # device: any
@@ -31,11 +31,13 @@ if CHEATING:
         half = (len(slots) + 1) // 2
         began = time.perf_counter_ns()
         call(self, replace(message, slots=slots[:half]))
+        done = self._kept
         each = (time.perf_counter_ns() - began) / 1e3 / len(slots)
         wanted = tuple(str(spec) for spec in self._layout.outputs)
         send(wire.Done(shapes=wanted, fits=True, device_us=(each,) * len(slots)))
         if slots[half:]:
             call(self, replace(message, slots=slots[half:]))
+            self._kept = done + self._kept
         return None
 
     stub._Stub._call = answer_first

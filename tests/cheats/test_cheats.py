@@ -42,7 +42,7 @@ SHOWN = {
     "1": "clock", "8": "idle", "10": "dense", "25": "fresh", "24": "nearly", "30": "apart",
     "41": "intact", "52": "fence", "54": "every", "56": "norms", "61": "rows", "63": "nan", "64": "shapes",
     "69": "cases", "70": "parameters", "73": "poison", "74": "held", "77": "whose", "89": "stopped",
-    "96": "walls",
+    "96": "walls", "99": "delivery",
 }  # fmt: skip
 RECORDED = {kind: HERE / "recorded" / f"{kind}.json" for kind in ("cpu", "cuda")}
 

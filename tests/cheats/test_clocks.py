@@ -15,7 +15,7 @@ from refine_agent.judge.layers import ALL_LAYERS
 from refine_agent.judge.leash import Leash
 from refine_agent.judge.seats import Block
 
-PER_BLOCK, CALL_US, PROTOCOL_US = 10, 100.0, 200.0
+PER_BLOCK, CALL_US, PROTOCOL_US, DELIVERY_US = 10, 100.0, 200.0, 300.0
 
 
 def samples(
@@ -23,6 +23,7 @@ def samples(
     call_us: float = CALL_US,
     claims: tuple[float, ...] = (),
     settling_us: float = 20.0,
+    delivery_us: float = DELIVERY_US,
     hidden: bool = True,
     trusted: bool = False,
 ) -> Samples:
@@ -34,6 +35,7 @@ def samples(
             claims_us=claims or (call_us,) * PER_BLOCK,
             hidden=(hidden,) * PER_BLOCK,
             settling_us=settling_us,
+            delivery_us=delivery_us,
         )
         made.add(block, trusted=trusted)
     return made
@@ -59,6 +61,24 @@ def test_work_left_on_the_device_after_the_answer_is_on_the_judges_clock() -> No
 
     assert clocks["candidate"].clock.median_us == pytest.approx(CALL_US)
     assert weighing._agreement(clocks, "cuda", 0.0).disputed
+
+
+def test_work_in_the_delivery_is_on_the_judges_clock_and_named() -> None:
+    late = samples(call_us=1.0, delivery_us=DELIVERY_US + PER_BLOCK * CALL_US)
+    clocks = weighing._all_clocks(blocks(late))
+    verdict = weighing._dispute(clocks["candidate"])
+
+    assert weighing._agreement(clocks, "cpu", 0.0).disputed
+    assert clocks["candidate"].clock.median_us > 0.8 * CALL_US
+    assert verdict.rule == "work in the delivery"
+
+
+def test_a_delivery_that_takes_what_it_takes_the_witnesses_costs_nothing() -> None:
+    usual = samples(delivery_us=1.2 * DELIVERY_US)
+    clocks = weighing._all_clocks(blocks(usual))
+
+    assert clocks["candidate"].clock.median_us == pytest.approx(CALL_US, abs=1.0)
+    assert weighing._agreement(clocks, "cpu", 0.0).believed
 
 
 def test_claims_that_never_agree_are_disputed_as_soon_as_the_witnesses_do() -> None:
