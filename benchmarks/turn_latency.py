@@ -64,6 +64,17 @@ class Rebuild(msgspec.Struct, frozen=True, kw_only=True):
     stock_s: float
 
 
+class Whole(msgspec.Struct, frozen=True, kw_only=True):
+    """A run from its start to its sealed winner, on a machine whose caches know the toolchain."""
+
+    setup_s: float
+    turns_s: float
+    sealing_s: float
+    sealings: int
+    """More than one where a winner, judged afresh, fell behind the next best."""
+    wall_s: float
+
+
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
     """Turns, where and when they were taken."""
 
@@ -73,6 +84,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     rebuilds: tuple[Rebuild, ...] = ()
     found_in_cache: int = 0
     """Sealings whose stock build lay in the cache already, so that its cost was not measured."""
+    whole: Whole | None = None
 
 
 def main() -> None:
@@ -124,8 +136,10 @@ def _measure(device: str, count: int) -> Measured:
         run = Transcript.create(Path(scratch) / "run", header)
         author = ScriptedAuthor([_salted(device) for _ in range(count)])
         found: list[Turn] = []
+        started = time.monotonic()
         with LocalBench(subject, options, Path(scratch) / "run") as bench:
             setup = bench.measure(subject, Quiet())
+            ready = turned = time.monotonic()
             for turn in refine(run, author, bench):
                 began = time.monotonic()
                 render(run)
@@ -133,8 +147,18 @@ def _measure(device: str, count: int) -> Measured:
                 phases = _by_name(turn.ledger) | {"next prompt": prompt_s}
                 seconds = (turn.seconds or 0.0) + prompt_s
                 found.append(_turn("layernorm", turn.number, turn.attempts, phases, seconds))
+                turned = time.monotonic()
+            sealed = time.monotonic()
+    whole = Whole(
+        setup_s=ready - started,
+        turns_s=turned - ready,
+        sealing_s=sealed - turned,
+        sealings=sum(attempt.sealed is not None for attempt in run.attempts),
+        wall_s=sealed - started,
+    )
     day = dt.datetime.now(tz=dt.UTC).date().isoformat()
-    return Measured(where=(_where(setup.environment),), days=(day,), turns=tuple(found))
+    where = (_where(setup.environment),)
+    return Measured(where=where, days=(day,), turns=tuple(found), whole=whole)
 
 
 # --- recorded ------------------------------------------------------------------------------------
@@ -226,8 +250,21 @@ def _table(measured: Measured, *, live: bool) -> Iterator[str]:
     median = f"**{statistics.median(whole):.2f}**"
     yield f"| median | {len(turns)} | | | {' | '.join(medians)} | {median} |"
     yield f"| range | | | | {' | '.join(ranges)} | {min(whole):.2f}–{max(whole):.2f} |"
+    if measured.whole is not None:
+        yield from _told(measured.whole, len(turns))
     if not live:
         yield from _rebuilt(measured)
+
+
+def _told(whole: Whole, turns: int) -> Iterator[str]:
+    """Say what the run took as a whole: its user waits for the sealed winner."""
+    sealings = f"{whole.sealings} sealing{'s' if whole.sealings != 1 else ''}"
+    yield ""
+    yield (
+        f"The whole run took **{whole.wall_s:.0f} s**: {whole.setup_s:.1f} s of setup, "
+        f"{whole.turns_s:.1f} s for {turns} turns, {whole.sealing_s:.1f} s for {sealings} of the "
+        "winner by torch's own build."
+    )
 
 
 def _rebuilt(measured: Measured) -> Iterator[str]:
