@@ -4,10 +4,13 @@ Several kernels become one number here, weighted by time; `diagnosis` finds what
 and `details` prints them.
 """
 
+import math
+
 import msgspec
 
-from refine_agent.profiling import metrics, plain, roofline
+from refine_agent.profiling import metrics, plain, roofline, static
 from refine_agent.profiling.evidence import (
+    Compiled,
     CpuRun,
     KernelReport,
     Loop,
@@ -108,6 +111,8 @@ def _traced_kernel(call: Call, one: TracedKernel, total: float | None) -> Kernel
     named = plain.function(one.name)
     alike = [report for report in call.reports if plain.function(report.name) == named]
     launch = next(iter(exact or alike), None)
+    built = _compiled(call, one.name)
+    registers = built.registers if one.registers is None and built else one.registers
     return Kernel(
         name=one.name,
         share_pct=100 * one.time_us / total if total else None,
@@ -116,7 +121,33 @@ def _traced_kernel(call: Call, one: TracedKernel, total: float | None) -> Kernel
         grid=one.grid if launch is None else launch.grid,
         block=one.block if launch is None else launch.block,
         cluster=None if launch is None else launch.cluster,
+        registers=registers,
+        shared_bytes=one.shared_bytes,
+        spill_bytes=built.spill_store_bytes + built.spill_load_bytes if built else None,
+        fits_pct=_fits_pct(one, registers, built),
     )
+
+
+def _compiled(call: Call, name: str) -> Compiled | None:
+    """Return what ptxas said of a kernel; None where several instances of it were built."""
+    built = call.static.kernels if call.static else ()
+    exact = [one for one in built if plain.name(one.name) == name]
+    alike = [one for one in built if plain.function(one.name) == plain.function(name)]
+    found = exact or alike
+    return found[0] if len(found) == 1 else None
+
+
+def _fits_pct(one: TracedKernel, registers: int | None, built: Compiled | None) -> float | None:
+    sizes = one.block.split("x")
+    if built is None or registers is None or one.shared_bytes is None or "?" in sizes:
+        return None
+    fits = static.occupancy(
+        built.arch,
+        threads=math.prod(map(int, sizes)),
+        registers=registers,
+        shared_bytes=one.shared_bytes,
+    )
+    return None if fits is None else fits.pct
 
 
 def _profiled_kernels(call: Call, total: float | None) -> tuple[Kernel, ...]:

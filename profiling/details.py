@@ -51,7 +51,7 @@ def _kernels(call: Call) -> Iterator[str]:
         return
     launches = sum(kernel.launches for kernel in every)
     named = "; ".join(
-        f"{one.name}{_launch(one)}"
+        f"{one.name}{_launch(one)}{'' if call.reports else _takes(one)}"
         + (f" x{one.launches}" if one.launches > 1 else "")
         + ("" if one.time_us is None else f", {one.time_us:.1f} us")
         + ("" if one.share_pct is None or len(every) == 1 else f" {one.share_pct:.0f} %")
@@ -69,6 +69,14 @@ def _launch(kernel: Kernel) -> str:
         return ""
     clusters = f" in clusters of {kernel.cluster}" if kernel.cluster else ""
     return f" <<<{kernel.grid}, {kernel.block}>>>{clusters}"
+
+
+def _takes(kernel: Kernel) -> str:
+    """Return what a launch takes of an SM, which counters say at greater length."""
+    parts = [] if kernel.registers is None else [f"{kernel.registers} registers/thread"]
+    parts += [] if kernel.shared_bytes is None else [f"{kernel.shared_bytes / 1e3:.1f} KB shared"]
+    parts += [] if kernel.fits_pct is None else [f"{kernel.fits_pct:.0f} % of an SM's warps fit"]
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def _floors(call: Call) -> Iterator[str]:

@@ -105,13 +105,18 @@ class KernelReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TracedKernel(msgspec.Struct, frozen=True, kw_only=True):
-    """A kernel in torch.profiler's timeline: time and launches per call of the candidate."""
+    """A kernel in torch.profiler's timeline: time and launches per call of the candidate.
+
+    `registers` per thread and `shared_bytes` per block, static and dynamic, are its first launch's.
+    """
 
     name: str
     time_us: float
     launches: int
     grid: str = "?"
     block: str = "?"
+    registers: int | None = None
+    shared_bytes: int | None = None
 
 
 class Operator(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,7 +18,9 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
     """One kernel of a candidate's call, by its share of the call's device time.
 
     `name` has been made safe to print: a candidate chooses it. Times are per call of the candidate,
-    summed over `launches`. `cluster` is None without thread block clusters.
+    summed over `launches`. `cluster` is None without thread block clusters. `shared_bytes` are per
+    block, static and dynamic; `spill_bytes` per thread, stores and loads. `fits_pct` of an SM's
+    warps can be there at once.
     """
 
     name: str
@@ -28,6 +30,10 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
     grid: str
     block: str
     cluster: str | None = None
+    registers: int | None = None
+    shared_bytes: int | None = None
+    spill_bytes: int | None = None
+    fits_pct: float | None = None
 
 
 class Flops(msgspec.Struct, frozen=True, kw_only=True):

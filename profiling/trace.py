@@ -26,7 +26,8 @@ class KernelRow(msgspec.Struct, frozen=True, kw_only=True):
     """One kernel launch: its name, when it started on the device and how long it ran.
 
     In torch.profiler: an event of device type CUDA that is a kernel, `time_range.start` and
-    `device_time`, both in microseconds. `call` counts the candidate's calls from 0.
+    `device_time`, both in microseconds. `call` counts the candidate's calls from 0. `registers` are
+    per thread, `shared_bytes` per block.
     """
 
     name: str
@@ -35,6 +36,8 @@ class KernelRow(msgspec.Struct, frozen=True, kw_only=True):
     grid: list[int] = []
     block: list[int] = []
     call: int = 0
+    registers: int | None = None
+    shared_bytes: int | None = None
 
 
 class OperatorRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,18 +110,24 @@ def _decoded(rows_json: bytes | str) -> Rows:
     return rows
 
 
-class Shape(msgspec.Struct, frozen=True, kw_only=True):
-    """How a kernel was launched: blocks and threads in three dimensions each."""
+# As Kineto spells them in the arguments of a launch.
+_SPELT = {"registers": "registers per thread", "shared_bytes": "shared memory"}
+
+
+class Shape(msgspec.Struct, frozen=True, kw_only=True, rename=_SPELT):
+    """How a kernel was launched: blocks and threads in three dimensions, and what each takes."""
 
     grid: list[int]
     block: list[int]
+    registers: int | None = None
+    shared_bytes: int | None = None
 
 
 def shapes_in(timeline: bytes) -> dict[str, Shape]:
     """Return each kernel's first launch shape from an exported timeline, by the name it has there.
 
-    Kineto writes `"cat": "kernel", "args": {"grid": [x, y, z], "block": [x, y, z]}` for each
-    launch; torch.profiler's own events do not have them.
+    Kineto writes `"cat": "kernel", "args": {"grid": [x, y, z], "block": [x, y, z], "registers per
+    thread": n, "shared memory": bytes}` for each launch; torch.profiler's own events have none.
     """
     try:
         events = msgspec.json.decode(timeline, type=_Timeline).traceEvents
@@ -139,10 +148,24 @@ class _Timeline(msgspec.Struct, frozen=True):
     traceEvents: list[dict[str, object]] = []  # noqa: N815  (as it is spelled there)
 
 
+# No device gives a thread or a block more.
+MOST_REGISTERS = 1 << 10
+MOST_SHARED_BYTES = 1 << 20
+
+
 def _sane(rows: Rows) -> bool:
-    return all(
-        0 <= row.duration_us < WEEK_US and abs(row.start_us) < FAR_FUTURE_US for row in rows.kernels
-    ) and all(0 <= row.self_us < WEEK_US and row.calls >= 0 for row in rows.operators)
+    return all(map(_possible, rows.kernels)) and all(
+        0 <= row.self_us < WEEK_US and row.calls >= 0 for row in rows.operators
+    )
+
+
+def _possible(row: KernelRow) -> bool:
+    return (
+        0 <= row.duration_us < WEEK_US
+        and abs(row.start_us) < FAR_FUTURE_US
+        and 0 <= (row.registers or 0) <= MOST_REGISTERS
+        and 0 <= (row.shared_bytes or 0) <= MOST_SHARED_BYTES
+    )
 
 
 def _kernels(launches: list[KernelRow], calls: int) -> tuple[TracedKernel, ...]:
@@ -156,6 +179,8 @@ def _kernels(launches: list[KernelRow], calls: int) -> tuple[TracedKernel, ...]:
             launches=max(1, round(len(rows) / calls)),
             grid=_extent(rows[0].grid),
             block=_extent(rows[0].block),
+            registers=rows[0].registers,
+            shared_bytes=rows[0].shared_bytes,
         )
         for name, rows in grouped.items()
     ]

@@ -12,7 +12,14 @@ from typing import Literal, Protocol, assert_never
 import msgspec
 
 # Records that travel inside an event name a class that must be importable at run time.
-from refine_agent.profiling.records import Ceilings, Grade, Page, Prediction, Work  # noqa: TC001
+from refine_agent.profiling.records import (  # noqa: TC001
+    Ceilings,
+    Grade,
+    Kernel,
+    Page,
+    Prediction,
+    Work,
+)
 
 
 class Printer(Protocol):
@@ -223,6 +230,7 @@ class Passed(Verdict, frozen=True, kw_only=True, tag="Passed"):
     vs_autotuned: Ratio | None = None
     suspicions: tuple[Suspicion, ...] = ()
     shares: tuple[Share, ...] = ()
+    kernels: tuple[Kernel, ...] = ()  # by time, from timeline and compiler; no counters
     flavour: Literal["light", "stock", "python"] = "python"
     builds: tuple[str, ...] = ()  # digests of the artifacts that ran
     sealed: bool = False  # survived the stock rebuild in a fresh process with a fresh seed

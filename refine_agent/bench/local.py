@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from refine_agent.bench.warden import Bounds
     from refine_agent.judge.settled import Settled
     from refine_agent.loop import Watch
-    from refine_agent.profiling.records import Page
+    from refine_agent.profiling.records import Kernel, Page
     from refine_agent.records import AnyVerdict, Candidate, Options, Problem
 
 R = TypeVar("R")
@@ -322,6 +322,7 @@ class LocalBench:
             passed = replace(
                 verdict,
                 phases=(*verdict.phases, traced),
+                kernels=self._kernels(candidate),
                 flavour=builds.flavour,
                 builds=tuple(artifact.digest for artifact in builds.artifacts),
             )
@@ -339,6 +340,10 @@ class LocalBench:
             return replace(refusal, phases=passed.phases, fence=passed.fence)
         doubts = origins.doubts(shares, candidate.source)
         return replace(passed, shares=shares, suspicions=(*passed.suspicions, *doubts))
+
+    def _kernels(self, candidate: Candidate) -> tuple[Kernel, ...]:
+        assert self._profiler is not None  # noqa: S101 - measure() comes first
+        return self._profiler.kernels(candidate)
 
     def _shares(self, candidate: Candidate, verdict: Passed) -> tuple[Share, ...]:
         """Say whose kernels the time went to; nothing where torch.profiler would not tell."""

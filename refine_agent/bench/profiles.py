@@ -18,7 +18,8 @@ from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wa
 from refine_agent.bench.processes import Child, start_profiled
 from refine_agent.builder import remarks
 from refine_agent.loop import BenchFault
-from refine_agent.profiling import metrics, ncu, ncu_rep, static, summary, trace
+from refine_agent.profiling import call, metrics, ncu, ncu_rep, static, summary, trace
+from refine_agent.profiling.call import Call
 from refine_agent.profiling.evidence import CpuRun
 from refine_agent.profiling.records import Rival
 from refine_agent.worker.fence import Rules
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from refine_agent.bench.processes import Worker
     from refine_agent.judge.settled import Settled
     from refine_agent.profiling.evidence import KernelReport, Static, Trace
-    from refine_agent.profiling.records import Page
+    from refine_agent.profiling.records import Kernel, Page
     from refine_agent.records import Candidate, Passed
     from refine_agent.wire import Traced
 
@@ -50,6 +51,8 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
 
 # Each holds a context on the device, some hundreds of megabytes.
 MOST_TRACERS = 6
+# Further ones are too short to matter.
+MOST_KERNELS = 4
 
 
 class Profiler:
@@ -156,6 +159,14 @@ class Profiler:
         )
         self.start_ahead()
         return page
+
+    def kernels(self, candidate: Candidate) -> tuple[Kernel, ...]:
+        """Return the kernels of one call as timeline and compiler tell them, by time.
+
+        It costs nothing that was not measured anyway, so that kernels nobody profiles have it too.
+        """
+        seen = Call(trace=self._trace(candidate), static=self._static(candidate))
+        return call.kernels(seen)[:MOST_KERNELS]
 
     def _shape(self) -> str:
         fitness = self._settled.fitness

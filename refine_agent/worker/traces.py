@@ -83,17 +83,23 @@ def _device_rows(seen: profile, calls: int) -> Rows:
     kept = calls if len(events) <= MAX_LAUNCHES else max(1, MAX_LAUNCHES // per_call)
     shapes = _shapes(seen) if len(events) <= MAX_EXPORTED else {}
     kernels = [
-        KernelRow(
-            name=event.name[:400],
-            start_us=event.time_range.start,
-            duration_us=event.time_range.elapsed_us(),
-            call=min(number // per_call, calls - 1),
-            grid=shapes[event.name].grid if event.name in shapes else [],
-            block=shapes[event.name].block if event.name in shapes else [],
-        )
+        _row(event, shapes.get(event.name), call=min(number // per_call, calls - 1))
         for number, event in enumerate(events[:MAX_LAUNCHES])
     ]
     return Rows(calls=kept, kernels=[one for one in kernels if one.call < kept])
+
+
+def _row(event: FunctionEvent, shape: Shape | None, *, call: int) -> KernelRow:
+    return KernelRow(
+        name=event.name[:400],
+        start_us=event.time_range.start,
+        duration_us=event.time_range.elapsed_us(),
+        call=call,
+        grid=shape.grid if shape is not None else [],
+        block=shape.block if shape is not None else [],
+        registers=shape.registers if shape is not None else None,
+        shared_bytes=shape.shared_bytes if shape is not None else None,
+    )
 
 
 def _ran_on_device(event: FunctionEvent) -> bool:
@@ -103,7 +109,7 @@ def _ran_on_device(event: FunctionEvent) -> bool:
 
 
 def _shapes(seen: profile) -> dict[str, Shape]:
-    """Return grid and block of each kernel's first launch, which only the exported timeline has."""
+    """Return how each kernel was first launched, which only the exported timeline tells."""
     with TemporaryDirectory(dir=Path.cwd()) as folder, suppress(OSError, RuntimeError):
         path = Path(folder) / "timeline.json"
         seen.export_chrome_trace(str(path))

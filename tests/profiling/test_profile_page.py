@@ -659,6 +659,28 @@ def test_closed_counters_are_a_rung_down_with_the_reason(golden: Golden) -> None
     golden("torch_profiler", page.text())
 
 
+def test_a_timeline_and_the_compiler_say_what_a_kernel_takes_of_an_sm() -> None:
+    rows = (
+        b'{"kernels": [{"name": "norm(float*)", "start_us": 0, "duration_us": 65, '
+        b'"grid": [4096, 1, 1], "block": [512, 1, 1], "registers": 40, "shared_bytes": 1184}]}'
+    )
+    built = Compiled(
+        name="norm(float*)", arch="sm_90", registers=40, spill_store_bytes=8, spill_load_bytes=8
+    )
+    both = Static(kernels=(built,))
+    (kernel,) = page_of(rows=rows, static=both).kernels
+    assert (kernel.registers, kernel.shared_bytes, kernel.spill_bytes) == (40, 1184, 16)
+    assert kernel.fits_pct == 75, "three blocks of 512 threads hold 61440 of 65536 registers"
+    text = page_of(rows=rows, static=both).text()
+    assert (
+        "norm <<<4096, 512>>> (40 registers/thread, 1.2 KB shared, 75 % of an SM's warps fit)"
+        in text
+    )
+    # Of two instances of a template nobody knows which one ran.
+    twice = Static(kernels=(built, msgspec.structs.replace(built, spill_load_bytes=64)))
+    assert page_of(rows=rows, static=twice).kernels[0].spill_bytes is None
+
+
 def test_without_any_profiler_the_compiler_speaks(golden: Golden) -> None:
     static = Static(
         kernels=(

@@ -59,6 +59,7 @@ def test_kernels_come_by_time() -> None:
         b'{"kernels": [{"name": "a"}]}',
         b'{"kernels": [{"name": "a", "start_us": 0, "duration_us": -5}]}',
         b'{"kernels": [{"name": "a", "start_us": 1e300, "duration_us": 1}]}',
+        b'{"kernels": [{"name": "a", "start_us": 0, "duration_us": 1, "registers": 99999}]}',
         b'{"operators": [{"name": "a", "self_us": NaN, "calls": 1}]}',
         b"\xff\xfe",
     ],
@@ -104,13 +105,15 @@ def test_the_real_profilers_operators_are_read() -> None:
 # A kernel and a copy as Kineto writes them (output_json.cpp); devices other than NVIDIA's say less.
 TIMELINE = b"""{"schemaVersion": 1, "traceEvents": [
 {"ph": "X", "cat": "kernel", "name": "k", "ts": 1.0, "dur": 2.0,
- "args": {"stream": 7, "grid": [132, 2, 1], "block": [256, 1, 1]}},
+ "args": {"stream": 7, "registers per thread": 40, "shared memory": 49408, "blocks per SM": 2.0,
+ "grid": [132, 2, 1], "block": [256, 1, 1], "est. achieved occupancy %": 50}},
 {"cat": "kernel", "name": "k", "ts": 9.0, "args": {"grid": [7, 1, 1], "block": [64, 1, 1]}},
 {"cat": "gpu_memcpy", "name": "Memcpy DtoD", "ts": 5.0, "args": {"bytes": 4}},
 {"cat": "kernel", "name": "odd", "args": {"grid": "x"}}, {"ph": "M", "name": "process_name"}]}"""
 
 
-def test_a_timelines_launches_say_grid_and_block() -> None:
+def test_a_timelines_launches_say_grid_and_block_and_what_they_take_of_an_sm() -> None:
     (only,) = trace.shapes_in(TIMELINE).items()
-    assert only == ("k", trace.Shape(grid=[132, 2, 1], block=[256, 1, 1]))
+    taken = trace.Shape(grid=[132, 2, 1], block=[256, 1, 1], registers=40, shared_bytes=49408)
+    assert only == ("k", taken)
     assert trace.shapes_in(b"no timeline") == {}

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from refine_agent import prompts
 from refine_agent.profiling import roofline
-from refine_agent.profiling.records import Ceilings
+from refine_agent.profiling.records import Ceilings, Kernel
 from refine_agent.prompts import lines
 from refine_agent.prompts.scene import look
 from refine_agent.prompts.shape import masked
@@ -567,6 +567,37 @@ def test_a_failed_idea_is_shown_with_three_lines_of_what_it_waited_for(tmp_path:
         told = prompts.render_template("verdict", scene, attempt=replace(tried, page=page))
         assert [line in told for line in waits] == [True, True, True, False]
         assert "KERNELS" not in told
+
+
+def test_a_sample_that_nobody_profiled_says_what_timeline_and_compiler_know(tmp_path: Path) -> None:
+    book = sessions.Book(tmp_path / "run", setup=sessions.setup())
+    turn = book.prompted(prompts.render(book.run))
+    kernel = Kernel(
+        name="norm",
+        share_pct=100.0,
+        time_us=112.5,
+        launches=1,
+        grid="4096",
+        block="512",
+        registers=64,
+        shared_bytes=49_408,
+        spill_bytes=16,
+        fits_pct=25.0,
+    )
+    for time in (100.0, 120.0):
+        number = book.replied(turn)
+        code = sessions.source(f"takes {time}")
+        book.judged(number, replace(sessions.passed(time), kernels=(kernel,)), of=code)
+        if time == 100.0:
+            book.profiled(number, sessions.page(code, time))
+    book.closed(turn)
+    asked = user(prompts.render(book.run))
+    line = (
+        "norm <<<4096, 512>>>, 112.5 µs, 64 registers/thread, 49.4 KB shared/block, "
+        "16 B/thread spilled, 25 % of an SM's warps fit"
+    )
+    assert asked.count(line) == 1
+    assert asked.index("**Attempt 2 is right**") < asked.index(line)
 
 
 def test_a_variant_of_the_kernel_to_revise_is_shown_by_what_it_changes(tmp_path: Path) -> None:
