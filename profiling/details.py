@@ -298,9 +298,15 @@ def _memory(report: KernelReport) -> Iterator[str]:
         parts.append(f"shared: {conflicts:.0f} % of wavefronts from {cause}{degree}{worst}")
     spilled, local = reading(report, "spill_instructions"), reading(report, "local_instructions")
     if spilled is not None and local is not None:
-        parts.append(f"{spilled:.0f} spill, {local:.0f} local-memory instructions")
+        parts.append(f"{spilled:.0f} spill, {local:.0f} local-memory instructions{_of_all(report)}")
     if parts:
         yield "MEMORY  " + "; ".join(parts)
+
+
+def _of_all(report: KernelReport) -> str:
+    """Say how small a part accesses to local memory are: thousands may be next to nothing."""
+    local, every = reading(report, "local_instructions"), reading(report, "instructions_m")
+    return f" ({percent(local / every / 1e6)} of all)" if local and every else ""
 
 
 def _atomics_conflict(report: KernelReport) -> bool:

@@ -225,7 +225,8 @@ def divergence(case: Case) -> Finding | None:
     where = blame.line_of_most(every, lambda one: one.divergent)
     return Finding(
         kind="divergence",
-        severity=(1 - lanes / 100) * (1 - case.memory_near),
+        # Lanes that are off cost the slots of their instructions, which idle SMs have to spare.
+        severity=(1 - lanes / 100) * (1 - case.memory_near) * case.pct("sm_pct") / 100,
         text=f"{lanes / 100 * 32:.0f} of 32 lanes work in the average instruction",
         # Short branches become predicates, and no branch is counted: the lines that lose the lanes.
         where=where or blame.line_of_most(every, lambda one: 32 * one.executed - one.threads),

@@ -350,6 +350,27 @@ def test_kernels_that_hardly_count_get_no_details_and_none_is_cut_in_silence() -
     assert "KERNELS WITHOUT DETAILS HERE  fill 0.7 %" in pair
 
 
+def test_lanes_that_are_off_cost_a_busy_sm_and_not_an_idle_one() -> None:
+    # A producer warp works with one lane beside eleven that wait for memory.
+    def severity(sm_pct: float) -> float:
+        report = with_counters(
+            inst_executed=1e6,
+            thread_inst_executed_true=16e6,
+            sm__throughput_dot_avg_dot_pct_of_peak_sustained_elapsed=sm_pct,
+        )
+        found = work_rules.divergence(Case(report=with_idle_memory(report)))
+        return 0.0 if found is None else found.severity
+
+    assert severity(90.0) == pytest.approx(0.5 * 0.9 * (1 - 0.3 / 0.89), abs=0.01)
+    assert severity(15.0) == pytest.approx(severity(90.0) / 6)
+
+
+def test_local_accesses_are_held_against_all_instructions() -> None:
+    assert "0 spill, 0 local-memory instructions\n" in page_of(layer_norm()).text()
+    text = scores.page("rereads-first").text()
+    assert "786432 local-memory instructions (1.0 % of all)" in text
+
+
 def test_the_worst_of_negligible_conflicts_is_not_named() -> None:
     rare = of_instructions(
         WIDE,
