@@ -227,7 +227,8 @@ def l2_read_bytes(call: Call) -> float | None:
     return sum(w * value for w, value in zip(weights, counted, strict=True) if value) * 1e6
 
 
-# Below a hundredth of all bytes the difference is the counters' own.
+# Below a hundredth of all bytes the difference is the counters' own, and a hundredth of the time is
+# not worth a word.
 _LEAST_LEFT = 0.01
 
 
@@ -242,14 +243,22 @@ def left_in_l2(call: Call) -> float | None:
     if work is None or not work.bytes_written or written is None or alone < DOMINANT:
         return None
     left = work.bytes_written - written * 1e6
-    return left if left > _LEAST_LEFT * work.bytes_needed else None
+    takes, took = _copied_us(call, left), time_us(call)
+    if left < _LEAST_LEFT * work.bytes_needed or (takes and took and takes < _LEAST_LEFT * took):
+        return None
+    return left
 
 
 def write_back_us(call: Call) -> float:
     """Return how long writing that back takes at a copy's rate; 0 where nothing is left."""
-    left, ceilings = left_in_l2(call), call.ceilings
+    left = left_in_l2(call)
+    return _copied_us(call, left) or 0.0 if left else 0.0
+
+
+def _copied_us(call: Call, count: float) -> float | None:
+    ceilings = call.ceilings
     rate = ceilings and (ceilings.copy_gbps or ceilings.dram_peak_gbps)
-    return left / rate / 1e3 if left and rate else 0.0
+    return count / rate / 1e3 if rate else None
 
 
 def launches_each(call: Call, report: KernelReport) -> float:

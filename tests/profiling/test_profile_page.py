@@ -538,9 +538,10 @@ def test_what_the_l2_still_holds_is_said_and_is_no_launchs_doing() -> None:
 
 
 def test_a_kernel_that_writes_little_leaves_nothing_worth_a_word() -> None:
-    text = scores.page("row_sum-first").text()
-    assert "still in the L2" not in text
-    assert "outside its kernels, in launch and drain" in text
+    for name in ("row_sum-first", "cluster_fence-first"):
+        text = scores.page(name).text()
+        assert "still in the L2" not in text
+        assert "outside its kernels, in launch and drain" in text
 
 
 def test_a_hot_line_of_an_inlined_function_says_where_the_kernel_calls_it() -> None:
