@@ -131,6 +131,7 @@ def _environment() -> jinja2.Environment:
         line=one_line,
         number=_number,
         own_page=own_page,
+        worsened=_worsened,
         quoted=quoted,
         ratio=_ratio,
         said=said,
@@ -143,6 +144,33 @@ def _environment() -> jinja2.Environment:
 def _waits(page: Page, most: int) -> list[str]:
     """Return the lines of a page that tell what its warps wait for and where, the first few."""
     return [line for line in page.lines if line.startswith(("STALLS", "HOT"))][:most]
+
+
+# Worse time is why a try failed, and says nothing of its cause.
+_NO_CAUSE = {"time_us", "floor_ratio", "bound_ratio"}
+_MOST_CAUSES = 3
+
+
+def _worsened(attempts: Iterable[Attempt], *, parent: int) -> list[str]:
+    """Return what got worse in every profiled attempt that was made from one parent."""
+    pages = [
+        page
+        for attempt in attempts
+        if attempt.candidate is not None
+        and attempt.candidate.parent == parent
+        and (page := own_page(attempt)) is not None
+    ]
+    if len(pages) < 2:  # noqa: PLR2004 - one try has nothing in common with itself
+        return []
+    worse = [
+        {one.metric: one for one in page.changed if one.direction == "worse"} for page in pages
+    ]
+    common = [key for key in worse[0] if key not in _NO_CAUSE and all(key in one for one in worse)]
+    return [
+        f"`{key}` {_number(worse[0][key].before)} -> "
+        f"{', '.join(_number(one[key].after) for one in worse)} {worse[0][key].unit}"
+        for key in common[:_MOST_CAUSES]
+    ]
 
 
 def _kind(verdict: msgspec.Struct) -> str:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from refine_agent import prompts
 from refine_agent.profiling import roofline
-from refine_agent.profiling.records import Ceilings, Kernel
+from refine_agent.profiling.records import Ceilings, Change, Kernel
 from refine_agent.prompts import lines
 from refine_agent.prompts.scene import look
 from refine_agent.prompts.shape import masked
@@ -30,6 +30,7 @@ from refine_agent.transcript import SCHEMA, Transcript
 from tests.prompts import sessions
 
 if TYPE_CHECKING:
+    from refine_agent.profiling.records import Direction
     from refine_agent.records import AnyVerdict, Prompt
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -298,6 +299,29 @@ def test_stagnation_is_named_after_two_turns(tmp_path: Path) -> None:
     book.judged(book.replied(turn), sessions.WRONG, of=sessions.source("sixth"))
     book.closed(turn)
     assert "The last 2 turns brought no faster kernel" in user(prompts.render(run))
+
+
+def test_what_failed_tries_of_one_parent_have_in_common_is_named(tmp_path: Path) -> None:
+    def grew(key: str, after: float, direction: Direction = "worse") -> Change:
+        return Change(
+            metric=key, before=549.0, after=after, unit="MB", direction=direction, text=key
+        )
+
+    # LayerNorm over 16.8 M values: two other structures, both of which lost the bias from the L2.
+    tries = (
+        (100.0, ()),
+        (120.0, (grew("time_us", 600.0), grew("dram_mb", 625.0), grew("l2_read_mb", 600.0))),
+        (140.0, (grew("dram_mb", 797.0), grew("l2_read_mb", 400.0, "better"))),
+    )
+    book = sessions.Book(tmp_path / "run", setup=sessions.setup())
+    for time, changed in tries:
+        turn = book.prompted(prompts.render(book.run))
+        number, code = book.replied(turn), sessions.source(f"takes {time}")
+        book.judged(number, sessions.passed(time), of=code, parent=1 if changed else None)
+        book.profiled(number, replace(sessions.page(code, time), changed=changed))
+        book.closed(turn)
+    asked = user(prompts.render(book.run))
+    assert "What they made worse, all of them: `dram_mb` 549 -> 625, 797 MB." in asked
 
 
 @pytest.mark.parametrize(
