@@ -245,6 +245,8 @@ class Examiner:
             seat = seats[role]
             block = self._ask(seat, slots, questions, during="timing")
             found[role].add(block, trusted=role != "candidate")
+            if role != "candidate" and not found[role].hidden[-1] and calls > 1:
+                self._house.lengthen_lead()
             if role == "candidate" and self._layers.every:
                 self._verify_all(seat, slots, questions, block.prints, exactly=False)
 

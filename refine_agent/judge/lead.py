@@ -34,8 +34,8 @@ class Lead:
         self._began_ns = 0
 
     def longer(self) -> Lead:
-        """Return one that lasts half as long again, as far as leads go."""
-        return Lead(self._device, us=self.us * LONGER)
+        """Return one that lasts half as long again, as far as leads go; itself where they end."""
+        return self if self.us >= MOST_US else Lead(self._device, us=self.us * LONGER)
 
     def begin(self) -> None:
         """Take the device; return at once."""

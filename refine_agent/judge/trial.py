@@ -294,6 +294,11 @@ class House:
         """Return what holds the device until a whole block of calls is queued, if anything."""
         return self._lead if calls == self.per_block else None
 
+    def lengthen_lead(self) -> None:
+        """Give the next blocks more of it, as far as leads go: a trusted launch was not hidden."""
+        if self._lead is not None:
+            self._lead = self._lead.longer()
+
     def _set_lead(self, seat: Seat) -> None:
         """Let nobody's calls be timed by their launch: queueing them takes less than the lead."""
         if self.kind == "cpu":
@@ -306,9 +311,10 @@ class House:
             self._lead = Lead(self.device, us=block.wall_us)
         for _ in range(LEADS_TRIED):
             if all(seat.call(slots, during="warm-up", lead=self._lead).hidden):
+                self.lengthen_lead()  # a host is not always as quick
                 return
             longer = self._lead.longer()
-            if longer.us == self._lead.us:  # a slow host: fewer calls make a block
+            if longer is self._lead:  # a slow host: fewer calls make a block
                 self.per_block = max(LEAST_CALLS, self.per_block // 2)
                 slots = slots[: self.per_block]
             self._lead = longer
