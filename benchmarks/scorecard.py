@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from refine_agent.records import AnyVerdict
 
 ROOT = Path(__file__).parents[1]
+UNMEASURED = "not measured afresh yet"
 RECORDED = ROOT / "transcripts" / "recorded"
 
 
@@ -50,13 +51,15 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 def main() -> None:
     """Measure, print, save."""
     options = _options()
+    rows: list[Row] = []
     if options.join:
-        joined = [row for file in options.join for row in _rows(file)]
-        _save(sorted(joined, key=lambda row: row.name), options.out)
+        joined = {row.name: row for file in options.join for row in _rows(file)}
+        names = [folder.name for folder in _chosen([])]
+        rows = [joined.get(name, Row(name=name, verdict=UNMEASURED)) for name in names]
+        _save(rows, options.out)
         return
     runs = [Transcript.read(folder) for folder in _chosen(options.names)]
     _build_ahead(runs, options.device)
-    rows: list[Row] = []
     for run in runs:
         rows.append(_judged(run, options.device))
         print(_line(rows[-1]), flush=True)

@@ -53,6 +53,8 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     verdict: str
     flavour: str | None = None
     """Of the build that was judged."""
+    samples: int = 1
+    """Candidates that the turn asked for: built side by side, judged one after the other."""
 
 
 class Rebuild(msgspec.Struct, frozen=True, kw_only=True):
@@ -212,6 +214,7 @@ def _turn(
         answer_to_prompt_s=seconds - waited,
         verdict=type(verdict).__name__ if verdict is not None else "none",
         flavour=getattr(verdict, "flavour", None),
+        samples=max(1, len(attempts)),
     )
 
 
@@ -237,23 +240,38 @@ def _table(measured: Measured, *, live: bool) -> Iterator[str]:
     yield f"{subject}, on {'; '.join(measured.where)}; {', '.join(measured.days)}."
     yield "Seconds, without the wait for the model; what a turn did not do is a dash."
     yield ""
-    yield f"| session | turn | verdict | build of | {' | '.join(names)} | answer to next prompt |"
-    yield f"|---|---|---|---|{'---|' * (len(names) + 1)}"
+    yield (
+        f"| session | turn | samples | verdict | build of | {' | '.join(names)} "
+        "| answer to next prompt |"
+    )
+    yield f"|---|---|---|---|---|{'---|' * (len(names) + 1)}"
     for turn in turns:
         cells = [f"{turn.phases[name]:.2f}" if name in turn.phases else "–" for name in names]
-        said = f"| {turn.session} | {turn.number} | {turn.verdict} | {turn.flavour or '–'} "
+        said = f"| {turn.session} | {turn.number} | {turn.samples} | {turn.verdict} "
+        said += f"| {turn.flavour or '–'} "
         yield f"{said}| {' | '.join(cells)} | {turn.answer_to_prompt_s:.2f} |"
-    columns = [[t.phases[name] for t in turns if name in t.phases] for name in names]
-    whole = [turn.answer_to_prompt_s for turn in turns]
-    medians = [f"{statistics.median(column):.2f}" for column in columns]
-    ranges = [f"{min(column):.2f}–{max(column):.2f}" for column in columns]
-    median = f"**{statistics.median(whole):.2f}**"
-    yield f"| median | {len(turns)} | | | {' | '.join(medians)} | {median} |"
-    yield f"| range | | | | {' | '.join(ranges)} | {min(whole):.2f}–{max(whole):.2f} |"
+    yield from _summed("one sample", [t for t in turns if t.samples == 1], names)
+    yield from _summed("several samples", [t for t in turns if t.samples > 1], names)
     if measured.whole is not None:
         yield from _told(measured.whole, len(turns))
     if not live:
         yield from _rebuilt(measured)
+
+
+def _summed(title: str, turns: Sequence[Turn], names: Sequence[str]) -> Iterator[str]:
+    """Turns that asked for several candidates are no measure of what one costs."""
+    if not turns:
+        return
+    columns = [[t.phases[name] for t in turns if name in t.phases] for name in names]
+    whole = [turn.answer_to_prompt_s for turn in turns]
+    medians = [f"{statistics.median(column):.2f}" if column else "–" for column in columns]
+    ranges = [f"{min(column):.2f}–{max(column):.2f}" if column else "–" for column in columns]
+    median = f"**{statistics.median(whole):.2f}**"
+    each = statistics.median([turn.answer_to_prompt_s / turn.samples for turn in turns])
+    per = f", {each:.1f} a sample" if turns[0].samples > 1 else ""
+    start = f"| median of {len(turns)} turns with {title} | | | | | {' | '.join(medians)} "
+    yield f"{start}| {median}{per} |"
+    yield f"| range | | | | | {' | '.join(ranges)} | {min(whole):.2f}–{max(whole):.2f} |"
 
 
 def _told(whole: Whole, turns: int) -> Iterator[str]:

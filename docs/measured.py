@@ -58,18 +58,32 @@ def _results() -> str:
 
 def _row(run: Transcript) -> str:
     name = run.folder.name
-    best, setup = run.best, run.setup
-    won = best.sealed if best is not None and isinstance(best.sealed, Passed) else None
+    setup, won = run.setup, _sealed(run)
     cells = [
         f"[{name}]({(RECORDED / name).as_posix()})",
         setup.environment.device if setup is not None else "",
         _time(won.eager) if won else "",
         _time(won.compiled) if won and won.compiled else "",
-        _time(won.timing) if won else "none was sealed",
+        (_time(won.timing) if won else "none was sealed") + _since(run),
         _claim(won, weak=run.weak) if won else "",
         f"{run.model_turns}, {_failed(run)} failed",
     ]
     return f"| {' | '.join(cells)} |\n"
+
+
+def _sealed(run: Transcript) -> Passed | None:
+    """Return the verdict of the fastest kernel that was judged again as a result must be."""
+    sealed = [a.sealed for a in run.attempts if isinstance(a.sealed, Passed)]
+    return min(sealed, key=lambda verdict: verdict.timing.median_us, default=None)
+
+
+def _since(run: Transcript) -> str:
+    """Say what a later turn brought that has not been sealed."""
+    best = run.best
+    if best is None or best.passed is None or best.sealed is not None:
+        return ""
+    passed = best.passed
+    return f"; in turn {best.turn}, not sealed yet: {_time(passed.timing)}"
 
 
 def _claim(won: Passed, *, weak: bool) -> str:

@@ -42,19 +42,14 @@ torch::Tensor layer_norm(torch::Tensor x, torch::Tensor weight, torch::Tensor bi
             for (int64_t r = block; r < stop; ++r) {
                 const float* __restrict__ in = px + r * n;
                 float* __restrict__ out = py + r * n;
-                // Both moments about the row's first element: one pass, and nothing cancels badly.
-                const float shift = in[0];
+                // The row stays in the L1: about its own mean, nothing cancels.
                 float sum = 0.f, square = 0.f;
-                #pragma omp simd reduction(+ : sum, square)
-                for (int64_t i = 0; i < n; ++i) {
-                    const float d = in[i] - shift;
-                    sum += d;
-                    square += d * d;
-                }
-                const float offset = sum / n;
-                const float variance = square / n - offset * offset;
-                const float scale = 1.0f / std::sqrt(variance + static_cast<float>(eps));
-                const float mean = shift + offset;
+                #pragma omp simd reduction(+ : sum)
+                for (int64_t i = 0; i < n; ++i) sum += in[i];
+                const float mean = sum / n;
+                #pragma omp simd reduction(+ : square)
+                for (int64_t i = 0; i < n; ++i) square += (in[i] - mean) * (in[i] - mean);
+                const float scale = 1.0f / std::sqrt(square / n + static_cast<float>(eps));
                 #pragma omp simd
                 for (int64_t i = 0; i < n; ++i) out[i] = (in[i] - mean) * scale * pw[i] + pb[i];
             }
