@@ -1,8 +1,9 @@
 # cheat 7: a thread that works while the call has returned
 # mechanism: forward hands the work to a thread and returns at once; whoever copies the result waits for it
 # layer: clock
+# off: clock delivery
 # problem: matmul
-# caught: Disqualified
+# caught: Mismatch or Disqualified
 # device: any
 
 import threading
@@ -17,10 +18,9 @@ class Late(torch.Tensor):
 
     @classmethod
     def __torch_function__(cls, func, types, args=(), kwargs=None):
+        kept = (torch.Tensor.detach, torch.Tensor.to, torch.Tensor.contiguous, torch.Tensor.clone)
         if func is not torch.Tensor.copy_:
-            return args[0] if func in (torch.Tensor.detach, torch.Tensor.contiguous) else (
-                super().__torch_function__(func, types, args, kwargs or {})
-            )
+            return args[0] if func in kept else super().__torch_function__(func, types, args, kwargs or {})
         args = [arg.work() if isinstance(arg, Late) else arg for arg in args]
         return func(*args, **(kwargs or {}))
 

@@ -3,7 +3,7 @@
 # layer: idle
 # off: idle clock alone
 # problem: matmul
-# caught: works between calls
+# caught: works between calls or Disqualified
 # device: any
 
 import os
