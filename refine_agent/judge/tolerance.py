@@ -230,7 +230,8 @@ def _peak(got: torch.Tensor, exact: torch.Tensor, rms: float) -> _Peak:
     for error, a, b in _chunks(got, exact):
         if not math.isfinite(float(torch.linalg.vector_norm(error))):
             error.masked_fill_(~(torch.isfinite(a) & torch.isfinite(b)), 0.0)
-        error.abs_().div_(b.abs().nan_to_num_(nan=0.0, posinf=0.0).add_(rms + TINY))
+        size = b.to(torch.float64, copy=True).abs_().nan_to_num_(nan=0.0, posinf=0.0)
+        error.abs_().div_(size.add_(rms + TINY))
         peak = float(error.max())
         if peak > largest:
             largest, at = peak, first + int(error.argmax())

@@ -146,3 +146,4 @@ def test_outputs_of_whole_numbers_have_limits_too() -> None:
 
     assert compare(whole, whole, limits(whole, whole)).reason is None
     assert compare(whole + 1, whole, limits(whole, whole)).reason is not None
+    assert compare(whole + 1, whole, limits(whole + 1, whole)).reason is not None
