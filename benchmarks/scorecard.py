@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from refine_agent.records import AnyVerdict
 
 ROOT = Path(__file__).parents[1]
-UNMEASURED = "not measured afresh yet"
 RECORDED = ROOT / "transcripts" / "recorded"
 
 
@@ -46,6 +45,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     day: str = ""
     setup: Setup | None = None
     passed: Passed | None = None
+    afresh: bool = True  # or the session's own sealing, which knows no max-autotune
 
 
 def main() -> None:
@@ -54,8 +54,8 @@ def main() -> None:
     rows: list[Row] = []
     if options.join:
         joined = {row.name: row for file in options.join for row in _rows(file)}
-        names = [folder.name for folder in _chosen([])]
-        rows = [joined.get(name, Row(name=name, verdict=UNMEASURED)) for name in names]
+        sessions = map(Transcript.read, _chosen([]))
+        rows = [joined.get(run.folder.name) or _of_session(run) for run in sessions]
         _save(rows, options.out)
         return
     runs = [Transcript.read(folder) for folder in _chosen(options.names)]
@@ -139,6 +139,23 @@ def _judged(run: Transcript, device: str) -> Row:
     )
 
 
+def _of_session(run: Transcript) -> Row:
+    """Return what the session itself measured when it sealed its fastest kernel."""
+    sealed = [a.sealed for a in run.attempts if isinstance(a.sealed, Passed)]
+    if run.setup is None or not sealed:
+        return Row(name=run.folder.name, verdict="not measured afresh, nor sealed in its session")
+    best = min(sealed, key=lambda verdict: verdict.timing.median_us)
+    return Row(
+        name=run.folder.name,
+        verdict=headline(best),
+        environment=_where(run.setup),
+        day=f"{dt.datetime.fromtimestamp(run.events[0].at, tz=dt.UTC):%Y-%m-%d}",
+        setup=run.setup,
+        passed=best,
+        afresh=False,
+    )
+
+
 def _passed(verdict: AnyVerdict) -> Passed | None:
     return verdict if isinstance(verdict, Passed) else None
 
@@ -168,6 +185,12 @@ def _table(rows: list[Row]) -> Iterator[str]:
         "rebuilt with torch's own headers and judged in a fresh process under fresh seeds. The "
         "floor is the time at measured ceilings, the share that of measured copy bandwidth."
     )
+    if not all(row.afresh for row in rows):
+        yield ""
+        yield (
+            "\\* What the session itself measured when it sealed the kernel, by the same rules but "
+            "without max-autotune; not measured afresh yet, nor what later turns brought."
+        )
     yield ""
     yield f"| {' | '.join(_COLUMNS)} |"
     yield f"|{'---|' * len(_COLUMNS)}"
@@ -185,7 +208,7 @@ def _line(row: Row) -> str:
         return f"| {row.name} | {row.verdict}{' |' * (len(_COLUMNS) - 1)}"
     found, setup = row.passed, row.setup
     cells = [
-        row.name,
+        row.name + ("" if row.afresh else " \\*"),
         _time(found.eager),
         _time(found.compiled),
         _time(found.autotuned),
@@ -223,6 +246,7 @@ def _share(found: Passed, setup: Setup) -> str:
 # --- the picture ----------------------------------------------------------------------------------
 
 _HEIGHT, _LEFT, _WIDTH, _RIGHT = 34, 190, 560, 90
+_FLOOR = 'stroke="#c0392b" stroke-dasharray="3 2"'
 _COLOURS = (
     ("eager", "#9aa4b2"),
     ("torch.compile", "#5b8def"),
@@ -245,6 +269,9 @@ def _picture(rows: list[Row]) -> str:
         x = _LEFT + number * 130
         parts.append(f'<rect x="{x}" y="10" width="12" height="12" fill="{colour}"/>')
         parts.append(f'<text x="{x + 18}" y="20" fill="#1d2430">{name}</text>')
+    x = _LEFT + len(_COLOURS) * 130
+    parts.append(f'<line x1="{x}" x2="{x}" y1="8" y2="24" {_FLOOR}/>')
+    parts.append(f'<text x="{x + 8}" y="20" fill="#1d2430">floor</text>')
     for number, row in enumerate(shown):
         parts += _bars(row, 40 + number * (_HEIGHT + 20))
     return "\n".join([*parts, "</svg>"]) + "\n"
@@ -258,7 +285,7 @@ def _bars(row: Row, top: int) -> Iterator[str]:
     # Eager can be 60 times slower; bars end at twice torch.compile and say so.
     unit = 2 * (found.compiled or found.eager).median_us
     end = f'x="{_LEFT - 10}" y="{top + 22}" text-anchor="end"'
-    yield f'<text {end} fill="#1d2430">{row.name}</text>'
+    yield f'<text {end} fill="#1d2430">{row.name}{"" if row.afresh else " *"}</text>'
     for number, (timing, (_, colour)) in enumerate(zip(times, _COLOURS, strict=True)):
         if timing is None:
             continue
@@ -272,7 +299,7 @@ def _bars(row: Row, top: int) -> Iterator[str]:
     if floor is not None and floor < unit:
         x = _LEFT + floor / unit * _WIDTH
         place = f'x1="{x:.1f}" x2="{x:.1f}" y1="{top - 2}" y2="{top + 36}"'
-        yield f'<line {place} stroke="#c0392b" stroke-dasharray="3 2"/>'
+        yield f"<line {place} {_FLOOR}/>"
 
 
 if __name__ == "__main__":
