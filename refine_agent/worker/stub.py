@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from refine_agent.wire import Channel, Layout
 
+_PACKAGE = Path(__file__).parents[1]
 # A traceback longer than this says nothing more; it also keeps a hostile one out of the prompt.
 MAX_TRACE_CHARS = 6000
 # Under a sanitizer every tensor is an allocation of its own, inputs too: only so does it see what
@@ -71,11 +72,17 @@ def _answer(stub: _Stub, message: wire.AnyWire, orders: Channel) -> wire.Wire:
 def _raised(why: BaseException) -> wire.Raised:
     line = f"{type(why).__name__}: {why}".strip()
     trace = "".join(traceback.format_exception(why))
-    folder = str(Path.cwd())
     return wire.Raised(
-        error=line[:2000].replace(folder + "/", ""),
-        trace=trace[-MAX_TRACE_CHARS:].replace(folder + "/", ""),
+        error=_unplaced(line[:2000]),
+        trace=_unplaced(trace[-MAX_TRACE_CHARS:]),
     )
+
+
+def _unplaced(text: str) -> str:
+    """Leave out where this machine keeps things: it is nobody's business, and prompts are kept."""
+    for folder in (Path.cwd(), Path(torch.__file__).parents[1], _PACKAGE.parent):
+        text = text.replace(f"{folder}/", "")
+    return text
 
 
 class _Stub:

@@ -1,10 +1,14 @@
 """What an ending means, told by the exit status that only a parent sees."""
 
 import signal
+from pathlib import Path
+
+import torch
 
 from refine_agent.bench.endings import explain
 from refine_agent.builder.records import Rejected
 from refine_agent.records import BuildFailed, Crashed, TimedOut
+from refine_agent.worker import stub
 
 GONE = Crashed(during="check", reason="the other side closed the channel")
 
@@ -38,3 +42,14 @@ def test_another_verdict_is_left_as_it_is() -> None:
     late = TimedOut(during="check", seconds=60)
 
     assert explain(late, status=signal.SIGKILL, output="x", rejected=None) == late
+
+
+def test_a_traceback_tells_no_folder_of_this_machine() -> None:
+    try:
+        torch.nn.Linear(3, 2)(torch.zeros(2, 2))
+    except RuntimeError as why:
+        said = stub._raised(why)
+
+    assert 'File "tests/bench/test_endings.py"' in said.trace
+    assert str(Path.cwd()) not in said.trace
+    assert str(Path(torch.__file__).parents[1]) not in said.trace
