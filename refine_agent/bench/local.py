@@ -57,6 +57,9 @@ if TYPE_CHECKING:
     from refine_agent.records import AnyVerdict, Candidate, Options, Problem
 
 R = TypeVar("R")
+# Inductor precompiles its headers into the temporary folder, which is each worker's own: six seconds
+# of every run, also where what it compiles lies in its cache.
+NO_HEADERS = {"TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS": "0"}
 # Waiting for another run to let go of the device is a line of the ledger from here on.
 WORTH_A_LINE_S = 0.1
 
@@ -195,7 +198,9 @@ class LocalBench:
 
     def _seat(self, role: Any) -> str | None:  # noqa: ANN401 - a literal of orders.Seat
         inductor = self._inductor_cache()
-        worker = self._spawn(trusted=True, writable=[inductor], TORCHINDUCTOR_CACHE_DIR=inductor)
+        worker = self._spawn(
+            trusted=True, writable=[inductor], TORCHINDUCTOR_CACHE_DIR=inductor, **NO_HEADERS
+        )
         order = orders.Seat(
             ticket=next(self._tickets), role=role, source=self._problem.source, pid=worker.pid
         )
