@@ -57,8 +57,8 @@ if TYPE_CHECKING:
     from refine_agent.records import AnyVerdict, Candidate, Options, Problem
 
 R = TypeVar("R")
-# Inductor precompiles its headers into the temporary folder, which is each worker's own: six seconds
-# of every run, also where what it compiles lies in its cache.
+# Inductor precompiles its headers into the temporary folder, which is each worker's own: six
+# seconds of every run, also where what it compiles lies in its cache.
 NO_HEADERS = {"TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS": "0"}
 # Waiting for another run to let go of the device is a line of the ledger from here on.
 WORTH_A_LINE_S = 0.1
