@@ -95,6 +95,7 @@ class _Stub:
         self._device = "cpu"
         self._model: Callable[..., Any] | None = None
         self._span = range(0)  # of the arena's addresses
+        self._views: dict[int, list[torch.Tensor]] = {}  # of each slot's inputs
         self._wanted: tuple[str, ...] = ()
         self._lax = False
         self._dense = True
@@ -158,7 +159,10 @@ class _Stub:
     def _arguments(self, slot: int) -> list[Any]:
         assert self._arena is not None  # noqa: S101 - the judge maps before it calls
         assert self._layout is not None  # noqa: S101 - likewise
-        tensors = arenas.inputs(self._arena, self._layout, slot)
+        # Made once: what the protocol takes per call is nobody's time, and could be put to use.
+        if slot not in self._views:
+            self._views[slot] = arenas.inputs(self._arena, self._layout, slot)
+        tensors = self._views[slot]
         if _EACH_ALONE:
             tensors = [tensor.clone() for tensor in tensors]
         return [plant(tree, tensors) for tree in self._layout.arguments]
