@@ -43,6 +43,9 @@ CLOCKS_AGREE = {"cuda": 0.05, "cpu": 0.15}
 # well, the judge hears some answers late. It did not where a witness has many blocks that count and
 # the candidate next to none.
 ENOUGH_BLOCKS, PATIENT_BLOCKS, FEW_BLOCKS, SURE_BLOCKS = 5, 30, 2, 10
+# Claims that agree in no more than this part of the blocks in which a witness's do were lucky: as
+# often as not, an honest candidate is heard as soon as a witness.
+LUCKY_PART = 1 / 3
 # A machine on which not even a witness has this part of its blocks count is busy with other things.
 CALM_PART = 0.8
 # The mean of a block's calls may exceed their median by this much more than the witnesses' does:
@@ -167,7 +170,7 @@ class _Agreement(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def believed(self) -> bool:
         """Whether the claims count; otherwise the judge's clock does."""
-        return self.resolved and len(self.even) > FEW_BLOCKS
+        return self.resolved and len(self.even) > max(FEW_BLOCKS, LUCKY_PART * self.witnessed)
 
     @property
     def disputed(self) -> bool:
@@ -203,7 +206,7 @@ def unsettled(
     found = _agreement(_all_clocks(blocks), kind, launch_us)
     if found.hopeless:
         return False
-    return len(found.even) < ENOUGH_BLOCKS
+    return len(found.even) <= max(ENOUGH_BLOCKS - 1, LUCKY_PART * found.witnessed)
 
 
 def weigh(evidence: Evidence, settled: Settled, layers: Layers, *, kind: str) -> AnyVerdict:

@@ -88,6 +88,17 @@ def test_claims_that_never_agree_are_disputed_as_soon_as_the_witnesses_do() -> N
     assert not weighing.unsettled(short, ALL_LAYERS, kind="cpu")
 
 
+def test_claims_that_agree_in_a_few_lucky_blocks_only_are_not_believed() -> None:
+    lucky = samples(claims=(60.0,) * PER_BLOCK)
+    for number in range(3):
+        lucky.walls_us[number] = PROTOCOL_US + PER_BLOCK * 60.0
+    found = weighing._agreement(weighing._all_clocks(blocks(lucky)), "cpu", 0.0)
+
+    assert len(found.even) == 3
+    assert not found.believed
+    assert weighing.unsettled(blocks(lucky), ALL_LAYERS, kind="cpu")
+
+
 def test_where_the_witnesses_clocks_do_not_agree_either_the_machine_is_named() -> None:
     short = blocks(samples(claims=(60.0,) * PER_BLOCK))
     for number in range(7):  # the baseline is heard late most of the time, and not always as late
