@@ -207,5 +207,5 @@ def test_a_checkout_that_nobody_installed_runs_in_place(checkout: Path, tmp_path
         timeout=300,
         check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "over" in done.stdout
+    # Whether it is the faster of two alike is chance; that it was built, checked and timed is not.
+    assert "worst error" in done.stdout, done.stdout + done.stderr
