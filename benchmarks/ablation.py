@@ -52,8 +52,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
     out = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
-    (out / "ablation-h200.md").write_text("\n".join(_page()) + "\n", encoding="utf-8")
-    print("\n".join(_page()))
+    page = "\n".join(_page())
+    (out / "ablation-h200.md").write_text(page + "\n", encoding="utf-8")
+    print(page)
 
 
 def arms(problem: str) -> tuple[Arm, ...]:

@@ -40,9 +40,8 @@ class Reference:
     ) -> None:
         self.device = device
         self.seed = seed
-        self._drawing = (
-            threading.Lock()
-        )  # get_inputs() draws from generators that all threads share
+        # get_inputs() draws from generators that all threads share.
+        self._drawing = threading.Lock()
         self._module = _execute(source)
         declared = getattr(self._module, "PRECISION", "default")
         self.precision: str = precision or str(declared)

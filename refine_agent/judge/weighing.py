@@ -283,8 +283,8 @@ def _all_clocks(blocks: dict[str, Samples]) -> dict[str, _Clocks]:
         role: _Clocks(
             claims_us=list(each.claims_us),
             counted_us=list(each.counted_us),
-            clock_us=_own(each, blocks, idle_us),
-            late_us=_late(each, blocks),
+            clock_us=_own(each, null, idle_us, late_us := _late(each, blocks)),
+            late_us=late_us,
             hidden=list(each.hidden),
         )
         for role, each in blocks.items()
@@ -299,14 +299,17 @@ def _idle_us(null: Samples) -> float:
     candidate's kernels run as well, and what is subtracted here could hide them. On a machine where
     none ever were, nothing is.
     """
-    costs = [wall - sum(claims) for wall, claims in zip(null.walls_us, null.claims_us, strict=True)]
-    hidden = list(itertools.compress(costs, null.hidden))
+    hidden = list(itertools.compress(_costs_us(null), null.hidden))
     return statistics.lower_quartile(hidden) if len(hidden) >= ENOUGH_HIDDEN else 0.0
 
 
-def _own(samples: Samples, blocks: dict[str, Samples], idle_us: float) -> list[float]:
+def _costs_us(null: Samples) -> list[float]:
+    """What each block of the null took besides its claims."""
+    return [wall - sum(claims) for wall, claims in zip(null.walls_us, null.claims_us, strict=True)]
+
+
+def _own(samples: Samples, null: Samples, idle_us: float, late_us: list[float]) -> list[float]:
     """The judge's own clock per call, less what the protocol costs a trusted null candidate."""
-    null = blocks["null"]
     settles = SETTLING_FACTOR * statistics.median(null.settlings_us) + SETTLING_SLACK_US
     return [
         max(0.0, wall - idle_us + max(0.0, settling - settles)) / len(claims) + late
@@ -314,7 +317,7 @@ def _own(samples: Samples, blocks: dict[str, Samples], idle_us: float) -> list[f
             samples.walls_us,
             samples.settlings_us,
             samples.claims_us,
-            _late(samples, blocks),
+            late_us,
             strict=True,
         )
     ]
@@ -336,9 +339,9 @@ def _late(samples: Samples, blocks: dict[str, Samples]) -> list[float]:
 
 def _own_alone(evidence: Evidence, role: str) -> list[float]:
     """The same for single calls, whose launches nothing hides: a null's cost is theirs too."""
-    null = evidence.alone["null"]
-    costs = [wall - sum(claims) for wall, claims in zip(null.walls_us, null.claims_us, strict=True)]
-    return _own(evidence.alone[role], evidence.alone, statistics.lower_quartile(costs))
+    alone, null = evidence.alone, evidence.alone["null"]
+    idle_us = statistics.lower_quartile(_costs_us(null))
+    return _own(alone[role], null, idle_us, _late(alone[role], alone))
 
 
 def _agreement(clocks: dict[str, _Clocks], kind: str, launch_us: float) -> _Agreement:
