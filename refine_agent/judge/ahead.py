@@ -117,7 +117,7 @@ class Ahead:
             torch.set_num_threads(cores)
         finally:
             started.set()
-        keyed = max(KEYED, self._house.per_block)
+        keyed = max(KEYED, self._house.cadence.calls)
         room = min(MOST_BYTES, int(_free_bytes() * FREE_PART))
         while len(self._ready) < MOST_QUESTIONS and not self._enough.is_set():
             wanted = len(self._ready) < keyed

@@ -16,6 +16,7 @@ import msgspec
 import torch
 
 from refine_agent.judge import cases, lax, statistics, tolerance
+from refine_agent.judge.lead import unhurried
 from refine_agent.judge.seats import Ended
 from refine_agent.records import Checks, Disqualified, Mismatch, Suspicion
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from refine_agent.judge.cases import Case
     from refine_agent.judge.layers import Layers
+    from refine_agent.judge.lead import Lead
     from refine_agent.judge.seats import Block, Seat
     from refine_agent.judge.tolerance import Finding, Limits
     from refine_agent.judge.trial import House
@@ -117,13 +119,32 @@ class Examiner:
         self._asked_before: dict[int, list[torch.Tensor]] = {}  # a slot's inputs in its last call
         self._only_question: Question | None = None
         self._worst = NO_FINDING
+        self._cadence = house.cadence
+
+    def warm_up(self) -> None:
+        """Find how many calls of the candidate fit into a block on a GPU.
+
+        What it answers here counts for nothing, so nobody looks at it.
+        """
+        if self._cadence.lead is None:
+            return
+        seat = self._candidate()
+        self._warm_up_block(seat, 1)  # Triton and torch.compile compile in a first call
+        self._cadence = unhurried(
+            self._cadence, lambda cadence: self._warm_up_block(seat, cadence.calls, cadence.lead)
+        )
+
+    def _warm_up_block(self, seat: Seat, calls: int, lead: Lead | None = None) -> Block:
+        slots = tuple(self._draw_slots(calls))
+        self._prepare(seat, slots, [self._question(cases.NOMINAL) for _ in slots])
+        return seat.call(slots, during="check", lead=lead)
 
     # --- correctness ----------------------------------------------------------------------------
 
     def check(self, *, every: bool) -> Checks:
         """Check outputs under fresh inputs of several kinds, in an order nobody can foresee."""
         plan = self._plan(every=every)
-        size = self._house.per_block
+        size = self._cadence.calls
         for first in range(0, len(plan), size):
             planned = plan[first : first + size]
             filler = [cases.NOMINAL] * (size - len(planned))
@@ -169,7 +190,7 @@ class Examiner:
         seat.copies_results = not self._layers.held
         if not self._layers.held:
             return []
-        slots = tuple(self._draw_slots(max(2, self._house.per_block)))
+        slots = tuple(self._draw_slots(max(2, self._cadence.calls)))
         questions = [self._timed_question(slot) for slot in slots]
         self._ask(seat, slots, questions, during="check")
         if self._all_near(seat, slots, questions):
@@ -214,7 +235,7 @@ class Examiner:
         found = {role: Samples() for role in seats}
         began = time.monotonic()
         for number in range(pace.most_blocks):
-            self._timed_block(seats, found, self._house.per_block)
+            self._timed_block(seats, found, self._cadence.calls)
             enough = number + 1 >= pace.blocks
             late = time.monotonic() - began > pace.seconds
             if enough and (late or _narrow(found, pace.within)):
@@ -223,13 +244,13 @@ class Examiner:
 
     def sample_more(self, found: dict[str, Samples]) -> None:
         """Take one block more, where the blocks taken do not settle what they should."""
-        self._timed_block(self._seats(), found, self._house.per_block)
+        self._timed_block(self._seats(), found, self._cadence.calls)
 
     def alone(self) -> dict[str, Samples]:
         """Take single calls: the next call's inputs do not exist before the answer to this one."""
         seats = self._seats()
         found = {role: Samples() for role in seats}
-        if self._house.per_block == 1 or not self._layers.alone:
+        if self._cadence.calls == 1 or not self._layers.alone:
             return {}
         for _ in range(ROUNDS_ALONE):
             self._timed_block(seats, found, 1)
@@ -245,8 +266,6 @@ class Examiner:
             seat = seats[role]
             block = self._ask(seat, slots, questions, during="timing")
             found[role].add(block, trusted=role != "candidate")
-            if role != "candidate" and not found[role].hidden[-1] and calls > 1:
-                self._house.lengthen_lead()
             if role == "candidate" and self._layers.every:
                 self._verify_all(seat, slots, questions, block.prints, exactly=False)
 
@@ -283,7 +302,7 @@ class Examiner:
         in that time must not matter. The worker is stopped between the two.
         """
         self._prepare(seat, slots, questions)
-        block = seat.call(slots, during=during, lead=self._house.lead(len(slots)))
+        block = seat.call(slots, during=during, lead=self._cadence.of(len(slots)))
         # Of witnesses too: what the judge reads meanwhile leaves results in caches, or does not.
         broken = [self._broken(seat, *asked) for asked in zip(slots, questions, strict=True)]
         if seat is self._seat:

@@ -1,41 +1,47 @@
 """The lead: the device is kept busy in the judge's own context while a worker queues its calls.
 
-It owns how long that takes and when it is over; whose calls get one is ``trial``'s to say. Without
-it a call that is launched more slowly than it runs is timed by its launch, which is what a
-processor does and not what the kernel does: torch.compile's guards and wrapper take over 100 µs on
-a busy host. `triton.testing.do_bench` gains the same by clearing the L2 before each call.
+It owns how long that takes, when it is over, and how many calls are queued within it; whose calls
+get one is ``trial``'s to say. Without it a call that is launched more slowly than it runs is timed
+by its launch, which is what a processor does and not what the kernel does: torch.compile's guards
+and wrapper take over 100 µs on a busy host. `triton.testing.do_bench` gains the same by clearing
+the L2 before each call.
 Contexts share a GPU by taking turns, so nothing of the worker's runs meanwhile.
 """
 
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
+import msgspec
 import torch
 
 from refine_agent.judge import statistics
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from refine_agent.judge.seats import Block
+
 # A longer lead would be interrupted: on an H200 (driver 580) none of 30 was at 2 ms, where others
 # wait for the device, and all of 30 were at 4 ms.
-LEAST_US, MOST_US = 100.0, 1900.0
-LONGER = 1.5
+LEAD_US = 1900.0
 # A lead that took so much longer than it should was interrupted, and the worker ran within it.
-INTERRUPTED = 1.25
+INTERRUPTED, INTERRUPTED_SLACK_US = 1.25, 100.0
+# A block has so many calls at least: the judge's clock is the finer the more there are.
+LEAST_CALLS = 2
+# A host is late now and then: a cadence is too quick for a worker that fails to keep it so often.
+TRIES = 2
 _TRIAL_CYCLES, _TRIALS = 1_000_000, 5
 
 
 class Lead:
     """Holds one device for a given time."""
 
-    def __init__(self, device: str, *, us: float) -> None:
-        self.us = min(max(us, LEAST_US), MOST_US)
+    def __init__(self, device: str) -> None:
         self._device = device
-        self._cycles = int(_cycles_per_us(device) * self.us)
+        self._cycles = int(_cycles_per_us(device) * LEAD_US)
         self._began_ns = 0
-
-    def longer(self) -> Lead:
-        """Return one that lasts half as long again, as far as leads go; itself where they end."""
-        return self if self.us >= MOST_US else Lead(self._device, us=self.us * LONGER)
 
     def begin(self) -> None:
         """Take the device; return at once."""
@@ -49,8 +55,39 @@ class Lead:
         """
         torch.cuda.synchronize(self._device)
         now = time.perf_counter_ns()
-        interrupted = (now - self._began_ns) / 1e3 > self.us * INTERRUPTED + LEAST_US
+        took_us = (now - self._began_ns) / 1e3
+        interrupted = took_us > LEAD_US * INTERRUPTED + INTERRUPTED_SLACK_US
         return told_ns if interrupted else now
+
+
+class Cadence(msgspec.Struct, frozen=True, kw_only=True):
+    """How many calls make a block, and what holds the device until they are queued."""
+
+    calls: int
+    lead: Lead | None = None
+
+    def of(self, calls: int) -> Lead | None:
+        """Return the lead that so many calls get: a block's, not a single call's."""
+        return self.lead if calls == self.calls else None
+
+    def smaller(self) -> Cadence:
+        """Return one of half as many calls; itself where there can be no fewer."""
+        calls = max(min(self.calls, LEAST_CALLS), self.calls // 2)
+        return self if calls == self.calls else Cadence(calls=calls, lead=self.lead)
+
+
+def unhurried(cadence: Cadence, ask: Callable[[Cadence], Block]) -> Cadence:
+    """Return a cadence at which a worker queues whole blocks within the lead, by its own word.
+
+    Nothing else is decided by that word: who asks for smaller blocks than needed has longer ones
+    of the judge's own cost to share.
+    """
+    while not any(all(ask(cadence).hidden) for _ in range(TRIES)):
+        smaller = cadence.smaller()
+        if smaller is cadence:
+            break
+        cadence = smaller
+    return cadence
 
 
 def _cycles_per_us(device: str) -> float:

@@ -19,7 +19,7 @@ from refine_agent.judge import cases, ceilings, statistics, tolerance, weighing,
 from refine_agent.judge.ahead import Ahead
 from refine_agent.judge.examiner import PACES, Examiner, Key, Pace, Question, all_right, seed
 from refine_agent.judge.layers import ALL_LAYERS
-from refine_agent.judge.lead import Lead
+from refine_agent.judge.lead import Cadence, Lead, unhurried
 from refine_agent.judge.leash import Leash
 from refine_agent.judge.reference import ProblemFault, Reference
 from refine_agent.judge.seats import Deadlines, Ended, Seat
@@ -43,9 +43,6 @@ CPU_SLOTS, CPU_SLOT_BYTES, CPU_MANY_BYTES = 64, 16 << 20, 8 << 20
 # Each worker keeps the results of a block besides; there are five of them.
 GPU_MEMORY_PART, GPU_SLOTS, GPU_CALLS = 0.1, 64, 24
 COOLING_RUNS = 9
-# A lead is lengthened so often at most, for a witness whose launches take long; a block has so many
-# calls at least.
-LEADS_TRIED, LEAST_CALLS = 10, 4
 MAX_DETAIL_CHARS = 300
 
 
@@ -65,13 +62,14 @@ class House:
         self._structures = cases.structure(self.reference.tensors(example))
         self.ahead = Ahead(self)
         self.ceilings = known.ceilings or ceilings.measure(device)
-        self.slots, self.per_block = self._plan()
+        self.slots, calls = self._plan()
         self._arena = arenas.allocate(device, self.layout.slot_bytes * self.slots)
         self._guests = arenas.allocate(device, self.layout.slot_bytes * self.slots)
         self._cold: torch.Tensor | None = None
         self.usual_cooling_us = statistics.median([self.cool() for _ in range(COOLING_RUNS)])
         self.witnesses: dict[str, Seat] = {}
-        self._lead: Lead | None = None
+        lead = Lead(device) if self.kind == "cuda" else None
+        self.cadence = Cadence(calls=calls, lead=lead)
         self.launch_us = 0.0  # what the protocol takes of the host for a call on a GPU
         self._sensitivity = dict(known.sensitivity)
         self.fitness = known.fitness or self._examine()
@@ -258,7 +256,7 @@ class House:
         self._fill(seat, range(self.slots))
         for _ in range(3):  # the compiled witness compiles in its first call
             seat.call(tuple(range(min(2, self.slots))), during="warm-up")
-        self._set_lead(seat)
+        self._keep_cadence(seat)
         seat.remember_bearings()
         self.witnesses[role] = seat
         return seat.fence
@@ -290,34 +288,19 @@ class House:
 
     # --- the device -----------------------------------------------------------------------------
 
-    def lead(self, calls: int) -> Lead | None:
-        """Return what holds the device until a whole block of calls is queued, if anything."""
-        return self._lead if calls == self.per_block else None
-
-    def lengthen_lead(self) -> None:
-        """Give the next blocks more of it, as far as leads go: a trusted launch was not hidden."""
-        if self._lead is not None:
-            self._lead = self._lead.longer()
-
-    def _set_lead(self, seat: Seat) -> None:
-        """Let nobody's calls be timed by their launch: queueing them takes less than the lead."""
+    def _keep_cadence(self, seat: Seat) -> None:
+        """Make blocks so small that no witness is timed by its launches."""
         if self.kind == "cpu":
             return
-        slots = tuple(range(self.per_block))
-        block = seat.call(slots, during="warm-up")
         if seat.role == "null":
-            self.launch_us = block.wall_us / self.per_block
-        if self._lead is None:
-            self._lead = Lead(self.device, us=block.wall_us)
-        for _ in range(LEADS_TRIED):
-            if all(seat.call(slots, during="warm-up", lead=self._lead).hidden):
-                self.lengthen_lead()  # a host is not always as quick
-                return
-            longer = self._lead.longer()
-            if longer is self._lead:  # a slow host: fewer calls make a block
-                self.per_block = max(LEAST_CALLS, self.per_block // 2)
-                slots = slots[: self.per_block]
-            self._lead = longer
+            calls = self.cadence.calls
+            self.launch_us = seat.call(tuple(range(calls)), during="warm-up").wall_us / calls
+        self.cadence = unhurried(
+            self.cadence,
+            lambda cadence: seat.call(
+                tuple(range(cadence.calls)), during="warm-up", lead=cadence.lead
+            ),
+        )
 
     def settle(self) -> None:
         """Wait until what the judge itself asked of the device is done."""
@@ -406,6 +389,7 @@ class House:
                 oddities = self._oddities(self._load(seat, order.source))
                 seat.stop()
             with _phase(ledger, "check"):
+                examiner.warm_up()
                 oddities += examiner.held()
                 checks = examiner.check(every=order.sealed or self.kind == "cuda")
                 oddities += examiner.quiet()
