@@ -58,8 +58,8 @@ def test_the_demo_takes_eight_live_turns_and_seals_its_winner(
         timeout=900,
     )
 
-    # Whether its kernels are faster than PyTorch is this machine's affair.
-    assert played.returncode in {0, 1}, played.stdout + played.stderr
+    # Whether its kernels are faster than PyTorch is this machine's affair, and no error.
+    assert played.returncode == 0, played.stdout + played.stderr
     assert recording in played.stdout.splitlines()[0]
     [folder] = runs_in(tmp_path)
     run = Transcript.read(folder)

@@ -25,8 +25,8 @@ __all__ = ["cli", "leave", "main"]
 
 EXIT_CODES = """\b
 Exit codes:
-  0    the whole 95 % interval of a sealed candidate meets the target or, where
-       none was set, lies above 1
+  0    finished with a right kernel, sealed; where --target was set, the whole
+       95 % interval of its speedup meets it
   1    finished without
   2    usage, or a bad problem file
   3    the machine is at fault

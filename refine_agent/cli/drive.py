@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType, TracebackType
 
+    from refine_agent.records import AnyVerdict
     from refine_agent.session import Session
     from refine_agent.transcript import Transcript
 
@@ -50,7 +51,7 @@ class Outcome:
     def severity(self) -> int:
         """Order outcomes of a folder by what its caller should hear of: faults before misses."""
         order = (
-            faults.TARGET_REACHED,
+            faults.DONE,
             faults.FINISHED_WITHOUT,
             faults.WAITS,
             faults.USAGE,
@@ -257,15 +258,21 @@ class Drive:
 
 
 def code_of(run: Transcript) -> int:
-    """Return the exit code of a finished run: only a sealed kernel counts, on a sound problem."""
-    best, target = run.best, run.options.budget.target
-    if best is None or run.weak or not isinstance(best.sealed, Passed):
+    """Return the exit code of a finished run, by the sealed verdict on its best kernel."""
+    sealed = run.best.sealed if run.best is not None else None
+    return code_of_verdict(sealed, weak=run.weak, target=run.options.budget.target)
+
+
+def code_of_verdict(verdict: AnyVerdict | None, *, weak: bool, target: float | None) -> int:
+    """Return whether what was asked for is there: a right kernel, as fast as the target if any.
+
+    Whether a right kernel wins is for the target to ask: its numbers, a draw or worse among them,
+    are a result. On a weak problem nothing is known to be right.
+    """
+    if weak or not isinstance(verdict, Passed):
         return faults.FINISHED_WITHOUT
-    if target is not None:
-        reached = best.sealed.speedup.low >= target
-    else:
-        reached = best.sealed.speedup.low > 1  # the whole interval: 1.02 +- 0.05 is a draw
-    return faults.TARGET_REACHED if reached else faults.FINISHED_WITHOUT
+    met = target is None or verdict.speedup.low >= target
+    return faults.DONE if met else faults.FINISHED_WITHOUT
 
 
 def _someone_is_there(screen: Screen) -> bool:

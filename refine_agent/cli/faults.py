@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 
-TARGET_REACHED = 0
+DONE = 0
 FINISHED_WITHOUT = 1
 USAGE = 2
 MACHINE = 3

@@ -33,6 +33,12 @@ _MIB = 1 << 20
 @click.option(
     "--seal", is_flag=True, help="Also rebuild with torch's own headers and judge afresh."
 )
+@settings.setting(
+    "--target",
+    type=settings.POSITIVE,
+    help="Also require that its whole 95 % interval reaches this speedup over the faster of eager "
+    "and torch.compile.",
+)
 @settings.bench_options
 @settings.json_option
 def evaluate(
@@ -40,13 +46,16 @@ def evaluate(
     candidate: Path,
     *,
     seal: bool,
+    target: float | None,
     as_json: bool,
     **given: Any,  # noqa: ANN401 - what click parsed
 ) -> int:
     """Judge one CANDIDATE file on PROBLEM; no model is asked.
 
-    Leaves with 0 when it is right and faster than PyTorch, else with 1.
+    Leaves with 0 when it is right and meets the target, where there is one; else with 1.
     """
+    from refine_agent.cli.drive import code_of_verdict
+    from refine_agent.cli.words import standing
     from refine_agent.records import Passed
 
     subject = _load(problem)
@@ -60,8 +69,10 @@ def evaluate(
             verdict = bench.seal(kernel, watch)
     _close(watch)
     _show(subject, setup, verdict, page, as_json=as_json)
-    won = isinstance(verdict, Passed) and verdict.speedup.low > 1 and not setup.fitness.weak
-    return faults.TARGET_REACHED if won else faults.FINISHED_WITHOUT
+    if isinstance(verdict, Passed) and not as_json:
+        for said in standing(verdict.speedup, target):
+            click.echo(said)
+    return code_of_verdict(verdict, weak=setup.fitness.weak, target=target)
 
 
 @click.command()

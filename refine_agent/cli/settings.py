@@ -62,7 +62,7 @@ def _device(value: str | None) -> str | None:
     return value
 
 
-_POSITIVE = click.FloatRange(min=0, min_open=True)
+POSITIVE = click.FloatRange(min=0, min_open=True)
 
 model_options = together(
     setting(
@@ -138,12 +138,12 @@ def budget_options(*, turns: int | None) -> Callable[[F], F]:
         ),
         option(
             "--target",
-            type=_POSITIVE,
+            type=POSITIVE,
             help="Stop once a sealed kernel's whole 95 % interval reaches this speedup over the "
             "faster of eager and torch.compile.",
         ),
-        option("--budget-usd", type=_POSITIVE, help="Stop when the replies cost this much."),
-        option("--minutes", type=_POSITIVE, help="Stop after this many minutes of turns."),
+        option("--budget-usd", type=POSITIVE, help="Stop when the replies cost this much."),
+        option("--minutes", type=POSITIVE, help="Stop after this many minutes of turns."),
         option(
             "--patience",
             type=click.IntRange(min=1),

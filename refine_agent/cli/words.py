@@ -187,13 +187,13 @@ def _result(transcript: Transcript) -> list[Text | Table]:
         table.add_row("doubtful", Text(f"{doubt.kind}: {phrase(doubt.evidence)}", style="yellow"))
     if transcript.weak:
         table.add_row("doubtful", Text("the problem is weak: impostors pass", style="yellow"))
-    for name, value in _best_rows(best, best.passed):
+    for name, value in _best_rows(best, best.passed, target=transcript.options.budget.target):
         table.add_row(name, Text(value))
     table.add_row("cost", dollars(_cost(transcript)))
     return [table]
 
 
-def _best_rows(best: Attempt, passed: Passed) -> Iterable[tuple[str, str]]:
+def _best_rows(best: Attempt, passed: Passed, *, target: float | None) -> Iterable[tuple[str, str]]:
     idea = best.candidate.idea if best.candidate is not None else None
     by = f"attempt {best.number}, turn {best.turn}, by the {best.author}"
     yield "best", by + (f": {phrase(idea, chars=_IDEA_CHARS)}" if idea else "")
@@ -201,8 +201,19 @@ def _best_rows(best: Attempt, passed: Passed) -> Iterable[tuple[str, str]]:
     kind = "the faster baseline" if others else "the only baseline measured"
     yield "speedup", f"{times(passed.speedup)} over {faster}, {kind}"
     yield from (("", f"{times(other.ratio)} over {other}") for other in others)
+    yield from (("", said) for said in standing(passed.speedup, target))
     yield "time", measured(passed.timing)
     yield "sealed", _sealing(best)
+
+
+def standing(speedup: Ratio, target: float | None) -> Iterable[str]:
+    """Say what the interval means where its numbers alone could be read as a win."""
+    if speedup.high < 1:
+        yield "slower than PyTorch: the whole interval lies below 1"
+    elif speedup.low <= 1:
+        yield "a draw with PyTorch: the interval holds 1"
+    if target is not None and speedup.low < target:
+        yield f"the target of {target:.2f}x is missed: the interval begins below it"
 
 
 def _rivals(passed: Passed) -> list[Rival]:

@@ -92,7 +92,9 @@ def answer(folder: Path, turn: int, kernel: str) -> None:
 
 
 def test_one_file_is_judged_timed_and_profiled_without_a_model(folder: Path) -> None:
-    done = refine_agent(folder, "evaluate", "scale.py", "kernel.py", *QUICK, "--json")
+    done = refine_agent(
+        folder, "evaluate", "scale.py", "kernel.py", *QUICK, "--target", "1e6", "--json"
+    )
 
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     assert found["event"] == "evaluated", done.stderr
@@ -102,7 +104,7 @@ def test_one_file_is_judged_timed_and_profiled_without_a_model(folder: Path) -> 
     assert "unoptimised" in page
     assert "LOOPS  compiled with no flags" in page
     assert "THREADS  CPU time a call: " in page
-    assert done.returncode in {0, 1}
+    assert done.returncode == 1  # right, but nothing is a million times faster
 
 
 def test_a_wrong_kernel_is_told_where_it_is_wrong(folder: Path) -> None:
@@ -125,7 +127,7 @@ def test_a_run_waits_for_its_answer_and_ends_with_a_sealed_kernel(folder: Path) 
     done = refine_agent(folder, "resume", "last")
 
     run = Transcript.read(runs_in(folder / "transcripts")[0])
-    assert done.returncode in {0, 1}, done.stderr
+    assert done.returncode == 0, done.stderr
     assert run.best is not None
     assert isinstance(run.best.sealed, Passed)
     assert run.best.page is not None
@@ -160,7 +162,7 @@ def test_kill_9_while_judging_loses_no_reply_and_the_next_process_finishes(folde
     done = refine_agent(folder, "resume", "last")
 
     run = Transcript.read(runs_in(folder / "transcripts")[0])
-    assert done.returncode in {0, 1}, done.stderr
+    assert done.returncode == 0, done.stderr
     assert sum(isinstance(event, Replied) for event in run.events) == 1
     assert [attempt.passed is not None for attempt in run.attempts] == [True]
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from refine_agent.cli.drive import Outcome, code_of, fast_p
+from refine_agent.cli.drive import Outcome, code_of, code_of_verdict, fast_p
+from refine_agent.cli.words import standing
 from refine_agent.records import Budget, Hinted, Options, Problem, Replied
 from refine_agent.session import Session
 from refine_agent.standins import ScriptedAuthor, ScriptedBench, kernel, source
@@ -86,7 +87,7 @@ def until(happened: Callable[[], bool]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        pytest.param(["--turns", "4"], 0, id="faster than PyTorch"),
+        pytest.param(["--turns", "4"], 0, id="a right kernel"),
         pytest.param(["--turns", "6", "--target", "2.0"], 0, id="target reached"),
         pytest.param(["--turns", "4", "--target", "2.0"], 1, id="target missed"),
         pytest.param(["--turns", "0"], 1, id="nothing tried"),
@@ -101,19 +102,46 @@ def test_the_exit_code_says_how_the_run_ended(
     assert play(tmp_path, *arguments).returncode == code
 
 
-@pytest.mark.parametrize(("speedup", "code"), [(1.005, 1), (1.02, 0)])
-def test_a_speedup_whose_interval_holds_one_is_a_draw(
-    tmp_path: Path, speedup: float, code: int
+@pytest.mark.parametrize(
+    ("speedup", "target", "code", "said"),
+    [
+        (1.005, None, 0, "a draw with PyTorch: the interval holds 1"),
+        (1.005, 1.0, 1, "the target of 1.00x is missed"),
+        (0.9, None, 0, "slower than PyTorch: the whole interval lies below 1"),
+        (1.02, 1.0, 0, None),
+    ],
+)
+def test_a_win_is_required_by_a_target_and_a_draw_is_said_to_be_one(
+    tmp_path: Path, speedup: float, target: float | None, code: int, said: str | None
 ) -> None:
     author = ScriptedAuthor([kernel(speedup=speedup)])
     problem = Problem(name="scale", source=SMALLEST)
-    options = Options(budget=Budget(turns=1))
+    options = Options(budget=Budget(turns=1, target=target))
     with Session.start(
         problem, options=options, runs=tmp_path, author=author, bench=ScriptedBench()
     ) as session:
         session.run()
 
         assert code_of(session.transcript) == code
+        best = session.best
+        assert best is not None
+        assert best.passed is not None
+        text = " ".join(standing(best.passed.speedup, target))
+        assert said in text if said is not None else text == ""
+
+
+def test_a_kernel_on_a_weak_problem_is_no_right_kernel_for_an_exit_code(tmp_path: Path) -> None:
+    problem, options = Problem(name="scale", source=SMALLEST), Options(budget=Budget(turns=1))
+    author, bench = ScriptedAuthor([kernel(speedup=2.0)]), ScriptedBench()
+    with Session.start(
+        problem, options=options, runs=tmp_path, author=author, bench=bench
+    ) as session:
+        session.run()
+        best = session.best
+
+    assert best is not None
+    assert code_of_verdict(best.sealed, weak=False, target=None) == 0
+    assert code_of_verdict(best.sealed, weak=True, target=None) == 1
 
 
 @pytest.mark.parametrize("fault", ["no-answer", "model", "machine"])
