@@ -178,7 +178,7 @@ class Examiner:
         """Ask questions together, as they are asked when time is taken; verify every answer."""
         seat = self._candidate()
         slots = tuple(self._draw_slots(len(questions)))
-        block = self._ask(seat, slots, questions, during="check")
+        block = self._ask(seat, slots, questions, during="check", lead=self._cadence.lead)
         self._verify_all(seat, slots, questions, block.prints, exactly=True)
 
     def held(self) -> list[Suspicion]:
@@ -192,11 +192,11 @@ class Examiner:
             return []
         slots = tuple(self._draw_slots(max(2, self._cadence.calls)))
         questions = [self._timed_question(slot) for slot in slots]
-        self._ask(seat, slots, questions, during="check")
+        self._ask(seat, slots, questions, during="check", lead=self._cadence.lead)
         if self._all_near(seat, slots, questions):
             return []
         seat.copies_results = True
-        block = self._ask(seat, slots, questions, during="check")
+        block = self._ask(seat, slots, questions, during="check", lead=self._cadence.lead)
         self._verify_all(seat, slots, questions, block.prints, exactly=True)
         return [
             Suspicion(
@@ -235,7 +235,7 @@ class Examiner:
         found = {role: Samples() for role in seats}
         began = time.monotonic()
         for number in range(pace.most_blocks):
-            self._timed_block(seats, found, self._cadence.calls)
+            self._timed_block(seats, found, self._cadence.calls, lead=self._cadence.lead)
             enough = number + 1 >= pace.blocks
             late = time.monotonic() - began > pace.seconds
             if enough and (late or _narrow(found, pace.within)):
@@ -244,19 +244,24 @@ class Examiner:
 
     def sample_more(self, found: dict[str, Samples]) -> None:
         """Take one block more, where the blocks taken do not settle what they should."""
-        self._timed_block(self._seats(), found, self._cadence.calls)
+        self._timed_block(self._seats(), found, self._cadence.calls, lead=self._cadence.lead)
 
-    def alone(self) -> dict[str, Samples]:
-        """Take single calls: the next call's inputs do not exist before the answer to this one."""
+    def alone(self, *, led: bool = False) -> dict[str, Samples]:
+        """Take single calls: the next call's inputs do not exist before the answer to this one.
+
+        What they take includes their launch, unless a lead hides it.
+        """
         seats = self._seats()
         found = {role: Samples() for role in seats}
         if self._cadence.calls == 1 or not self._layers.alone:
             return {}
         for _ in range(ROUNDS_ALONE):
-            self._timed_block(seats, found, 1)
+            self._timed_block(seats, found, 1, lead=self._cadence.lead if led else None)
         return found
 
-    def _timed_block(self, seats: dict[str, Seat], found: dict[str, Samples], calls: int) -> None:
+    def _timed_block(
+        self, seats: dict[str, Seat], found: dict[str, Samples], calls: int, *, lead: Lead | None
+    ) -> None:
         # Interleaved, because clocks drift: timing all of A and then all of B measures the weather.
         slots = tuple(self._draw_slots(calls))
         questions = [self._timed_question(slot) for slot in slots]
@@ -264,7 +269,7 @@ class Examiner:
         random.SystemRandom().shuffle(order)
         for role in order:
             seat = seats[role]
-            block = self._ask(seat, slots, questions, during="timing")
+            block = self._ask(seat, slots, questions, during="timing", lead=lead)
             found[role].add(block, trusted=role != "candidate")
             if role == "candidate" and self._layers.every:
                 self._verify_all(seat, slots, questions, block.prints, exactly=False)
@@ -294,7 +299,13 @@ class Examiner:
         return random.SystemRandom().sample(range(self._house.slots), count)
 
     def _ask(
-        self, seat: Seat, slots: tuple[int, ...], questions: list[Question], *, during: str
+        self,
+        seat: Seat,
+        slots: tuple[int, ...],
+        questions: list[Question],
+        *,
+        during: str,
+        lead: Lead | None,
     ) -> Block:
         """Have questions answered, and the answers delivered when nothing can be computed any more.
 
@@ -302,7 +313,7 @@ class Examiner:
         in that time must not matter. The worker is stopped between the two.
         """
         self._prepare(seat, slots, questions)
-        block = seat.call(slots, during=during, lead=self._cadence.of(len(slots)))
+        block = seat.call(slots, during=during, lead=lead)
         # Of witnesses too: what the judge reads meanwhile leaves results in caches, or does not.
         broken = [self._broken(seat, *asked) for asked in zip(slots, questions, strict=True)]
         if seat is self._seat:
@@ -407,7 +418,7 @@ class Examiner:
             return None  # the reference itself is lost on these inputs
         for number, (g, e, limit) in enumerate(zip(got, key.exact, key.limits, strict=True)):
             finding = lax.compare(g, e, limit, self._layers)
-            if finding.reason is not None:
+            if finding.reason is not None and not self._house.may_stand(question, number, g, key):
                 return _Wrong(output=number, finding=finding)
             self._worst = self._worst.worse(question.case, finding)
         return None

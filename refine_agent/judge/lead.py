@@ -66,10 +66,6 @@ class Cadence(msgspec.Struct, frozen=True, kw_only=True):
     calls: int
     lead: Lead | None = None
 
-    def of(self, calls: int) -> Lead | None:
-        """Return the lead that so many calls get: a block's, not a single call's."""
-        return self.lead if calls == self.calls else None
-
     def smaller(self) -> Cadence:
         """Return one of half as many calls; itself where there can be no fewer."""
         calls = max(min(self.calls, LEAST_CALLS), self.calls // 2)

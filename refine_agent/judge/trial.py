@@ -15,7 +15,7 @@ import torch
 from msgspec.structs import replace
 
 from refine_agent import arena as arenas
-from refine_agent.judge import cases, ceilings, statistics, tolerance, weighing, work
+from refine_agent.judge import cases, ceilings, statistics, tolerance, unsteady, weighing, work
 from refine_agent.judge.ahead import Ahead
 from refine_agent.judge.examiner import PACES, Examiner, Key, Pace, Question, all_right, seed
 from refine_agent.judge.layers import ALL_LAYERS
@@ -70,7 +70,6 @@ class House:
         self.witnesses: dict[str, Seat] = {}
         lead = Lead(device) if self.kind == "cuda" else None
         self.cadence = Cadence(calls=calls, lead=lead)
-        self.launch_us = 0.0  # what the protocol takes of the host for a call on a GPU
         self._sensitivity = dict(known.sensitivity)
         self.fitness = known.fitness or self._examine()
         self._usable = tuple(case for case in cases.STRESSES if case.name in self.fitness.cases)
@@ -121,11 +120,11 @@ class House:
         allowed: float | None = None
         stale = None
         for case in (cases.NOMINAL, *cases.STRESSES):
-            question = self.question(case)
-            key = self.key(question)
-            if key is None:
+            asked = self._soundly_asked(case)
+            if asked is None:
                 dropped.append(case.name)
                 continue
+            question, key = asked
             usable.append(case)
             allowed = allowed if allowed is not None else key.limits[0].norm
             if stale is None:
@@ -158,6 +157,19 @@ class House:
             outputs=tuple(map(str, self.layout.outputs)),
         )
 
+    def _soundly_asked(self, case: Case) -> tuple[Question, Key] | None:
+        """Return a question of this kind and its key, unless the reference cannot answer it."""
+        try:
+            question = self.question(case)
+        except ProblemFault:
+            if case is cases.NOMINAL:
+                raise
+            return None  # such inputs are outside of its domain, and it says so
+        key = self.key(question)
+        if case is cases.NOMINAL:
+            self._finite = key is None or all(map(tolerance.is_finite, key.exact))
+        return (question, key) if key is not None else None
+
     def _is_exact_in_integers(self) -> bool:
         """Whether the reference is exact in float32 on integers: linear, and TF32 not allowed."""
         if self.layout.outputs[0].dtype != "float32":
@@ -187,8 +199,14 @@ class House:
         return self._asked(case, cases.transform(case, drawn, self._structures, seed=number ^ 1))
 
     def changed(self, tensors: Sequence[torch.Tensor]) -> Question:
-        """Ask about inputs that differ from these in one element."""
-        return self._asked(cases.NEARLY, cases.nearly(tensors, self._structures, seed=seed()))
+        """Ask about inputs that differ from these in one element; others where that cannot be."""
+        changed = cases.nearly(tensors, self._structures, seed=seed())
+        try:
+            question = self._asked(cases.NEARLY, changed)
+        except ProblemFault:
+            return self.question(cases.NOMINAL)
+        sound = not self._finite or all(map(tolerance.is_finite, question.expected))
+        return question if sound else self.question(cases.NOMINAL)
 
     def _asked(self, case: Case, tensors: list[torch.Tensor]) -> Question:
         expected = self.reference.answer(self.reference.replant(tensors))
@@ -204,19 +222,44 @@ class House:
         if question.case is cases.INTEGERS:
             return Key(exact=exact, limits=[tolerance.limits_of_integers() for _ in exact])
         limits = [
-            tolerance.limits(n, e, sensitivity=moved, given=self.reference.tolerance)
-            for n, e, moved in zip(
-                question.expected, exact, self._sensitivity_to(question, exact), strict=True
+            tolerance.limits(
+                n,
+                e,
+                sensitivity=moved,
+                given=self.reference.tolerance,
+                # What was a tensor's is as good as that, whatever a plain number could hold.
+                floor=tolerance.NORM_FLOOR["float32"] if is_number else None,
+            )
+            for n, e, moved, is_number in zip(
+                question.expected,
+                exact,
+                self._sensitivity_to(question, exact),
+                self.reference.numbers,
+                strict=True,
             )
         ]
         sound = all(
-            limit.norm < cases.UNSOUND * 8 and tolerance.is_finite(e)
+            limit.norm < cases.UNSOUND * 8 and (tolerance.is_finite(e) or not self._finite)
             for e, limit in zip(exact, limits, strict=True)
-            if e.is_floating_point()
+            if e.is_floating_point() or e.is_complex()
         )
         if not sound and question.case is not cases.NOMINAL:
             return None
         return Key(exact=exact, limits=limits)
+
+    def may_stand(self, question: Question, number: int, got: torch.Tensor, key: Key) -> bool:
+        """Whether an output that is off is so in a few elements that rounding decides."""
+        size = unsteady.nudge_of(question.tensors)
+
+        def moved() -> torch.Tensor | None:
+            tensors = cases.nudged(
+                question.tensors, seed=seed(), size=size, structures=self._structures
+            )
+            answers = self.reference.oracle(self.reference.replant(tensors), moved=size)
+            return answers[number] if answers is not None else None
+
+        exact, native = key.exact[number], question.expected[number]
+        return unsteady.may_stand(got, exact, native, key.limits[number], moved=moved)
 
     def _exact(self, question: Question) -> list[torch.Tensor]:
         arguments = self.reference.replant(question.tensors)
@@ -237,7 +280,7 @@ class House:
         if moved is None:
             return (0.0,) * len(exact)
         return tuple(
-            tolerance.distance(a, b) if b.is_floating_point() else 0.0
+            tolerance.distance(a, b) if b.is_floating_point() or b.is_complex() else 0.0
             for a, b in zip(moved, exact, strict=True)
         )
 
@@ -292,9 +335,6 @@ class House:
         """Make blocks so small that no witness is timed by its launches."""
         if self.kind == "cpu":
             return
-        if seat.role == "null":
-            calls = self.cadence.calls
-            self.launch_us = seat.call(tuple(range(calls)), during="warm-up").wall_us / calls
         self.cadence = unhurried(
             self.cadence,
             lambda cadence: seat.call(
@@ -395,16 +435,17 @@ class House:
                 oddities += examiner.quiet()
             with _phase(ledger, "timing"):
                 blocks = examiner.sample(self._pace(order.deadlines))
-                while weighing.unsettled(blocks, layers, kind=self.kind, launch_us=self.launch_us):
+                while weighing.unsettled(blocks, layers, kind=self.kind):
                     examiner.sample_more(blocks)
                 alone = examiner.alone()
+                singles = examiner.alone(led=True) if self.kind == "cuda" else alone
         evidence = weighing.Evidence(
             blocks=blocks,
             alone=alone,
+            singles=singles,
             checks=checks,
             oddities=tuple(oddities),
             sealed=order.sealed,
-            launch_us=self.launch_us,
         )
         return weighing.weigh(evidence, self.settled, layers, kind=self.kind)
 

@@ -73,11 +73,11 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a trial brought to light."""
 
     blocks: dict[str, Samples]
-    alone: dict[str, Samples]
+    alone: dict[str, Samples]  # single calls, launch included
+    singles: dict[str, Samples]  # single calls whose launch is hidden, where that can be
     checks: Checks
     oddities: tuple[Suspicion, ...]
     sealed: bool
-    launch_us: float = 0.0  # what the protocol takes of the host for one call
 
 
 class _Clocks(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,7 +160,6 @@ class _Agreement(msgspec.Struct, frozen=True, kw_only=True):
     """How a candidate's claims stand to the judge's clock."""
 
     agreeing: list[int]  # the candidate's blocks in which the clocks agree
-    excusable: list[int]  # those that differ by no more than a host that is late would make them
     resolved: bool  # the clock is fine enough to verify what is claimed
     even: list[int]  # those of them whose calls took about as long as one another
     witnessed: int  # such blocks of the witness that has most
@@ -175,7 +174,7 @@ class _Agreement(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def disputed(self) -> bool:
         """Whether the claims are no measurement: the trusted ones agree with the clock."""
-        return len(self.excusable) <= FEW_BLOCKS and (self.sure or self.gross)
+        return len(self.agreeing) <= FEW_BLOCKS and (self.sure or self.gross)
 
     @property
     def sure(self) -> bool:
@@ -190,12 +189,10 @@ class _Agreement(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def hopeless(self) -> bool:
         """Whether more blocks would not change what is to be said of the claims."""
-        return not self.excusable and (self.sure or self.gross)
+        return not self.agreeing and (self.sure or self.gross)
 
 
-def unsettled(
-    blocks: dict[str, Samples], layers: Layers, *, kind: str, launch_us: float = 0.0
-) -> bool:
+def unsettled(blocks: dict[str, Samples], layers: Layers, *, kind: str) -> bool:
     """Whether too few blocks count so far, and more may be taken.
 
     An honest candidate on a busy machine has some in which nothing was late. One that is honest in
@@ -203,7 +200,7 @@ def unsettled(
     """
     if not layers.clock or len(blocks["null"].walls_us) >= PATIENT_BLOCKS:
         return False
-    found = _agreement(_all_clocks(blocks), kind, launch_us)
+    found = _agreement(_all_clocks(blocks), kind)
     if found.hopeless:
         return False
     return len(found.even) <= max(ENOUGH_BLOCKS - 1, LUCKY_PART * found.witnessed)
@@ -212,7 +209,7 @@ def unsettled(
 def weigh(evidence: Evidence, settled: Settled, layers: Layers, *, kind: str) -> AnyVerdict:
     """Return the verdict on a candidate whose every output was right."""
     clocks = _all_clocks(evidence.blocks)
-    found = _agreement(clocks, kind, evidence.launch_us)
+    found = _agreement(clocks, kind)
     if layers.clock and found.disputed:
         return _dispute(clocks["candidate"])
     believed = found.believed or not layers.clock
@@ -337,14 +334,14 @@ def _late(samples: Samples, blocks: dict[str, Samples]) -> list[float]:
     ]
 
 
-def _own_alone(evidence: Evidence, role: str) -> list[float]:
-    """The same for single calls, whose launches nothing hides: a null's cost is theirs too."""
-    alone, null = evidence.alone, evidence.alone["null"]
+def _singly(singles: dict[str, Samples], role: str) -> list[float]:
+    """The same for single calls: a null's cost is theirs too."""
+    null = singles["null"]
     idle_us = statistics.lower_quartile(_costs_us(null))
-    return _own(alone[role], null, idle_us, _late(alone[role], alone))
+    return _own(singles[role], null, idle_us, _late(singles[role], singles))
 
 
-def _agreement(clocks: dict[str, _Clocks], kind: str, launch_us: float) -> _Agreement:
+def _agreement(clocks: dict[str, _Clocks], kind: str) -> _Agreement:
     """Hold the claims against the judge's clock, by the measure of the trusted witnesses."""
     mine = clocks["candidate"]
     trusted = [each for role, each in clocks.items() if role != "candidate"]
@@ -352,7 +349,6 @@ def _agreement(clocks: dict[str, _Clocks], kind: str, launch_us: float) -> _Agre
     most = UNEVEN * max(each.skew for each in trusted)
     return _Agreement(
         agreeing=mine.agreeing(usual_us, kind),
-        excusable=mine.agreeing(usual_us + launch_us, kind),
         resolved=kind == "cpu" or usual_us <= max(RESOLUTION_US, RESOLUTION_PART * mine.typical_us),
         even=mine.calm(usual_us, kind, most),
         witnessed=max(len(each.calm(usual_us, kind, most)) for each in trusted),
@@ -414,28 +410,23 @@ def _alone(evidence: Evidence, role: str) -> Timing | None:
     """One call at a time on the judge's clock, launch and synchronisation included."""
     if role not in evidence.alone:
         return None
-    return statistics.timing(_own_alone(evidence, role))
-
-
-def _soonest_alone(evidence: Evidence, role: str) -> float:
-    """What the fastest quarter of single calls took: lateness only ever adds."""
-    return statistics.lower_quartile(_own_alone(evidence, role))
+    return statistics.timing(_singly(evidence.alone, role))
 
 
 def _batched(evidence: Evidence, clocks: dict[str, _Clocks], kind: str) -> Suspicion | None:
     """Calls that cost much less together than alone may have been done together."""
-    alone = {role: _alone(evidence, role) for role in clocks}
-    extra = {
-        role: _soonest_alone(evidence, role) - clocks[role].clock.median_us
-        for role, single in alone.items()
-        if single is not None
-    }
-    if "candidate" not in extra:
+    singles = {role: _singly(evidence.singles, role) for role in clocks if evidence.singles}
+    if "candidate" not in singles:
         return None
+    # The fastest quarter of single calls: lateness only ever adds.
+    extra = {
+        role: statistics.lower_quartile(each) - clocks[role].clock.median_us
+        for role, each in singles.items()
+    }
     mine = clocks["candidate"]
     together = max(mine.clock.median_us, mine.claim.median_us)
     usual = max([0.0, *(more for role, more in extra.items() if role != "candidate")])
-    usual += max(statistics.quartile_range(_own_alone(evidence, role)) for role in extra)
+    usual += max(statistics.quartile_range(each) for each in singles.values())
     if extra["candidate"] <= (ALONE_FACTOR - 1) * together + usual + ALONE_SLACK_US[kind]:
         return None
     return Suspicion(
