@@ -258,7 +258,10 @@ class LocalBench:
         tools = sanitizer.Sanitizer(self, tool)
         reports = self._again_if_gone(lambda: tools.reports(candidate, checks))
         took = Phase(name="sanitizer", seconds=time.monotonic() - began)
-        return replace(sanitizer.told(verdict, reports), phases=(*verdict.phases, took))
+        return replace(
+            sanitizer.told(verdict, reports, source=candidate.source),
+            phases=(*verdict.phases, took),
+        )
 
     def seal(self, candidate: Candidate, watch: Watch) -> AnyVerdict:
         """Rebuild with torch's own headers, then try in a fresh process under fresh seeds."""

@@ -158,6 +158,17 @@ def test_a_crash_is_told_its_line_and_a_keeper_is_doubted() -> None:
     assert [doubt.kind for doubt in doubted.suspicions] == ["memcheck"]
 
 
+def test_a_hazard_of_a_kernel_with_its_own_mbarriers_says_what_racecheck_cannot_follow() -> None:
+    race = sanitizer.Finding(check="racecheck", what="Race reported between Write access at f()")
+    reports = [sanitizer.Report(check="racecheck", findings=(race,), count=1)]
+    plain = sanitizer.told(passed(1.5), reports, source="__syncthreads();")
+    waits = sanitizer.told(passed(1.5), reports, source="mbarrier.try_wait.parity.shared.b64")
+    assert isinstance(plain, Passed)
+    assert isinstance(waits, Passed)
+    assert sanitizer.ORDERED_UNSEEN not in plain.suspicions[0].evidence
+    assert waits.suspicions[0].evidence.endswith(sanitizer.ORDERED_UNSEEN)
+
+
 def test_a_candidate_that_crashes_while_it_loads_is_not_run_again() -> None:
     assert sanitizer.of(Crashed(during="load", reason="ImportError")) == ()
     assert sanitizer.of(Crashed(during="timing", reason="CUDA error")) == ("memcheck",)
