@@ -11,7 +11,7 @@ import pytest
 from refine_agent.bench import LocalBench, sanitizer
 from refine_agent.bench.sanitizer import Report, read
 from refine_agent.loop import Quiet
-from refine_agent.records import Candidate, Crashed, Options
+from refine_agent.records import Candidate, Crashed, Options, Passed
 from refine_agent.standins import passed
 from tests.bench.misbehaviours import HONEST, PROBLEM
 
