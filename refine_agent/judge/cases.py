@@ -44,6 +44,8 @@ INTEGERS = Case(name="exact integers", transform="integers")
 NEARLY = Case(name="one element changed", transform="as drawn")
 # A draw with more zeros than this has them by design.
 STRUCTURAL_ZEROS = 0.1
+# So many numbers in a row are not sorted by chance: one draw in 3.6 million is.
+LEAST_SORTED = 10
 LARGEST_INTEGER, SMALL_INTEGER, TERMS = 8191, 15, 64
 # Above this the reference itself has lost the answer, and nothing can be held against a candidate.
 UNSOUND = 2e-2
@@ -58,6 +60,7 @@ class Structure(msgspec.Struct, frozen=True, kw_only=True):
 
     sparse: bool = False  # zeros stay where they are: triangular, banded, masked
     symmetric: bool = False
+    ordered: bool = False  # every row ascends
     labels: bool = False  # whole numbers: classes, signs, masks; these stay as drawn
 
 
@@ -67,15 +70,26 @@ def structure(tensors: Sequence[torch.Tensor]) -> tuple[Structure, ...]:
 
 
 def _structure(tensor: torch.Tensor) -> Structure:
+    if tensor.is_complex() and tensor.numel():
+        return Structure()
     if not tensor.is_floating_point() or not tensor.numel():
         return Structure(labels=True)
     if bool((tensor == tensor.round()).all()):
         return Structure(labels=True)
+    if _ascends(tensor):
+        return Structure(ordered=True)
     square = tensor.dim() > 1 and tensor.shape[-1] == tensor.shape[-2]
     return Structure(
         sparse=float((tensor == 0).double().mean()) > STRUCTURAL_ZEROS,
         symmetric=square and torch.equal(tensor, tensor.mT),
     )
+
+
+def _ascends(tensor: torch.Tensor) -> bool:
+    """Whether every row is sorted, and long enough for that to be no accident."""
+    if not tensor.dim() or tensor.shape[-1] < LEAST_SORTED:
+        return False
+    return bool((tensor[..., 1:] >= tensor[..., :-1]).all())
 
 
 def transform(
@@ -106,6 +120,8 @@ def transform(
 def _restored(new: torch.Tensor, old: torch.Tensor, promised: Structure) -> torch.Tensor:
     if promised.labels:
         return old
+    if promised.ordered:
+        return new.sort(dim=-1).values
     if promised.symmetric:
         new = new.triu() + new.triu(1).mT
     return torch.where(old == 0, old, new) if promised.sparse else new
@@ -120,7 +136,7 @@ def nearly(
     free = [
         copy
         for copy, promised in zip(copies, structures, strict=True)
-        if not promised.labels and not promised.symmetric
+        if not (promised.labels or promised.symmetric or promised.ordered)
     ]
     if not free:
         return copies
@@ -128,8 +144,8 @@ def nearly(
     at = int(torch.randint(flat.numel(), (), generator=generator))
     while flat[at] == 0 and bool(flat.any()):  # a zero may be a promised one
         at = int(torch.randint(flat.numel(), (), generator=generator))
-    typical = torch.linalg.vector_norm(flat.double()) / flat.numel() ** 0.5
-    flat[at] = flat[at] + 3 * typical.to(flat.dtype) + 1
+    typical = float(torch.linalg.vector_norm(flat.abs().double())) / flat.numel() ** 0.5
+    flat[at] = flat[at] + 3 * typical + 1
     return copies
 
 
@@ -172,20 +188,36 @@ def _rows(tensor: torch.Tensor, _generator: torch.Generator) -> torch.Tensor:
 
 
 def _lognormal(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    return draws.normal(tensor, generator).exp_().mul_(tensor).to(tensor.dtype)
+    factors = draws.normal(tensor, generator).exp_()
+    return (factors.mul_(tensor) if tensor.is_floating_point() else factors * tensor).to(
+        tensor.dtype
+    )
 
 
-def nudged(tensors: Sequence[torch.Tensor], *, seed: int) -> list[torch.Tensor]:
-    """Return float64 tensors that differ from these as another float32 summation order might."""
+def nudged(
+    tensors: Sequence[torch.Tensor],
+    *,
+    seed: int,
+    size: float = NUDGE,
+    structures: Sequence[Structure] = (),
+) -> list[torch.Tensor]:
+    """Return float64 tensors that differ from these as another float32 summation order might.
+
+    With ``structures``, labels stay as they are.
+    """
     generator = _generator(tensors, seed)
 
     def nudge(tensor: torch.Tensor) -> torch.Tensor:
-        if not tensor.is_floating_point() or not tensor.numel():
+        if not (tensor.is_floating_point() or tensor.is_complex()) or not tensor.numel():
             return tensor
-        noise = draws.uniform(tensor, generator).mul_(2).sub_(1)
-        return noise.double().mul_(NUDGE).add_(1).mul_(tensor)
+        noise = draws.uniform(tensor, generator).mul_(2).sub_(1).double().mul_(size).add_(1)
+        return noise.mul_(tensor) if tensor.is_floating_point() else noise * tensor
 
-    return [nudge(tensor) for tensor in tensors]
+    fixed = [promised.labels for promised in structures] or [False] * len(tensors)
+    return [
+        tensor if as_drawn else nudge(tensor)
+        for tensor, as_drawn in zip(tensors, fixed, strict=True)
+    ]
 
 
 _TRANSFORMS: dict[str, Callable[[torch.Tensor, torch.Generator], torch.Tensor]] = {
@@ -225,7 +257,7 @@ def impostors(  # noqa: PLR0913 - all that wrong answers are made of
     lets through.
     ``known`` names those that need not be made again.
     """
-    floating = [t for t in exact if t.is_floating_point() and t.numel()]
+    floating = [t for t in exact if (t.is_floating_point() or t.is_complex()) and t.numel()]
     if not floating:
         return
     cast = [getattr(torch, spec.dtype) for spec in reference.layout.outputs]
@@ -270,6 +302,8 @@ def _wrong_answers(
 
 
 def _mean(tensor: torch.Tensor) -> torch.Tensor:
+    if tensor.is_complex():
+        return torch.full_like(tensor, tensor.mean().item())
     if not tensor.is_floating_point():
         return tensor
     return torch.full_like(tensor, float(tensor.double().mean()))
@@ -280,10 +314,15 @@ def _input_copy(
 ) -> list[torch.Tensor] | None:
     copied = []
     for wanted in exact:
-        same = [t for t in tensors if t.shape == wanted.shape and t.is_floating_point()]
+        same = [
+            t
+            for t in tensors
+            if t.shape == wanted.shape
+            and (t.is_floating_point() or (t.is_complex() and wanted.is_complex()))
+        ]
         if not same:
             return None
-        copied.append(same[0].double())
+        copied.append(same[0].to(wanted.dtype))
     return copied
 
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import copy
 import io
+import linecache
+import pickle
 import random
+import sys
 import threading
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,15 +20,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.parameter import is_lazy
 
 from refine_agent.arena import ALIGNMENT
+from refine_agent.judge import tolerance
 from refine_agent.judge.draws import SideBySide
 from refine_agent.wire import Layout, TensorSpec
-from refine_agent.worker.stub import harvest, plant, tree_of
+from refine_agent.worker.stub import are_numbers, harvest, plant, tree_of
 
 # A parameter whose elements are all equal is at its default (ones, zeros); it is moved off it by
 # this much, so that a candidate that drops it is seen.
 OFF_DEFAULT = 0.25
+# Two answers to the same inputs that differ by more than this are no rounding in another order.
+REPEATED = 2e-2
 
 
 class ProblemFault(Exception):  # noqa: N818 - a fault of the problem file
@@ -57,7 +64,11 @@ class Reference:
         self.args, self.kwargs = _construction(args)
         self.model = self._construct()
         example = self.draw(seed=seed)
-        self.layout = self._lay_out(example, self.answer(example))
+        self._changes = bool(self.mutable) or self._changes_any(example)
+        results = self.answer(example)
+        self._must_repeat(example, results)
+        self.finite = all(map(tolerance.is_finite, results))
+        self.layout = self._lay_out(example, results)
 
     # --- parameters -----------------------------------------------------------------------------
 
@@ -70,8 +81,18 @@ class Reference:
         if not isinstance(model, torch.nn.Module):
             raise ProblemFault("Model is no torch.nn.Module; derive it from torch.nn.Module")
         model.eval()
+        self._fill_in(model)
         self._move_off_defaults(model)
         return model.to(self.device)
+
+    def _fill_in(self, model: torch.nn.Module) -> None:
+        """Have lazy modules see inputs once: only then do their parameters have a shape."""
+        if not any(is_lazy(value) for value in model.state_dict().values()):
+            return
+        arguments = [_onto(item, "cpu") for item in self.draw(seed=self.seed)]
+        torch.manual_seed(self.seed)
+        with torch.no_grad():
+            _call(lambda: model(*arguments), "Model.forward(*get_inputs())")
 
     def _move_off_defaults(self, model: torch.nn.Module) -> None:
         generator = torch.Generator().manual_seed(self.seed ^ 0x5EED)
@@ -81,13 +102,21 @@ class Reference:
                     continue
                 if bool((value == value.flatten()[0]).all()):
                     noise = torch.rand(value.shape, generator=generator) * 2 - 1
-                    value.add_(noise.to(value.dtype) * OFF_DEFAULT)
+                    # In proportion: a temperature or an epsilon keeps its sign and its size.
+                    size = value.flatten()[0].abs().item() or 1.0
+                    value.add_((noise * OFF_DEFAULT * size).to(value.dtype))
 
     def state(self) -> bytes:
         """Return construction arguments and parameters by value, as ``torch.save`` writes them."""
         buffer = io.BytesIO()
         values = {name: value.detach().cpu() for name, value in self.model.state_dict().items()}
-        torch.save({"args": self.args, "kwargs": self.kwargs, "state": values}, buffer)
+        try:
+            torch.save({"args": self.args, "kwargs": self.kwargs, "state": values}, buffer)
+        except (pickle.PicklingError, AttributeError, TypeError) as why:
+            raise ProblemFault(
+                f"what get_init_inputs() returns cannot be handed to another process ({why}); let "
+                "it return numbers, strings, tensors and lists or dicts of them"
+            ) from why
         return buffer.getvalue()
 
     @contextmanager
@@ -103,7 +132,9 @@ class Reference:
         """Take the parameters a constructor draws under this seed, for other names."""
         cls = _model_class(self._module)
         torch.manual_seed(self.seed)
-        self.model = cls(*copy.deepcopy(self.args), **self.kwargs).eval().to(self.device)
+        model = cls(*copy.deepcopy(self.args), **self.kwargs).eval()
+        self._fill_in(model)
+        self.model = model.to(self.device)
 
     # --- inputs ---------------------------------------------------------------------------------
 
@@ -123,24 +154,48 @@ class Reference:
     @torch.no_grad()
     def answer(self, arguments: Sequence[Any]) -> list[torch.Tensor]:
         """Return the reference's results at its own precision."""
-        copied = _copied(arguments) if self.mutable else arguments
+        copied = _copied(arguments) if self._changes else arguments
         result = _call(lambda: self.model(*copied), "Model.forward(*get_inputs())")
         self._results = tree_of(result)
+        self.numbers = are_numbers(result)
         leaves = [leaf.contiguous().to(self.device) for leaf in harvest(result)]
         if not leaves:
             raise ProblemFault("Model.forward returns no tensor, so there is nothing to compare")
         return leaves
 
     @torch.no_grad()
-    def oracle(self, arguments: Sequence[Any]) -> list[torch.Tensor] | None:
-        """Return the results in float64, or ``None`` where the operator does not allow it."""
+    def oracle(self, arguments: Sequence[Any], *, moved: float = 0.0) -> list[torch.Tensor] | None:
+        """Return the results in float64, or ``None`` where the operator does not allow it.
+
+        ``moved`` nudges every parameter by up to this part of it, at random.
+        """
         try:
-            model = copy.deepcopy(self.model).double()
+            model = _in_double(copy.deepcopy(self.model))
+            for value in model.parameters() if moved else ():
+                value.mul_(1 + moved * (2 * torch.rand(value.shape, device=value.device) - 1))
             result = model(*[_doubled(item) for item in arguments])
         except (RuntimeError, TypeError, NotImplementedError, AssertionError):
             return None
-        dense = [leaf.contiguous() for leaf in harvest(result)]
-        return [leaf.double() if leaf.is_floating_point() else leaf for leaf in dense]
+        return [_wide(leaf.contiguous()) for leaf in harvest(result)]
+
+    @torch.no_grad()
+    def _changes_any(self, arguments: Sequence[Any]) -> bool:
+        """Whether the reference writes to its inputs, as in-place activations do."""
+        copied = _copied(arguments)
+        _call(lambda: self.model(*copied), "Model.forward(*get_inputs())")
+        pairs = zip(self.tensors(copied), self.tensors(arguments), strict=True)
+        return any(not torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in pairs)
+
+    def _must_repeat(self, arguments: Sequence[Any], results: list[torch.Tensor]) -> None:
+        """Refuse what answers the same inputs in two ways: nobody could be held against it."""
+        again = self.answer(arguments)
+        if len(again) == len(results) and all(map(_alike, results, again)):
+            return
+        raise ProblemFault(
+            "Model.forward answers the same inputs in another way the second time: it draws random "
+            "numbers (dropout) or keeps something from call to call; make its results depend on "
+            "the arguments alone"
+        )
 
     # --- layout ---------------------------------------------------------------------------------
 
@@ -178,6 +233,10 @@ def set_precision(policy: str) -> None:
 def _execute(source: str) -> types.ModuleType:
     module = types.ModuleType("problem")
     try:
+        # Dataclasses look their module up, and TorchScript and tracebacks read the source again.
+        sys.modules[module.__name__] = module
+        lines = source.splitlines(keepends=True)
+        linecache.cache["problem.py"] = (len(source), None, lines, "problem.py")
         exec(compile(source, "problem.py", "exec"), module.__dict__)  # noqa: S102 - the user's own reference
     except Exception as why:
         raise ProblemFault(f"the problem file raises {type(why).__name__}: {why}") from why
@@ -225,7 +284,7 @@ def _onto(item: Any, device: str) -> Any:  # noqa: ANN401 - arguments are of any
     if isinstance(item, torch.Tensor):
         return item.detach().to(device)
     if isinstance(item, list | tuple):
-        return type(item)(_onto(part, device) for part in item)
+        return _like(item, [_onto(part, device) for part in item])
     if isinstance(item, dict):
         return {key: _onto(part, device) for key, part in item.items()}
     return item
@@ -240,12 +299,38 @@ def _copied(arguments: Sequence[Any]) -> list[Any]:
 
 def _doubled(item: Any) -> Any:  # noqa: ANN401 - arguments are of any kind
     if isinstance(item, torch.Tensor):
-        return item.double() if item.is_floating_point() else item.clone()
+        return _wide(item.clone())
     if isinstance(item, list | tuple):
-        return type(item)(_doubled(part) for part in item)
+        return _like(item, [_doubled(part) for part in item])
     if isinstance(item, dict):
         return {key: _doubled(part) for key, part in item.items()}
     return item
+
+
+def _like(item: Any, parts: list[Any]) -> Any:  # noqa: ANN401 - a list or a tuple of any kind
+    return type(item)(*parts) if hasattr(item, "_fields") else type(item)(parts)
+
+
+def _in_double(model: torch.nn.Module) -> torch.nn.Module:
+    for value in (*model.parameters(), *model.buffers()):
+        if value.is_complex():
+            value.data = value.data.to(torch.complex128)
+    return model.double()
+
+
+def _wide(tensor: torch.Tensor) -> torch.Tensor:
+    if tensor.is_complex():
+        return tensor.to(torch.complex128)
+    return tensor.double() if tensor.is_floating_point() else tensor
+
+
+def _alike(first: torch.Tensor, second: torch.Tensor) -> bool:
+    """Whether two answers could be one operation's, whose sums need not be of one order."""
+    if first.shape != second.shape or first.dtype != second.dtype:
+        return False
+    if not (first.is_floating_point() or first.is_complex()):
+        return float((first != second).double().mean()) < REPEATED if first.numel() else True
+    return tolerance.distance(second, first) < REPEATED
 
 
 def _tensors(item: Any) -> list[torch.Tensor]:  # noqa: ANN401 - arguments are of any kind
@@ -262,6 +347,11 @@ def _template(item: Any, count: list[int]) -> Any:  # noqa: ANN401 - arguments a
     if isinstance(item, torch.Tensor):
         count[0] += 1
         return {"t": count[0] - 1}
+    if hasattr(item, "_fields"):
+        raise ProblemFault(
+            f"get_inputs() returns a {type(item).__name__}; a plain tuple can be handed to a "
+            "candidate, a named one cannot"
+        )
     if isinstance(item, tuple):
         return {"tuple": [_template(part, count) for part in item]}
     if isinstance(item, list):

@@ -85,13 +85,15 @@ def limits(
     *,
     sensitivity: float = 0.0,
     given: float | None = None,
+    floor: float | None = None,
 ) -> Limits:
     """Derive the limits of one output from the reference's own error against float64.
 
     ``sensitivity`` is the relative change of the exact output under ``cases.nudged`` inputs;
-    ``given`` is a problem's own norm-wise bound.
+    ``given`` is a problem's own norm-wise bound, ``floor`` another type's than the output's.
     """
-    floor = NORM_FLOOR.get(str(native.dtype).removeprefix("torch."), 0.0)
+    native, exact = as_real(native), as_real(exact)
+    floor = floor or floor_of(native)
     own = _errors(native, exact)
     norm = max(floor, SLACK * own.norm, SENSITIVITY_SLACK * sensitivity)
     if given is not None:
@@ -105,6 +107,20 @@ def limits(
     )
 
 
+def floor_of(tensor: torch.Tensor) -> float:
+    """Return the least norm-wise limit on a tensor of this type; a complex one has two parts."""
+    kind = tensor.dtype.to_real() if tensor.is_complex() else tensor.dtype
+    return NORM_FLOOR.get(str(kind).removeprefix("torch."), 0.0)
+
+
+def as_real(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a complex tensor's parts side by side in its last dimension; others as they are."""
+    if not tensor.is_complex():
+        return tensor
+    parts = torch.view_as_real(tensor.resolve_conj())
+    return parts.flatten(-2) if tensor.dim() else parts
+
+
 def limits_of_integers() -> Limits:
     """Return the limits where the reference itself is exact."""
     return Limits(norm=EXACT_NORM, row=ROW_SLACK * EXACT_NORM, element=ELEMENT_SLACK * EXACT_NORM)
@@ -112,11 +128,12 @@ def limits_of_integers() -> Limits:
 
 def distance(got: torch.Tensor, exact: torch.Tensor) -> float:
     """Return the norm-wise relative distance, in float64."""
-    return _errors(got, exact).norm
+    return _errors(as_real(got), as_real(exact)).norm
 
 
 def is_finite(tensor: torch.Tensor) -> bool:
     """Whether no element is NaN or infinite; a norm tells, unless squares overflow."""
+    tensor = as_real(tensor)
     if not tensor.is_floating_point() or not tensor.numel():
         return True
     if math.isfinite(float(torch.linalg.vector_norm(tensor))):
@@ -128,6 +145,8 @@ def compare(
     got: torch.Tensor, exact: torch.Tensor, allowed: Limits, *, detail: bool = True
 ) -> Finding:
     """Compare one output with what was expected; shapes and dtypes have been checked."""
+    if got.is_complex():
+        return compare(as_real(got), as_real(exact), allowed, detail=detail)
     if not got.is_floating_point():
         return _compare_exactly(got, exact)
     errors = _errors(got, exact)
@@ -330,9 +349,10 @@ def near(got: torch.Tensor, native: torch.Tensor) -> bool:
     """
     if got.numel() == 0:
         return True
+    got, native = as_real(got), as_real(native)
     if not got.is_floating_point():
         return torch.equal(got, native)
-    floor = NORM_FLOOR.get(str(native.dtype).removeprefix("torch."), 0.0)
+    floor = floor_of(native)
     wide = torch.float64 if got.dtype == torch.float64 else torch.float32
     size = CHUNK[got.device.type]
     memory = torch.empty(min(size, got.numel()), dtype=wide, device=got.device)

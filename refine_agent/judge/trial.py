@@ -160,14 +160,12 @@ class House:
     def _soundly_asked(self, case: Case) -> tuple[Question, Key] | None:
         """Return a question of this kind and its key, unless the reference cannot answer it."""
         try:
-            question = self.question(case)
+            question = self.draw(case)
         except ProblemFault:
             if case is cases.NOMINAL:
                 raise
             return None  # such inputs are outside of its domain, and it says so
         key = self.key(question)
-        if case is cases.NOMINAL:
-            self._finite = key is None or all(map(tolerance.is_finite, key.exact))
         return (question, key) if key is not None else None
 
     def _is_exact_in_integers(self) -> bool:
@@ -189,8 +187,12 @@ class House:
 
     def question(self, case: Case) -> Question:
         """Return fresh inputs of a kind, prepared for this trial or drawn now, and the answer."""
-        prepared = self.ahead.take() if case is cases.NOMINAL else None
-        return prepared or self.draw(case)
+        if case is cases.NOMINAL:
+            return self.ahead.take() or self.draw(case)
+        try:
+            return self.draw(case)
+        except ProblemFault:  # these happen to lie outside of the reference's domain
+            return self.question(cases.NOMINAL)
 
     def draw(self, case: Case) -> Question:
         """Draw fresh inputs of a kind, and ask the reference."""
@@ -205,7 +207,7 @@ class House:
             question = self._asked(cases.NEARLY, changed)
         except ProblemFault:
             return self.question(cases.NOMINAL)
-        sound = not self._finite or all(map(tolerance.is_finite, question.expected))
+        sound = not self.reference.finite or all(map(tolerance.is_finite, question.expected))
         return question if sound else self.question(cases.NOMINAL)
 
     def _asked(self, case: Case, tensors: list[torch.Tensor]) -> Question:
@@ -239,7 +241,7 @@ class House:
             )
         ]
         sound = all(
-            limit.norm < cases.UNSOUND * 8 and (tolerance.is_finite(e) or not self._finite)
+            limit.norm < cases.UNSOUND * 8 and (tolerance.is_finite(e) or not self.reference.finite)
             for e, limit in zip(exact, limits, strict=True)
             if e.is_floating_point() or e.is_complex()
         )

@@ -5,6 +5,7 @@ It owns counting under FakeTensor; what device does how much of it per second is
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,12 +19,23 @@ from torch.utils.flop_counter import FlopCounterMode
 from refine_agent.profiling.records import Flops, Work
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from refine_agent.judge.reference import Reference
 
 # Operators that read only part of what they are given.
 _PARTIAL = ("embedding", "gather", "index", "take", "nll_loss", "slice", "select")
+# What running on tensors without values may raise: torch's own errors, and whatever comes of a
+# stand-in that is no array, no number and of no known length.
+_NOT_TO_BE_FAKED = (
+    RuntimeError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    NotImplementedError,
+    AssertionError,
+    IndexError,
+)
 _PRECISION = {
     torch.float64: "fp64",
     torch.float32: "fp32",
@@ -34,23 +46,33 @@ _PRECISION = {
 
 
 def count(reference: Reference, arguments: Sequence[Any]) -> Work:
-    """Count bytes that must move and operations that must be done; nothing is allocated."""
+    """Count bytes that must move and operations that must be done; nothing is allocated.
+
+    A reference that looks at values (``item()``, NumPy, TorchScript) is run once for it instead.
+    """
     tensors = reference.tensors(arguments)
-    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
-        weights = _faked(reference, mode)
-        fake = reference.replant([mode.from_tensor(tensor) for tensor in tensors])
-        counter = _Counter()
-        # The flash kernel for CPU has no FLOP formula; the plain one has.
-        with (
-            torch.no_grad(),
-            sdpa_kernel(SDPBackend.MATH),
-            FlopCounterMode(display=False) as flops,
-            counter,
-        ):
-            result = functional_call(reference.model, weights, tuple(fake))
-        outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
-        read = _unique_bytes([*tensors, *reference.model.parameters(), *reference.model.buffers()])
-        written = _unique_bytes(outputs)
+    model = _sharing(reference.model)
+    try:
+        return _counted(reference, tensors, lambda: _run_fake(reference, model, tensors))
+    except _NOT_TO_BE_FAKED:
+        copies = reference.replant([tensor.clone() for tensor in tensors])
+        model = _sharing(reference.model)
+        return _counted(reference, tensors, lambda: model(*copies))
+
+
+def _counted(reference: Reference, tensors: list[torch.Tensor], run: Callable[[], Any]) -> Work:
+    counter = _Counter()
+    # The flash kernel for CPU has no FLOP formula; the plain one has.
+    with (
+        torch.no_grad(),
+        sdpa_kernel(SDPBackend.MATH),
+        FlopCounterMode(display=False) as flops,
+        counter,
+    ):
+        result = run()
+    outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
+    read = _unique_bytes([*tensors, *reference.model.parameters(), *reference.model.buffers()])
+    written = _unique_bytes(outputs)
     return Work(
         bytes_needed=read + written,
         bytes_read=read,
@@ -67,11 +89,23 @@ def count(reference: Reference, arguments: Sequence[Any]) -> Work:
     )
 
 
-def _faked(reference: Reference, mode: FakeTensorMode) -> dict[str, torch.Tensor]:
-    """Return stand-ins for parameters and buffers: modules with buffers cannot be copied here."""
-    model = reference.model
-    named = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    return {name: mode.from_tensor(value.detach()) for name, value in named.items()}
+def _run_fake(reference: Reference, model: torch.nn.Module, tensors: Sequence[torch.Tensor]) -> Any:  # noqa: ANN401 - the reference's own tree
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        named = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+        weights: dict[str, torch.Tensor] = {
+            name: mode.from_tensor(value.detach()) for name, value in named.items()
+        }
+        fake = reference.replant([mode.from_tensor(tensor) for tensor in tensors])
+        return functional_call(model, weights, tuple(fake))
+
+
+def _sharing(model: torch.nn.Module) -> torch.nn.Module:
+    """Return a copy that has the same parameters: what it keeps of a call is not the model's."""
+    shared = {id(value): value for value in (*model.parameters(), *model.buffers())}
+    try:
+        return copy.deepcopy(model, shared)
+    except (RuntimeError, TypeError):
+        return model
 
 
 def _flops(

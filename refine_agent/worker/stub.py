@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import torch
+from torch.nn.parameter import is_lazy
 
 from refine_agent import arena as arenas
 from refine_agent import wire
@@ -135,12 +136,15 @@ class _Stub:
 
     def _load(self, message: wire.Load, descriptor: int) -> wire.Wire:
         with os.fdopen(descriptor, "rb") as file:
-            given = torch.load(io.BytesIO(file.read()), weights_only=False)
+            state = file.read()
         _set_precision(message.precision)
         if message.role == "null":
             self._model = _Null(self)
             return wire.Loaded(state="none")
         module = _import(message.source, load_inline_with=self._ask_builder)
+        # A class that the problem constructs its model with is the candidate's to define as well.
+        sys.modules.setdefault("problem", module)
+        given = torch.load(io.BytesIO(state), weights_only=False)
         cls = _model_class(module, wanted="ModelNew" if message.role == "candidate" else "Model")
         torch.manual_seed(message.seed)
         model = cls(*given["args"], **given["kwargs"])
@@ -209,7 +213,7 @@ class _Stub:
             leaves = [leaf.to(self._device) for leaf in leaves]
         if copied:
             return [leaf.clone(memory_format=torch.contiguous_format) for leaf in leaves]
-        dense = [leaf.contiguous() for leaf in leaves]
+        dense = [leaf.contiguous().resolve_conj().resolve_neg() for leaf in leaves]
         return [
             leaf.clone()
             if leaf.data_ptr() in self._span and self._lent(slot, leaf) == _NOT_LENT
@@ -445,15 +449,24 @@ def _set_state(model: object, state: dict[str, torch.Tensor] | None) -> tuple[An
     if not isinstance(model, torch.nn.Module):
         return "seeded", "ModelNew is no torch.nn.Module, so its parameters could not be set"
     own = model.state_dict()
-    if own.keys() == state.keys():
-        model.load_state_dict(state, strict=True)
+    missing, extra = sorted(state.keys() - own.keys()), sorted(own.keys() - state.keys())
+    both = {name: value for name, value in state.items() if name in own}
+    fits = all(is_lazy(own[name]) or own[name].shape == both[name].shape for name in both)
+    # What it keeps besides is its own, and a counter that nothing is computed from needs no place.
+    if both and fits and not any(_is_inexact(state[name]) for name in missing):
+        model.load_state_dict(both, strict=False)
         return "by name", None
-    shapes = [tuple(value.shape) for value in own.values()]
+    shapes = [None if is_lazy(value) else tuple(value.shape) for value in own.values()]
     if shapes == [tuple(value.shape) for value in state.values()]:
         model.load_state_dict(dict(zip(own, state.values(), strict=True)), strict=True)
         return "by order", None
-    missing, extra = sorted(state.keys() - own.keys()), sorted(own.keys() - state.keys())
+    if not missing:
+        return "seeded", "parameters of the reference's names have other shapes"
     return "seeded", f"parameters missing {missing[:6]}, unexpected {extra[:6]}"
+
+
+def _is_inexact(value: torch.Tensor) -> bool:
+    return value.is_floating_point() or value.is_complex()
 
 
 def _compiled(model: Callable[..., Any], role: str) -> Callable[..., Any]:
@@ -493,6 +506,17 @@ def harvest(tree: Any) -> list[torch.Tensor]:  # noqa: ANN401 - trees are of any
     if isinstance(tree, int | float | bool):
         return [torch.tensor(float(tree), dtype=torch.float64)]
     return []
+
+
+def are_numbers(tree: Any) -> tuple[bool, ...]:  # noqa: ANN401 - trees are of any kind
+    """Say of each leaf that ``harvest`` returns whether it was a plain number."""
+    if isinstance(tree, torch.Tensor):
+        return (False,)
+    if isinstance(tree, dict):
+        return tuple(leaf for key in sorted(tree) for leaf in are_numbers(tree[key]))
+    if isinstance(tree, list | tuple):
+        return tuple(leaf for item in tree for leaf in are_numbers(item))
+    return (True,) if isinstance(tree, int | float | bool) else ()
 
 
 def _without(leaves: list[torch.Tensor], lent: tuple[int, ...]) -> list[torch.Tensor | None]:
