@@ -27,14 +27,15 @@ $(READY): pyproject.toml
 	@$(PYTHON) -c 'import ensurepip, venv' \
 	  || { echo "this Python cannot make environments; install its venv package (Debian, Ubuntu: apt install python3-venv)"; exit 1; }
 	@echo "setting up $(VENV): torch first, then the rest; the first time takes a few minutes"
-	@if $(PYTHON) -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("torch") is None)'; then \
+	@[ -t 1 ] || quiet=--quiet; \
+	if $(PYTHON) -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("torch") is None)'; then \
 	  echo "using the torch that $(PYTHON) already has"; \
 	  $(PYTHON) -m venv --system-site-packages $(VENV); \
 	else \
 	  $(PYTHON) -m venv $(VENV); \
-	  $(BIN)/python -c 'import torch' 2>/dev/null || $(BIN)/python -m pip install --quiet "$(TORCH)"; \
-	fi
-	@$(BIN)/python -m pip install --quiet --editable '.[dev,mcp,notebook]'
+	  $(BIN)/python -c 'import torch' 2>/dev/null || $(BIN)/python -m pip install $$quiet "$(TORCH)"; \
+	fi && \
+	$(BIN)/python -m pip install $$quiet --editable '.[dev,mcp,notebook]'
 	@touch $@
 
 demo: setup

@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -17,12 +18,19 @@ from refine_agent.loop import BenchFault
 from refine_agent.profiling import ncu
 from refine_agent.worker import fence
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 KEYS = (
     "ANTHROPIC_API_KEY",
     "OPENAI_API_KEY",
     "GEMINI_API_KEY",
     "DEEPSEEK_API_KEY",
     "OPENROUTER_API_KEY",
+)
+_TORCH = (
+    "import torch; cuda = torch.version.cuda; "
+    "print(torch.__version__, f'for CUDA {cuda}' if cuda else 'without CUDA')"
 )
 
 
@@ -35,22 +43,23 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     advice: str | None = None
 
 
-def doctor() -> tuple[Check, ...]:
-    """Look at everything a run may need."""
-    return (
-        _python(),
-        _torch(),
-        _compiler(),
-        _ninja(),
-        _gpu(),
-        _nvcc(),
-        _ncu(),
-        _counters(),
-        _sanitizer(),
-        _fence(),
-        _key(),
-        _cache(),
-    )
+def doctor() -> Iterator[Check]:
+    """Look at everything a run may need, and tell of each as soon as it is known."""
+    for look in (
+        _python,
+        _torch,
+        _compiler,
+        _ninja,
+        _gpu,
+        _nvcc,
+        _ncu,
+        _counters,
+        _sanitizer,
+        _fence,
+        _key,
+        _cache,
+    ):
+        yield look()
 
 
 def _python() -> Check:
@@ -58,14 +67,7 @@ def _python() -> Check:
 
 
 def _torch() -> Check:
-    said = machine.output_of(
-        [
-            sys.executable,
-            "-c",
-            "import torch; print(torch.__version__, torch.version.cuda or 'cpu')",
-        ],
-        seconds=60,
-    )
+    said = machine.output_of([sys.executable, "-c", _TORCH], seconds=60)
     if said is None:
         return Check(name="torch", ok=False, found="not importable", advice="pip install torch")
     return Check(name="torch", ok=True, found=said)

@@ -9,12 +9,19 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from typing import NoReturn
+from io import TextIOWrapper
+from typing import Any, NoReturn
 
 import click
 
 from refine_agent import __version__
-from refine_agent.cli.faults import INTERRUPTED, exit_code_of, sentence_of
+from refine_agent.cli.faults import (
+    DONE,
+    INTERRUPTED,
+    exit_code_of,
+    sentence_of,
+    write_to_nobody,
+)
 from refine_agent.cli.judging import cache, doctor, evaluate, profile
 from refine_agent.cli.looking import diff, export, report, show
 from refine_agent.cli.running import optimize, resume
@@ -35,7 +42,22 @@ Exit codes:
   130  interrupted; go on with `resume`"""
 
 
+class Commands(click.Group):
+    """The commands; where nobody reads on, as after `| head`, they end in silence."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own
+        """Run the command; click itself would call a reader that left a failure."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            write_to_nobody()
+            return DONE
+        return result
+
+
 @click.group(
+    cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=EXIT_CODES,
 )
@@ -69,6 +91,9 @@ for command in (
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command and leave with its exit code; a fault is one sentence on stderr."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # bars and dashes, where there is no UTF-8
     try:
         code = cli.main(args=arguments, prog_name="refine_agent", standalone_mode=False)
     except click.ClickException as wrong:
@@ -76,10 +101,6 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(wrong.exit_code)
     except click.Abort:
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        # The reader has seen enough, as `| head` does; Python would complain again at exit.
-        sys.stdout = None
-        sys.exit(0)
     except Exception as fault:
         known = exit_code_of(fault)
         if known is None:

@@ -176,6 +176,7 @@ class Drive:
         with Brake(self.look.screen) as brake, ExitStack() as leaving:
             leaving.callback(self.look.screen.close)
             try:
+                self.look.opening(self.session)
                 why = self._turns(brake, start, leaving)
                 if not self._stopped_early(brake):
                     self.session.finish(why)
@@ -184,6 +185,10 @@ class Drive:
             except KeyboardInterrupt as left:
                 self.session.save(str(left) or "interrupted")
                 return self._outcome(str(left) or "interrupted", faults.INTERRUPTED)
+            except BrokenPipeError:
+                faults.write_to_nobody()
+                why = "nobody reads its output any more"
+                self.session.save(why)
             except (NoAnswer, AuthorFault, BenchFault) as why_not:
                 code = faults.exit_code_of(why_not)
                 return self._outcome(str(why_not), faults.MACHINE if code is None else code)

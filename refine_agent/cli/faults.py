@@ -6,6 +6,9 @@ They are named, not imported: `--help` must not load the rooms to know them.
 from __future__ import annotations
 
 import errno
+import os
+import select
+import sys
 
 DONE = 0
 FINISHED_WITHOUT = 1
@@ -54,3 +57,18 @@ def sentence_of(fault: BaseException) -> str:
     if isinstance(fault, OSError) and fault.filename:
         return f"{fault.filename}: {fault.strerror}; check that it is there and may be used"
     return str(fault)
+
+
+def write_to_nobody() -> None:
+    """Send what is still to be said where it cannot fail, if its reader has gone."""
+    for stream in (sys.stdout, sys.stderr):
+        if _has_no_reader(stream.fileno()):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())  # Python, too, would complain again at exit
+            os.close(nowhere)
+
+
+def _has_no_reader(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))

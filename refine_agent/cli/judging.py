@@ -27,7 +27,7 @@ REPORT_SUFFIX = ".ncu-rep"
 _MIB = 1 << 20
 
 
-@click.command()
+@click.command(short_help="Judge one kernel on a problem, without a model.")
 @click.argument("problem", type=_file)
 @click.argument("candidate", type=_file)
 @click.option(
@@ -75,7 +75,7 @@ def evaluate(
     return code_of_verdict(verdict, weak=setup.fitness.weak, target=target)
 
 
-@click.command()
+@click.command(short_help="Print the profile page of a problem, a kernel or a report.")
 @click.argument("subject", metavar="PROBLEM|REPORT.ncu-rep", type=_file)
 @click.argument("candidate", type=_file, required=False)
 @settings.bench_options
@@ -113,7 +113,7 @@ def profile(
     return 0
 
 
-@click.command()
+@click.command(short_help="Say what works on this machine, and what to do about the rest.")
 @settings.json_option
 def doctor(*, as_json: bool) -> int:
     """Say what works here (compiler, GPU, counters, model, fence) and what to do about the rest."""
@@ -121,8 +121,9 @@ def doctor(*, as_json: bool) -> int:
 
     from refine_agent.bench import doctor as examine
 
-    checks = examine()
-    for check in checks:
+    works = True
+    for check in examine():
+        works = works and check.ok is not False
         if as_json:
             click.echo(msgspec.json.encode(check))
             continue
@@ -130,10 +131,10 @@ def doctor(*, as_json: bool) -> int:
         click.echo(f"{mark}  {check.name:<18} {check.found}")
         if check.advice:
             click.echo(f"    {'':<18} → {check.advice}")
-    return faults.MACHINE if any(check.ok is False for check in checks) else 0
+    return 0 if works else faults.MACHINE
 
 
-@click.command()
+@click.command(short_help="Show what finished builds take up, or remove them.")
 @click.option("--clear", is_flag=True, help="Empty it.")
 def cache(*, clear: bool) -> None:
     """Show where finished builds are kept and how much room they take, or empty that.

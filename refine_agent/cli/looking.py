@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -19,10 +19,12 @@ from refine_agent.transcript import Transcript, TranscriptError, runs_in
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from rich.table import Table
+
     from refine_agent.rows import RunRow
 
 
-@click.command()
+@click.command(short_help="Show a run or one of its turns, or list the runs.")
 @click.argument("run", required=False)
 @click.option(
     "--turn", type=click.IntRange(min=1), help="One turn whole: prompt, reply, page, source."
@@ -63,36 +65,66 @@ def _list(found: Iterator[RunRow], problem: str | None, *, as_json: bool) -> Non
     if as_json:
         _write(*found)
         return
-    from rich.table import Table
-    from rich.text import Text
-
     from refine_agent.cli.screen import console_for
 
-    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    for title in ("run", "problem", "began", "turns", "speedup", "time", "device", "state"):
-        number = title in {"turns", "speedup", "time"}
-        table.add_column(title, justify="right" if number else "left", no_wrap=True)
-    for row in found:
-        table.add_row(*(Text(cell) for cell in _cells(row)))
-    if not table.row_count:
+    cells = [_cells(row) for row in found]
+    if not cells:
         on = f" on {phrase(problem)!r}" if problem is not None else ""
         click.echo(f"no run{on} yet; `refine_agent optimize PROBLEM` begins one")
         return
-    console_for(stderr=False).print(table)
+    console = console_for(stderr=False)
+    console.print(_table(cells, console.width))
 
 
-def _cells(row: RunRow) -> Iterator[str]:
+_GAP = 2
+_NUMBERS = {"turns", "speedup", "time"}
+# What a narrow terminal has no room for goes in this order; a run's name and result never do.
+_DISPENSABLE = ("began", "device", "turns", "problem", "state")
+_STATE_CHARS = 20  # it ends in an ellipsis where there is no more room
+
+
+def _table(rows: list[dict[str, str]], width: int) -> Table:
+    """Return the runs as a table in which no name and no number is cut."""
+    from rich.table import Table
+    from rich.text import Text
+
+    natural = {title: max(len(title), *(len(row[title]) for row in rows)) for title in rows[0]}
+    fitting = _that_fit(natural, width)
+    table = Table(box=None, header_style="bold", padding=(0, _GAP, 0, 0))
+    for title, chars in fitting.items():
+        justify: Literal["right", "left"] = "right" if title in _NUMBERS else "left"
+        table.add_column(title, justify=justify, width=chars, no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(row[title]) for title in fitting))
+    return table
+
+
+def _that_fit(natural: dict[str, int], width: int) -> dict[str, int]:
+    """Return the columns there is room for, with their widths; the state takes what is left."""
+    chars = natural | {"state": min(natural["state"], _STATE_CHARS)}
+    for title in _DISPENSABLE:
+        if sum(chars.values()) + _GAP * len(chars) > width:
+            del chars[title]
+    spare = width - sum(chars.values()) - _GAP * len(chars)
+    if "state" in chars:
+        chars["state"] = min(natural["state"], chars["state"] + spare)
+    return chars
+
+
+def _cells(row: RunRow) -> dict[str, str]:
     from refine_agent.cli.words import NOTHING, duration
 
-    yield phrase(Path(row.folder).name)
-    yield phrase(row.problem, chars=24)
-    yield time.strftime("%Y-%m-%d %H:%M", time.localtime(row.began))
-    yield str(row.turns)
     doubt = " ?" if row.doubtful or row.weak else ""
-    yield f"{row.speedup:.2f}x{doubt}" if row.speedup is not None else NOTHING
-    yield duration(row.best_us) if row.best_us is not None else NOTHING
-    yield phrase(row.device or "not measured", chars=24)
-    yield phrase(row.stopped or "running, or cut short", chars=48)
+    return {
+        "run": phrase(Path(row.folder).name),
+        "problem": phrase(row.problem, chars=24),
+        "began": time.strftime("%Y-%m-%d %H:%M", time.localtime(row.began)),
+        "turns": str(row.turns),
+        "speedup": f"{row.speedup:.2f}x{doubt}" if row.speedup is not None else NOTHING,
+        "time": duration(row.best_us) if row.best_us is not None else NOTHING,
+        "device": phrase(row.device or "not measured", chars=24),
+        "state": phrase(row.stopped or "running, or cut short", chars=48),
+    }
 
 
 def _show_run(transcript: Transcript) -> None:
@@ -143,7 +175,7 @@ def _show_turn(transcript: Transcript, number: int, *, as_json: bool) -> None:
     click.echo_via_pager(turn_text(transcript.turn(number)))
 
 
-@click.command()
+@click.command(short_help="Show what changed between two attempts.")
 @click.argument("run")
 @click.argument("a", type=click.IntRange(min=1))
 @click.argument("b", type=click.IntRange(min=1))
@@ -159,7 +191,7 @@ def diff(run: str, a: int, b: int, *, runs: Path) -> None:
 _DIFF_CHARS = 400_000
 
 
-@click.command()
+@click.command(short_help="Write a run, or several compared, as one HTML file.")
 @click.argument("run", nargs=-1, required=True)
 @click.option(
     "-o",
@@ -179,7 +211,7 @@ def report(run: tuple[str, ...], *, output: Path | None, runs: Path) -> None:
     click.echo(str(path))
 
 
-@click.command()
+@click.command(short_help="Write the best kernel, or turns for training.")
 @click.argument("run")
 @click.option("--winner", "what", flag_value="winner", default=True, help="The best kernel.")
 @click.option("--chat", "what", flag_value="chat", help="Turns as JSON lines with rewards.")
@@ -199,7 +231,7 @@ def export(run: str, *, what: str, output: Path | None, runs: Path) -> None:
     else:
         text = "".join(msgspec.json.encode(e).decode() + "\n" for e in examples(transcript))
     if output is None:
-        click.echo(text, nl=False)
+        click.echo(text.encode(), nl=False)  # a file's bytes, whatever the terminal speaks
         return
     output.write_text(text, encoding="utf-8")
     click.echo(str(output))

@@ -30,7 +30,7 @@ _engineer_options = settings.together(
 )
 
 
-@click.command()
+@click.command(short_help="Refine a kernel for a problem, or for a folder of them.")
 @click.argument("problem", type=click.Path(path_type=Path))
 @settings.model_options
 @settings.budget_options(turns=8)
@@ -90,7 +90,6 @@ def _optimize_one(problem: Problem, given: dict[str, Any], look: Look) -> Outcom
         runs=given["runs"],
         watch=look.watch,
     )
-    look.opening(session)
     drive = Drive(session, look, pair=given["pair"], saves=given["watch"])
     try:
         return drive.run(given["start"])
@@ -98,7 +97,7 @@ def _optimize_one(problem: Problem, given: dict[str, Any], look: Look) -> Outcom
         drive.session.close()
 
 
-@click.command()
+@click.command(short_help="Go on with a run where it stands.")
 @click.argument("run")
 @click.option("--model", help="Let this model answer from here on.")
 @settings.budget_options(turns=None)
@@ -120,7 +119,6 @@ def resume(run: str, **given: Any) -> int:  # noqa: ANN401 - what click parsed
     drive = Drive(session, look, pair=given["pair"], saves=given["watch"])
     try:
         _change(session, given)
-        look.opening(session)
         return drive.run().code
     finally:
         drive.session.close()

@@ -6,6 +6,7 @@ TERM=dumb, there are plain lines only. How a line reads is `words`' business.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -58,10 +59,18 @@ _NAMES = {
 _ANNOUNCED = {"start": "measuring PyTorch on this machine", "seal": _NAMES["seal"]}
 
 
+class Output(Console):
+    """A console whose reader may leave: what that means is for the command to say, not for rich."""
+
+    def on_broken_pipe(self) -> None:
+        """Tell the command, which rich would end with an exit code of its own."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
 def console_for(*, stderr: bool) -> Console:
     """Return a console that is plain where nobody watches a terminal."""
     stream = sys.stderr if stderr else sys.stdout
-    return Console(
+    return Output(
         file=stream,
         # A pipe or a file has no edge; only a table's longest cells must end somewhere.
         width=None if stream.isatty() or "COLUMNS" in os.environ else WIDTH_WITHOUT_TERMINAL,
@@ -159,8 +168,10 @@ class Screen:
         scale = words.scale_of(run)
         for attempt in run.attempts_of(turn):
             line = words.attempt_line(attempt, scale=scale, seconds=seconds)
-            # Cut at the terminal's edge; a file or a pipe gets the whole line.
-            self.console.print(line, soft_wrap=not self.console.is_terminal)
+            if self.console.is_terminal:  # cut at its edge; a file or a pipe gets the whole line
+                self.console.print(line, soft_wrap=False, no_wrap=True, overflow="ellipsis")
+            else:
+                self.console.print(line)
             self.say(*words.remarks(attempt))
         with self._lock:
             self._phase = None

@@ -6,6 +6,7 @@ loop's, the author's and the bench's.
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from pathlib import Path
@@ -62,7 +63,25 @@ def _device(value: str | None) -> str | None:
     return value
 
 
-POSITIVE = click.FloatRange(min=0, min_open=True)
+class Positive(click.FloatRange):
+    """A number above 0; nan and inf, which would be above every limit or none, are no numbers."""
+
+    name = "number"
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 - click's own
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> float:
+        """Return the number, or say what is wrong with it."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not finite", param, ctx)
+        return number
+
+
+POSITIVE = Positive(min=0, min_open=True)
 
 model_options = together(
     setting(

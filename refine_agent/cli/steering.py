@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from refine_agent.transcript import Transcript
 
 
-@click.command()
+@click.command(short_help="Tell or steer a run from another terminal.")
 @click.argument("run")
 @click.argument("text", required=False)
 @click.option(
@@ -92,7 +92,7 @@ def _when(run: Transcript) -> str:
     return f"is not running and takes it up first when it goes on: refine_agent resume {run.folder}"
 
 
-@click.command()
+@click.command(short_help="Serve judge and profiler to a coding agent, over MCP.")
 @click.argument("problem", type=click.Path(path_type=Path))
 @settings.bench_options
 @settings.runs_option

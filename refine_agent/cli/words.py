@@ -68,7 +68,7 @@ def dollars(cost: float | None) -> str:
     """Return a cost; a dash where the price is not known."""
     if cost is None:
         return NOTHING
-    return f"${cost:.2f}" if cost >= 1 else f"${cost:.4f}".rstrip("0").ljust(4, "0")
+    return f"${cost:.2f}" if cost >= 1 else f"${cost:.4f}".rstrip("0").ljust(5, "0")
 
 
 def bar(value: float, *, scale: float, cells: int = BAR_CELLS) -> str:
@@ -244,10 +244,12 @@ def _cost(transcript: Transcript) -> float | None:
 def ledger_table(transcript: Transcript) -> Table:
     """Return the seconds of setup, turns and final rebuild; a turn's sum to its wall time."""
     names = list(dict.fromkeys(p.name for turn in transcript.turns for p in turn.ledger))
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("seconds")
+    # One space between figures that line up on the right: eleven columns fit 80 characters.
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
+    table.add_column("seconds", no_wrap=True, min_width=7)
     for name in [*names, "wall"]:
-        table.add_column(phrase(name, chars=24), justify="right")
+        title = phrase(name, chars=24)
+        table.add_column(title, justify="right", min_width=max(map(len, title.split())))
     empty = [""] * len(names)
     if transcript.setup is not None and transcript.setup.phases:
         table.add_row("setup", *empty, f"{_sum(transcript.setup.phases):.1f}")

@@ -89,7 +89,6 @@ def main() -> int:
             bench=bench,
             watch=look.watch,
         )
-    look.opening(session)
     drive = Drive(session, look, pair=given.pair, saves=given.watch)
     try:
         return drive.run(given.start).code

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from rich.text import Text
 
+from refine_agent.cli.screen import Output, Screen
 from refine_agent.records import Budget, Options, Problem
 from refine_agent.session import Session
 from refine_agent.standins import ScriptedAuthor, ScriptedBench, kernel, source
-from refine_agent.transcript import EVENTS
+from refine_agent.transcript import EVENTS, Transcript
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "litellm", "pandas", "jinja2", "numpy", "mcp", "refine_agent.loop")
@@ -46,11 +50,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def refine_agent(
-    *arguments: str | Path, python: tuple[str, ...] = ()
+    *arguments: str | Path, python: tuple[str, ...] = (), **more: str
 ) -> subprocess.CompletedProcess[str]:
+    plain = {"PYTHONPATH": str(ROOT), "COLUMNS": "160", "PAGER": "cat"}
     return subprocess.run(
         [sys.executable, *(python or ("-m", "refine_agent")), *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "160", "PAGER": "cat"},
+        env={**os.environ, **plain, **more},
         capture_output=True,
         text=True,
         timeout=60,
@@ -165,19 +170,62 @@ def test_a_report_is_one_file_beside_the_run(run: Path, tmp_path: Path) -> None:
     assert (tmp_path / "report.html").read_text().lstrip().lower().startswith("<!doctype html>")
 
 
-def test_a_reader_who_has_seen_enough_is_no_error(run: Path) -> None:
-    done = subprocess.run(  # noqa: S602 - the pipe is what is tested
-        f"{sys.executable} -m refine_agent show {run} --turn 1 | head -1",
-        shell=True,
+@pytest.mark.parametrize(
+    "arguments",
+    [["show", "RUN"], ["show", "RUN", "--turn", "1"], ["show", "RUN", "--json"], ["export", "RUN"]],
+    ids=" ".join,
+)
+def test_a_reader_who_has_seen_enough_is_no_error(run: Path, arguments: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "refine_agent", *(str(run) if a == "RUN" else a for a in arguments)],
         env={**os.environ, "PYTHONPATH": str(ROOT), "PAGER": "cat"},
-        capture_output=True,
+        stdout=writing,
+        stderr=subprocess.PIPE,
         text=True,
         timeout=60,
         check=False,
     )
+    os.close(writing)
 
-    assert "Traceback" not in done.stderr
-    assert "BrokenPipe" not in done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_terminal_without_utf_8_gets_question_marks_and_a_file_every_byte(
+    run: Path, tmp_path: Path
+) -> None:
+    shown = refine_agent("show", run, PYTHONIOENCODING="ascii")
+    refine_agent("export", run, "-o", tmp_path / "winner.py")
+    exported = subprocess.run(
+        [sys.executable, "-m", "refine_agent", "export", str(run)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=True,
+    )
+
+    assert shown.returncode == 0, shown.stderr
+    assert "1.80x ????" in shown.stdout
+    assert exported.stdout == (tmp_path / "winner.py").read_bytes()
+    assert "µs" in exported.stdout.decode()
+
+
+def test_eighty_columns_hold_a_line_per_attempt_and_every_name_and_number(run: Path) -> None:
+    screen = io.StringIO()
+    console = Output(file=screen, width=80, force_terminal=True, highlight=False, soft_wrap=True)
+
+    Screen(console).replay(Transcript.read(run))
+
+    lines = [Text.from_ansi(line).plain for line in screen.getvalue().splitlines()]
+    attempts = [line for line in lines if re.match(r" +\d+  #", line)]
+    assert len(attempts) == 5
+    assert all(len(line) <= 80 for line in attempts)
+    assert attempts[0].endswith("…")
+    listed = refine_agent("show", "--runs", run.parent, COLUMNS="80").stdout.splitlines()
+    assert all(len(line) <= 80 for line in listed)
+    assert any(run.name in line and "1.80x" in line for line in listed)
+    seconds = refine_agent("show", run, COLUMNS="80").stdout
+    assert re.search(r"^turn 4( +\d+\.\d)+ *$", seconds, re.MULTILINE)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"junk", b"NVR\0" + b"\xff" * 500])

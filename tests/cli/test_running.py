@@ -302,6 +302,24 @@ def test_json_puts_events_alone_on_stdout_and_people_on_stderr(tmp_path: Path) -
     assert "1.80x" in done.stderr
 
 
+def test_a_run_whose_reader_leaves_is_saved_and_goes_on_with_resume(tmp_path: Path) -> None:
+    process = started(tmp_path, "--json", "--slow", "0.3")
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(timeout=30) == 130
+
+    run = only_run(tmp_path)
+    again = play(run.folder, "--resume")
+
+    assert process.stderr is not None
+    assert "Traceback" not in process.stderr.read()
+    assert run.stopped is not None
+    assert run.stopped.reason == "nobody reads its output any more"
+    assert again.returncode == 0
+    process.stderr.close()
+
+
 # --- from outside ----------------------------------------------------------------------------
 
 

@@ -109,6 +109,8 @@ def test_a_resumed_run_is_looked_for_where_the_folder_keeps_its_runs() -> None:
         ["--samples", "0"],
         ["--profile", "deep"],
         ["--minutes", "x"],
+        ["--target", "nan"],
+        ["--budget-usd", "inf"],
     ],
     ids=" ".join,
 )
