@@ -123,11 +123,20 @@ class Transcript:
 
     @classmethod
     def open(cls, folder: Path) -> Transcript:
-        """Open a run to go on with it; only one process at a time may."""
+        """Open a run to go on with it; only one process at a time may.
+
+        Raises:
+            TranscriptError: another process writes it, a newer version wrote it, or it is no run.
+        """
         _require_run(folder)
         run = cls(folder, lock=_take_lock(folder))
-        run._load()
-        run._mend()
+        try:
+            run._load()
+            run._require_known_format()
+            run._mend()
+        except BaseException:
+            run.close()
+            raise
         return run
 
     @classmethod
@@ -172,6 +181,22 @@ class Transcript:
             raise TranscriptError(
                 f"{path} does not begin with a run's header; it is not a transcript of refine_agent"
             )
+        if self._newer is not None:
+            self.damaged.insert(
+                0, f"format {self._newer} is newer than {SCHEMA}, which is all this version knows"
+            )
+
+    def _require_known_format(self) -> None:
+        if self._newer is not None:
+            raise TranscriptError(
+                f"{self.folder} was written in format {self._newer}, and this version writes "
+                f"{SCHEMA}; update refine_agent to go on with it, `show` tells what can be read"
+            )
+
+    @property
+    def _newer(self) -> int | None:
+        """The run's format, where it is newer than ours: what it holds may be more than we know."""
+        return self.started.schema if self.started.schema > SCHEMA else None
 
     def _load_line(self, number: int, line: bytes | None) -> None:
         if line is None:

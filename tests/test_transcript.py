@@ -297,6 +297,21 @@ def test_a_file_without_a_header_is_refused_in_one_sentence(tmp_path: Path, cont
         Transcript.read(tmp_path / "run")
 
 
+def test_a_run_of_a_newer_format_can_be_looked_at_and_is_not_written(whole: Path) -> None:
+    path = whole / EVENTS
+    header, _, rest = path.read_bytes().partition(b"\n")
+    path.write_bytes(header.replace(b'"schema":1', b'"schema":2') + b"\n" + rest)
+
+    run = Transcript.read(whole)
+
+    assert "format 2 is newer than 1" in run.damaged[0]
+    assert run.attempts
+    with pytest.raises(TranscriptError, match="update refine_agent to go on with it"):
+        Transcript.open(whole)
+    assert path.read_bytes().endswith(rest)
+    assert not is_being_written(whole)
+
+
 def test_a_folder_that_holds_no_run_says_so(tmp_path: Path) -> None:
     with pytest.raises(TranscriptError, match="holds no run"):
         Transcript.open(tmp_path)

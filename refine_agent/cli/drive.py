@@ -80,7 +80,9 @@ class Look:
             )
         budget = run.options.budget
         limits = [
-            f"{budget.turns} turns" if budget.turns is not None else "",
+            f"{budget.turns} turn{'' if budget.turns == 1 else 's'}"
+            if budget.turns is not None
+            else "",
             f"target {budget.target:g}x" if budget.target is not None else "",
             f"${budget.usd:g}" if budget.usd is not None else "",
             f"{budget.minutes:g} minutes" if budget.minutes is not None else "",
