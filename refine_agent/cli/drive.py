@@ -152,7 +152,7 @@ class Brake:
             signal.signal(number, reaction)
 
     def _pull(self, _number: int, _frame: FrameType | None) -> None:
-        if self.pulled or self.at_once:
+        if self.pulled or self.at_once or self._screen.waits_for_a_person:
             raise KeyboardInterrupt
         self.pulled = True
         self._screen.say(

@@ -195,6 +195,11 @@ class Screen:
         self._phase = None
 
     @property
+    def waits_for_a_person(self) -> bool:
+        """Whether nothing goes on until somebody has typed an answer."""
+        return self._asks_a_person and self._phase == "model"
+
+    @property
     def _asks_a_person(self) -> bool:
         return self._transcript is not None and self._transcript.model == "manual"
 

@@ -1,6 +1,6 @@
 """The command line's own pacing over stand-ins, as a process of its own: what the tests drive.
 
-python play.py RUNS [--pair] [--json] [--turns N] [--target X] [--slow S] [--watch FILE]
+python play.py RUNS [--pair] [--json] [--turns N] [--target X] [--slow S] [--watch FILE] [--model NAME]
 python play.py RUN --resume ...
 """
 
@@ -59,7 +59,7 @@ def main() -> int:
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--pair", action="store_true")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--recorded", action="store_true")
+    parser.add_argument("--model")
     parser.add_argument("--turns", type=int, default=4)
     parser.add_argument("--target", type=float)
     parser.add_argument("--samples", type=int, default=1)
@@ -80,7 +80,7 @@ def main() -> int:
     else:
         session = Session.start(
             Problem(name="scale", source="class Model: ...\n"),
-            model="recorded:scale" if given.recorded else None,
+            model=given.model,
             options=Options(
                 budget=Budget(turns=given.turns, target=given.target), samples=given.samples
             ),

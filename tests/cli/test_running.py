@@ -193,6 +193,18 @@ def test_the_second_ctrl_c_saves_and_leaves_at_once(tmp_path: Path) -> None:
     assert play(run.folder, "--resume").returncode == 0
 
 
+def test_one_ctrl_c_is_enough_where_a_person_is_waited_for(tmp_path: Path) -> None:
+    process = started(tmp_path, "--slow", "60", "--model", "manual")
+    until(lambda: bool(runs_in(tmp_path)) and bool(only_run(tmp_path).turns))
+    time.sleep(0.3)
+
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+
+    assert process.returncode == 130, err
+    assert only_run(tmp_path).stopped is not None
+
+
 def test_who_leaves_does_not_wait_for_samples_that_are_still_being_written(
     tmp_path: Path,
 ) -> None:
@@ -280,7 +292,7 @@ def test_without_a_terminal_there_are_plain_lines(tmp_path: Path) -> None:
 
 
 def test_the_first_line_says_when_answers_come_from_a_recording(tmp_path: Path) -> None:
-    first = play(tmp_path, "--recorded").stdout.splitlines()[0]
+    first = play(tmp_path, "--model", "recorded:scale").stdout.splitlines()[0]
 
     assert first.startswith("answers come from a recorded session")
 
