@@ -1,6 +1,6 @@
 """The command line's own pacing over stand-ins, as a process of its own: what the tests drive.
 
-python play.py RUNS [--pair] [--json] [--turns N] [--target X] [--slow S] [--watch FILE] [--model NAME]
+python play.py RUNS [--pair] [--json] [--turns N] [--target X] [--slow S] [--watch FILE] [--model M]
 python play.py RUN --resume ...
 """
 
