@@ -12,9 +12,12 @@ import select
 import socket
 import struct
 import time
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # A worker's longest honest message is a traceback or a table of operators.
 MAX_MESSAGE_BYTES = 8 << 20
@@ -39,6 +42,18 @@ class TensorSpec(msgspec.Struct, frozen=True, kw_only=True):
     def fills(self, other: TensorSpec) -> bool:
         """Whether this tensor could stand for the other, wherever they lie."""
         return self.shape == other.shape and self.dtype == other.dtype
+
+
+def described(tree: Any, leaves: Sequence[object]) -> str:  # noqa: ANN401 - trees are of any kind
+    """Return a tree of results as one would write it, tensors by type and shape."""
+    if isinstance(tree, dict) and tree.keys() == {"t"}:
+        return str(leaves[tree["t"]])
+    if isinstance(tree, dict) and isinstance(tree.get("dict"), dict):
+        inside = (f"{key!r}: {described(part, leaves)}" for key, part in tree["dict"].items())
+        return f"{{{', '.join(inside)}}}"
+    if isinstance(tree, list):
+        return f"[{', '.join(described(part, leaves) for part in tree)}]"
+    return str(tree)
 
 
 class Layout(msgspec.Struct, frozen=True, kw_only=True):

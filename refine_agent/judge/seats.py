@@ -312,8 +312,8 @@ class Seat:
 
     def _misshapen(self, answer: wire.Done) -> Mismatch:
         assert self.layout is not None  # noqa: S101 - mapped before it is called
-        wanted = ", ".join(map(str, self.layout.outputs))
-        got = ", ".join(shape[:80] for shape in answer.shapes[:8]) or "nothing"
+        wanted = wire.described(self.layout.results, self.layout.outputs)
+        got = ", ".join(shape[:400] for shape in answer.shapes[:8]) or "nothing"
         return Mismatch(case="shapes", reason=f"returned {got}; the reference returns {wanted}")
 
     def _tell(self, order: wire.Wire, during: str, *, fds: tuple[int, ...] = ()) -> None:

@@ -40,6 +40,8 @@ WITNESS_DEADLINES = Deadlines(load_s=600.0, calls_s=900.0)
 PROFILE_DEADLINES = Deadlines(load_s=600.0, calls_s=180.0)
 # Slots on a CPU: enough calls in a block for the judge's clock, as long as they are small.
 CPU_SLOTS, CPU_SLOT_BYTES, CPU_MANY_BYTES = 64, 16 << 20, 8 << 20
+# A block in which the reference takes this long is long enough: more calls are only waited for.
+CPU_BLOCK_S = 0.1
 # Each worker keeps the results of a block besides; there are five of them.
 GPU_MEMORY_PART, GPU_SLOTS, GPU_CALLS = 0.1, 64, 24
 COOLING_RUNS = 9
@@ -99,16 +101,25 @@ class House:
 
         On a GPU the judge flushes the L2 before each block and a block uses no slot twice, so that
         no input is warm; nothing the candidate could leave out is subtracted from its time. On a
-        CPU a call on many bytes is long enough for the judge's clock by itself.
+        CPU a call on many bytes is long enough for the judge's clock by itself, and so are a few
+        that take the reference long.
         """
         size = self.layout.slot_bytes
         if self.kind == "cpu":
             wanted = max(2, min(CPU_SLOTS, CPU_SLOT_BYTES // size))
-            return wanted, 1 if size > CPU_MANY_BYTES else max(1, wanted // 2)
+            enough = int(CPU_BLOCK_S / self._reference_takes()) + 1
+            return wanted, 1 if size > CPU_MANY_BYTES else max(1, min(enough, wanted // 2))
         free, _ = torch.cuda.mem_get_info(self.device)
         most = max(2, int(free * GPU_MEMORY_PART) // size)
         slots = max(2, min(most, max(8, min(GPU_SLOTS, -(-self._flush_bytes() // size)))))
         return slots, min(slots, GPU_CALLS)
+
+    def _reference_takes(self) -> float:
+        """Return the seconds of a call of the reference, to the order of magnitude."""
+        arguments = self.reference.draw(seed=seed())
+        began = time.perf_counter()
+        self.reference.answer(arguments)
+        return max(1e-6, time.perf_counter() - began)
 
     # --- fitness --------------------------------------------------------------------------------
 

@@ -46,6 +46,10 @@ _EACH_ALONE = "PYTORCH_NO_CUDA_MEMORY_CACHING" in os.environ
 # largest there is, memory is the kernel's at every call, as it is for who runs the module at home.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _NEVER, _MMAP_FROM_BYTES = -1, -3, -1, 32 << 20
 _NOT_LENT = -1
+_CLOSED = (
+    " (a candidate may write to its working folder and TMPDIR only, not even to /dev/shm: "
+    "use relative paths, tempfile, and threads instead of multiprocessing)"
+)
 
 
 def serve(orders: Channel, builds: Channel) -> None:
@@ -72,6 +76,8 @@ def _answer(stub: _Stub, message: wire.AnyWire, orders: Channel) -> wire.Wire:
 
 def _raised(why: BaseException) -> wire.Raised:
     line = f"{type(why).__name__}: {why}".strip()
+    if isinstance(why, PermissionError):
+        line += _CLOSED
     trace = "".join(traceback.format_exception(why))
     return wire.Raised(
         error=_unplaced(line[:2000]),
@@ -178,6 +184,7 @@ class _Stub:
         calls = [(slot, self._arguments(slot)) for slot in message.slots]
         clock = _DeviceClock() if self._device != "cpu" else _HostClock()
         shapes: tuple[str, ...] = ()
+        misfit: tuple[str, ...] = ()
         fits, lent, self._kept = True, [], []
         gc.disable()  # a collection inside a timed call would be charged to it
         try:
@@ -187,12 +194,13 @@ class _Stub:
                     leaves = self._own(slot, result, message.copied) if self._dense else []
                 leaves = leaves or self._own(slot, result, message.copied)
                 shapes = tuple(map(_describe, leaves))
-                fits &= self._fits(result, shapes)
+                if not self._fits(result, shapes):
+                    fits, misfit = False, (wire.described(tree_of(result), shapes),)
                 lent.append(tuple(self._lent(slot, leaf) for leaf in leaves))
                 self._kept.append(_without(leaves, lent[-1]))
                 del result, leaves
             return wire.Done(
-                shapes=shapes,
+                shapes=misfit or shapes,
                 fits=fits,
                 lent=tuple(lent),
                 device_us=clock.read(),
