@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from refine_agent.records import Attempt, Setup
     from refine_agent.transcript import Transcript
 
+LABEL_WIDTH, LABEL_HEIGHT, MARK = 26, 13, 5
+
 
 class Roof(msgspec.Struct, frozen=True, kw_only=True):
     """A ceiling: ``slope`` in work per byte-time where bytes bind, ``flat`` where operations do."""
@@ -271,25 +273,58 @@ def _points(
         at_x, at_y = x(point.intensity), y(point.rate)
         named = text(at_x - 15, label + 4, point.label, anchor="end", size=11)
         parts += [_square(at_x, at_y, point), _leader(at_x, at_y, -1, label), named]
-    for point, label in zip(attempts, _apart(attempts, y), strict=True):
-        parts.append(
-            _attempt(x(point.intensity), y(point.rate), label, point, best=best, anchors=anchors)
-        )
+    nameable = _nameable(x, y, attempts, best)
+    for point in attempts:
+        at_x, at_y = x(point.intensity), y(point.rate)
+        name = point.label if point in nameable else ""
+        parts.append(_attempt(at_x, at_y, name, point, best=best, anchors=anchors))
     return join(*parts)
 
 
+def _nameable(x: Scale, y: Scale, points: list[Point], best: Attempt | None) -> list[Point]:
+    """Return the points with room for a number beside them, the best's before the fastest's.
+
+    Where attempts crowd, leaders to numbers elsewhere hide more than they say; the others keep
+    their tooltip, and their row in the table.
+    """
+    places = [(x(point.intensity), y(point.rate)) for point in points]
+    order = sorted(range(len(points)), key=lambda i: (not _is(points[i], best), -points[i].rate))
+    named: list[int] = []
+    for i in order:
+        covered = any(_lies_behind(places[i], mark) for mark in places)
+        if (_is(points[i], best) or not covered) and not any(
+            _overlap(places[i], places[other]) for other in named
+        ):
+            named.append(i)
+    return [points[i] for i in named]
+
+
+def _overlap(a: tuple[float, float], b: tuple[float, float]) -> bool:
+    """Whether numbers beside two places would be written over each other."""
+    return abs(a[0] - b[0]) < LABEL_WIDTH and abs(a[1] - b[1]) < LABEL_HEIGHT
+
+
+def _lies_behind(place: tuple[float, float], mark: tuple[float, float]) -> bool:
+    """Whether the number beside a place would lie under a mark."""
+    return MARK < mark[0] - place[0] < MARK + LABEL_WIDTH and abs(mark[1] - place[1]) < LABEL_HEIGHT
+
+
+def _is(point: Point, best: Attempt | None) -> bool:
+    return best is not None and point.attempt is not None and point.attempt.number == best.number
+
+
 def _apart(points: list[Point], y: Scale) -> list[float]:
-    return spread([y(point.rate) for point in points], gap=13, low=y.end, high=y.start)
+    return spread([y(point.rate) for point in points], gap=LABEL_HEIGHT, low=y.end, high=y.start)
 
 
 def _leader(x: float, y: float, side: int, label: float) -> Markup:
     return rule(x + side * 6, y, x + side * 13, label, opacity=0.5)
 
 
-def _attempt(  # noqa: PLR0913 - a place, a label and what stands there
+def _attempt(  # noqa: PLR0913 - a place, a name and what stands there
     x: float,
     y: float,
-    label: float,
+    name: str,
     point: Point,
     *,
     best: Attempt | None,
@@ -297,11 +332,9 @@ def _attempt(  # noqa: PLR0913 - a place, a label and what stands there
 ) -> Markup:
     attempt = point.attempt
     assert attempt is not None  # noqa: S101 - baselines were drawn before
-    is_best = best is not None and attempt.number == best.number
-    ink = "best" if is_best else "ink"
-    named = text(x + 16, label + 4, point.label, size=11, ink=ink, weight="600")
-    mark = sign(x, y, attempt, best)
-    return link(attempt, join(_leader(x, y, 1, label), mark, named), anchors)
+    ink = "best" if _is(point, best) else "ink"
+    named = text(x + 12, y + 4, name, size=11, ink=ink, weight="600") if name else Markup()
+    return link(attempt, join(sign(x, y, attempt, best), named), anchors)
 
 
 def _square(x: float, y: float, point: Point) -> Markup:

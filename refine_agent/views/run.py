@@ -164,8 +164,8 @@ def _pictures(transcript: Transcript, anchors: str | None) -> tuple[Picture, ...
         Picture(
             title="Roofline",
             wide=roofline,
-            caption="One point per kernel that passed, by attempt; hollow squares are the "
-            "baselines at the bytes that the operation needs.",
+            caption="One point per kernel that passed, with its attempt's number where there is "
+            "room; hollow squares are the baselines at the bytes that the operation needs.",
         ),
         Picture(
             title="Where the seconds went",

@@ -105,6 +105,26 @@ def test_the_roofline_puts_a_kernel_by_its_traffic_and_its_rate(run: Transcript)
     assert "copy 4,270 GB/s" in picture
 
 
+def test_where_attempts_crowd_the_best_is_named_and_no_name_is_written_over_another(
+    tmp_path: Path,
+) -> None:
+    run = synthetic.play(tmp_path / "run", [synthetic.trials()[0]] * 12)
+
+    picture = charts.roofline(run)
+
+    names = re.findall(
+        r'<text x="([\d.]+)" y="([\d.]+)"[^>]*font-weight="600"[^>]*>(\d+)<', picture
+    )
+    assert run.best is not None
+    assert str(run.best.number) in [name for _, _, name in names]
+    assert len(names) < 12
+    places = [(float(x), float(y)) for x, y, _ in names]
+    for one in places:
+        near = [p for p in places if abs(p[0] - one[0]) < 20 and abs(p[1] - one[1]) < 12]
+        assert near == [one]
+    assert len(re.findall(r"<title>attempt \d+", picture)) == 12
+
+
 def test_a_doubtful_kernel_is_no_point_of_the_roofline(run: Transcript) -> None:
     assert "attempt 6" not in charts.roofline(run)
 
