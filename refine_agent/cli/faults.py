@@ -19,6 +19,7 @@ WAITS = 5
 INTERRUPTED = 130
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
 # Whoever named the file can name another.
 _NO_FILE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR}
 _CODES = {
@@ -54,6 +55,8 @@ def sentence_of(fault: BaseException) -> str:
         return f"the run cannot be written ({fault.strerror}); free some space, then `resume` it"
     if isinstance(fault, FileNotFoundError) and fault.filename:
         return f"{fault.filename}: there is no such file, or no such folder to put it into"
+    if isinstance(fault, OSError) and fault.errno in _NOT_ALLOWED and fault.filename:
+        return f"{fault.filename}: {fault.strerror}; name another place (--runs DIR, --output FILE)"
     if isinstance(fault, OSError) and fault.filename:
         return f"{fault.filename}: {fault.strerror}; check that it is there and may be used"
     return str(fault)

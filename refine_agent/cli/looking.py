@@ -197,7 +197,8 @@ _DIFF_CHARS = 400_000
     "-o",
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="File to write.  [default: report.html in the run's folder]",
+    help="File to write.  [default: report.html in the run's folder; NAME.html here for a run that "
+    "ships]",
 )
 @settings.runs_option
 def report(run: tuple[str, ...], *, output: Path | None, runs: Path) -> None:
@@ -206,9 +207,19 @@ def report(run: tuple[str, ...], *, output: Path | None, runs: Path) -> None:
 
     folders = [find_run(each, runs) for each in run]
     text = render([Transcript.read(folder) for folder in folders])
-    path = output or (folders[0] if len(folders) == 1 else Path()) / "report.html"
+    path = output or _place_for(folders)
     path.write_text(text, encoding="utf-8")
     click.echo(str(path))
+
+
+def _place_for(folders: list[Path]) -> Path:
+    """Return where a report goes that nobody named a place for: never among what is installed."""
+    if len(folders) > 1:
+        return Path("report.html")
+    [folder] = folders
+    if folder.resolve().parent == RECORDED.resolve():
+        return Path(f"{folder.name}.html")
+    return folder / "report.html"
 
 
 @click.command(short_help="Write the best kernel, or turns for training.")

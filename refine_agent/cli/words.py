@@ -180,7 +180,8 @@ def _result(transcript: Transcript) -> list[Text | Table]:
     best = transcript.best
     if best is None or best.passed is None:
         tried = len(transcript.attempts)
-        said = f"No kernel passed in {tried} attempts." if tried else "No kernel was tried."
+        attempts = "1 attempt" if tried == 1 else f"{tried} attempts"
+        said = f"No kernel passed in {attempts}." if tried else "No kernel was tried."
         return [Text(said, style="bold red")]
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for doubt in best.passed.suspicions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -13,6 +14,8 @@ from pathlib import Path
 import pytest
 from rich.text import Text
 
+from refine_agent.cli.faults import exit_code_of, sentence_of
+from refine_agent.cli.finding import RECORDED
 from refine_agent.cli.screen import Output, Screen
 from refine_agent.records import Budget, Options, Problem
 from refine_agent.session import Session
@@ -50,11 +53,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def refine_agent(
-    *arguments: str | Path, python: tuple[str, ...] = (), **more: str
+    *arguments: str | Path, python: tuple[str, ...] = (), cwd: Path | None = None, **more: str
 ) -> subprocess.CompletedProcess[str]:
     plain = {"PYTHONPATH": str(ROOT), "COLUMNS": "160", "PAGER": "cat"}
     return subprocess.run(
         [sys.executable, *(python or ("-m", "refine_agent")), *map(str, arguments)],
+        cwd=cwd,
         env={**os.environ, **plain, **more},
         capture_output=True,
         text=True,
@@ -168,6 +172,26 @@ def test_a_report_is_one_file_beside_the_run(run: Path, tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "report.html").read_text().lstrip().lower().startswith("<!doctype html>")
+
+
+def test_the_report_of_a_run_that_ships_lands_here_and_not_where_it_is_installed(
+    tmp_path: Path,
+) -> None:
+    done = refine_agent("report", "layernorm-cpu", cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "layernorm-cpu.html\n"
+    assert (tmp_path / "layernorm-cpu.html").exists()
+    assert not (RECORDED / "layernorm-cpu" / "report.html").exists()
+
+
+def test_a_place_that_may_not_be_written_is_named_with_another_way(
+    run: Path,
+) -> None:
+    refused = PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(run / "report.html"))
+
+    assert exit_code_of(refused) == 3
+    assert sentence_of(refused).endswith("name another place (--runs DIR, --output FILE)")
 
 
 @pytest.mark.parametrize(
