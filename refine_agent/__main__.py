@@ -1,6 +1,23 @@
-"""``python -m refine_agent``: the same as the ``refine_agent`` script."""
+"""``python -m refine_agent``: the same as the ``refine_agent`` script.
 
-from refine_agent.cli import main
+Where this Python lacks what it needs, as before an environment is activated, it says so instead.
+"""
+
+import sys
+
+MACHINE = 3  # the command line's exit code for it, which cannot be imported here
+
+try:
+    from refine_agent.cli import main
+except ModuleNotFoundError as missing:
+    if (missing.name or "").startswith("refine_agent"):
+        raise
+    print(  # noqa: T201 - click may be what is missing
+        f"refine_agent: {sys.executable} has no {missing.name}; activate the environment that "
+        "`make setup` makes (. .venv/bin/activate), or install this folder with pip",
+        file=sys.stderr,
+    )
+    sys.exit(MACHINE)
 
 if __name__ == "__main__":
     main()

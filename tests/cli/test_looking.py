@@ -104,6 +104,15 @@ def test_a_bad_problem_is_refused_without_loading_anything_heavy(tmp_path: Path)
     assert loaded_by("optimize", tmp_path / "bad.py") & {"torch", "litellm", "pandas"} == set()
 
 
+def test_a_python_that_lacks_what_is_needed_says_how_to_get_it() -> None:
+    done = refine_agent("--version", python=("-S", "-m", "refine_agent"))
+
+    assert done.returncode == 3
+    assert "has no " in done.stderr
+    assert ". .venv/bin/activate" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 # --- complete --------------------------------------------------------------------------------
 
 
