@@ -116,8 +116,8 @@ class Gate:
             "b": _back,
             "p": self._page,
             "d": self._diff,
-            "m": lambda session, model: session.change(model=_required(model, "a model")),
-            "t": lambda session, target: session.change(target=_speedup(target)),
+            "m": self._model,
+            "t": self._target,
             "q": _leave,
             "?": lambda _session, _rest: self._screen.say(HELP),
         }
@@ -149,6 +149,15 @@ class Gate:
         if budget is not None and taken + wanted > budget:
             session.change(turns=taken + wanted)
         self._quiet_turns = wanted - 1
+
+    def _model(self, session: Session, rest: str) -> None:
+        session.change(model=_required(rest, "a model"))
+        self._screen.say(f"      from the next turn on {legible(rest)} answers")
+
+    def _target(self, session: Session, rest: str) -> None:
+        target = _speedup(rest)
+        session.change(target=target)
+        self._screen.say(f"      the target is {target:.2f}x now")
 
     def _page(self, session: Session, rest: str) -> None:
         self._screen.say(legible(session.profile(_number(rest, session)).text()))

@@ -129,6 +129,17 @@ def test_page_and_difference_are_shown(open_gate: Open) -> None:
     assert "+# speedup: 1.8" in say(gate, "d 1 4")
 
 
+def test_another_target_or_model_is_confirmed(open_gate: Open, tmp_path: Path) -> None:
+    gate = open_gate()
+
+    assert "the target is 1.50x now" in say(gate, "t 1.5")
+    assert "from the next turn on script:answers answers" in say(gate, "m script:answers")
+
+    run = run_of(tmp_path)
+    assert run.options.budget.target == 1.5
+    assert run.model == "script:answers"
+
+
 def test_auto_takes_turns_without_asking_and_adds_them_to_the_budget(
     open_gate: Open, tmp_path: Path
 ) -> None:
