@@ -37,7 +37,7 @@ MANY_BYTES, FEW_STRESSES = 32 << 20, 3
 # lie in its slot already, with one element changed: no call can be told from another.
 STRESSED, CHANGED = 0.25, 1 / 6
 # Rounds of single calls, to see whether calls cost less together than alone.
-ROUNDS_ALONE = 10
+ROUNDS_ALONE = 8
 POISON = 0xFF  # of every byte: NaN in any floating-point format
 # The judge's own fill of twice the L2 takes this many times its usual at most, plus microseconds
 # for the driver to switch contexts, when nobody else is on the device.

@@ -29,7 +29,7 @@ LEAD_US = 1900.0
 # A lead that took so much longer than it should was interrupted, and the worker ran within it.
 INTERRUPTED, INTERRUPTED_SLACK_US = 1.25, 100.0
 # A block has so many calls at least: the judge's clock is the finer the more there are.
-LEAST_CALLS = 2
+LEAST_CALLS = 6
 # A host is late now and then: a cadence is too quick for a worker that fails to keep it so often.
 TRIES = 2
 _TRIAL_CYCLES, _TRIALS = 1_000_000, 5

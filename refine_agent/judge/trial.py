@@ -447,11 +447,11 @@ class House:
                 checks = examiner.check(every=order.sealed or self.kind == "cuda")
                 oddities += examiner.quiet()
             with _phase(ledger, "timing"):
-                blocks = examiner.sample(self._pace(order.deadlines))
-                while weighing.unsettled(blocks, layers, kind=self.kind):
-                    examiner.sample_more(blocks)
                 alone = examiner.alone()
                 singles = examiner.alone(led=True) if self.kind == "cuda" else alone
+                blocks = examiner.sample(self._pace(order.deadlines))
+                while weighing.unsettled(blocks, alone, layers, kind=self.kind):
+                    examiner.sample_more(blocks)
         evidence = weighing.Evidence(
             blocks=blocks,
             alone=alone,
