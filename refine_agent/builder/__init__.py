@@ -165,7 +165,7 @@ class _Making(msgspec.Struct, frozen=True, kw_only=True):
     def _gap(self, compiled: Compiled) -> str | None:
         if compiled.timed_out or compiled.crashed:
             return None
-        return gap_in(compiled.log, self.job.toolchain)
+        return gap_in(compiled.log, self.job.toolchain, self.job.unforeseen_headers())
 
     def _rejected(self, compiled: Compiled, flavour: Flavour) -> Rejected:
         log = compiled.told

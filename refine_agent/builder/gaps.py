@@ -4,6 +4,8 @@ What follows from it is left to the caller: torch's own build, or the text to it
 """
 
 import re
+from collections.abc import Iterable
+from pathlib import Path
 
 from refine_agent.builder.records import BuildRequest
 from refine_agent.builder.sources import bindable, without_comments
@@ -23,13 +25,10 @@ _PYTHON_INCLUDE = re.compile(
     re.MULTILINE,
 )
 _DEFINED = re.compile(r'\.\s*def\s*\(\s*"(\w+)"')
-_INCLUDE = re.compile(
-    r'^[ \t]*#[ \t]*include[ \t]*[<"]((?:torch|ATen|c10|caffe2)/[^>"\n]+)[>"]', re.MULTILINE
-)
 # Parts of torch that are C++ of their own, which no stand-in will ever hold.
 _BEYOND = re.compile(
     r"\b((?:torch|at|c10)::(?:autograd|data|distributed|dynamo|fft|functorch|inductor|jit|linalg"
-    r"|meta|mps|native|nested|nn|optim|profiler|serialize|sparse|special|utils|vec|xpu))\b"
+    r"|meta|mps|nested|nn|optim|profiler|serialize|sparse|special|utils|vec|xpu))\b"
 )
 
 # Errors about a member that a class has not; the groups are the class and the member.
@@ -82,9 +81,7 @@ _ERROR = re.compile(r"\berror\b")
 def gap_before_building(request: BuildRequest, toolchain: Toolchain) -> str | None:
     """Why the light headers cannot even be tried, or None."""
     source = "\n".join((*request.cpp_sources, *request.cuda_sources, *request.headers.values()))
-    return (
-        toolchain.unfit or _gap_of_bindings(request, source) or _gap_of_includes(source, toolchain)
-    )
+    return toolchain.unfit or _gap_of_bindings(request, source)
 
 
 def _gap_of_bindings(request: BuildRequest, source: str) -> str | None:
@@ -103,27 +100,24 @@ def _gap_of_bindings(request: BuildRequest, source: str) -> str | None:
     return None if request.is_python_module else "is not a Python module"
 
 
-def _gap_of_includes(source: str, toolchain: Toolchain) -> str | None:
-    unknown = (name for name in _INCLUDE.findall(source) if not (toolchain.include / name).exists())
-    return next((f"includes {name}" for name in unknown), None)
-
-
-def gap_in(log: str, toolchain: Toolchain) -> str | None:
+def gap_in(log: str, toolchain: Toolchain, unforeseen: Iterable[str] = ()) -> str | None:
     """What the light headers lack, going by the compilers' errors; None: the candidate is wrong.
 
     A name that no header of torch mentions is missing from torch as well, so its error stands.
     A name that the light headers do have is missing for want of an include, as it would be there.
     And the overloads of operators are torch's own: a call that fits none of them fits none there.
+    Where something stood in for headers that were not foreseen, nobody can tell.
     """
     for line in log.splitlines():
         if _ERROR.search(line) and (gap := _gap_of(line, toolchain)) is not None:
             return gap
-    return None
+    return next((f"includes {name}" for name in unforeseen), None)
 
 
 def _gap_of(line: str, toolchain: Toolchain) -> str | None:
     if found := _MISSING_FILE.search(line):
-        return f"includes {found['file']}"
+        there = (Path(toolchain.facts.package) / "include" / found["file"]).exists()
+        return f"includes {found['file']}" if there else None
     if _OWN_PLACE.search(line):
         return f"the stand-in itself: {line.strip()[:200]}"
     if found := _INCOMPLETE.search(line):

@@ -42,7 +42,12 @@ _ANSWERED = {
         c10/util/Float8_e5m2.h c10/util/Half.h c10/util/Load.h c10/util/Logging.h
         c10/util/MaybeOwned.h c10/util/Optional.h c10/util/OptionalArrayRef.h
         c10/util/SmallVector.h c10/util/StringUtil.h c10/util/TypeCast.h c10/util/accumulate.h
-        c10/util/irange.h c10/util/string_view.h c10/util/typeid.h""",
+        c10/util/irange.h c10/util/string_view.h c10/util/typeid.h
+
+        ATen/CPUGeneratorImpl.h ATen/DimVector.h ATen/core/DimVector.h ATen/core/List.h
+        ATen/ArrayRef.h ATen/Generator.h ATen/Storage.h
+        ATen/core/Formatting.h c10/core/Allocator.h c10/core/Storage.h c10/util/Metaprogramming.h
+        c10/util/C++17.h""",
     ("torch.h", "parallel.h"): """
         ATen/Parallel.h ATen/ParallelNative.h ATen/ParallelOpenMP.h""",
     ("torch.h", "numeric.h"): """
@@ -57,14 +62,29 @@ _ANSWERED = {
     ("torch.h", "cuda.h", "cuda_context.h"): """
         ATen/cuda/ATenCUDAGeneral.h ATen/cuda/CUDABlas.h ATen/cuda/CUDAContext.h
         ATen/cuda/CUDAContextLight.h ATen/cuda/CUDAEvent.h ATen/cuda/CUDAGuard.h
-        ATen/cuda/CUDAUtils.h ATen/cuda/Exceptions.h""",
+        ATen/cuda/CUDAUtils.h ATen/cuda/EmptyTensor.h ATen/cuda/Exceptions.h
+        ATen/cuda/PeerToPeerAccess.h ATen/cuda/detail/CUDAHooks.h""",
+    ("torch.h", "cuda.h", "generator.h"): "ATen/cuda/CUDAGeneratorImpl.h",
+    ("torch.h", "cuda.h", "cuda_context.h", "generator.h"): "ATen/cuda/CUDAGraphsUtils.cuh",
+    ("torch.h", "cudnn.h"): "ATen/cudnn/Handle.h",
+    ("torch.h", "index_math.h"): "ATen/native/CanUse32BitIndexMath.h",
 }
 # Header-only code of torch's that compiles against the light headers as it is.
 _COPIED = """
     ATen/cuda/AsmUtils.cuh ATen/cuda/Atomic.cuh ATen/cuda/DeviceUtils.cuh
-    ATen/cuda/NumericLimits.cuh ATen/cuda/detail/KernelUtils.h c10/cuda/CUDAMathCompat.h
+    ATen/cuda/NumericLimits.cuh ATen/cuda/PhiloxCudaState.h ATen/cuda/PhiloxUtils.cuh
+    ATen/cuda/ScanUtils.cuh ATen/cuda/ThrustAllocator.h ATen/cuda/detail/IndexUtils.cuh
+    ATen/cuda/detail/IntegerDivider.cuh ATen/cuda/detail/KernelUtils.h
+    ATen/cuda/detail/PhiloxCudaStateRaw.cuh ATen/cuda/detail/TensorInfo.cuh
+    ATen/cuda/detail/UnpackRaw.cuh ATen/CollapseDims.h ATen/core/Array.h
+    ATen/core/MT19937RNGEngine.h ATen/core/PhiloxRNGEngine.h ATen/detail/FunctionTraits.h
+    ATen/native/SharedReduceOps.h ATen/native/cuda/DeviceSqrt.cuh
+    ATen/native/cuda/block_reduce.cuh c10/cuda/CUDAMathCompat.h
     c10/util/complex.h c10/util/complex_math.h c10/util/complex_utils.h
     torch/headeronly/util/complex.h"""
+INCLUDE = re.compile(
+    r'^[ \t]*#[ \t]*include[ \t]*[<"]((?:torch|ATen|c10|caffe2)/[^>"\n]+)[>"]', re.MULTILINE
+)
 # Definitions with their continuation lines, the conditions around them, and named constants.
 _DIRECTIVE = re.compile(
     r"^[ \t]*#[ \t]*(?:define|undef|if|ifdef|ifndef|elif|else|endif)\b(?:[^\n]*\\\n)*[^\n]*\n"
@@ -95,12 +115,29 @@ def lay_out_headers(include: Path, *, torch_include: Path) -> None:
     for name in _MACROS:
         (light / name).write_text(_macros(name, torch_include), encoding="utf-8")
     for answers, names in _ANSWERED.items():
-        text = "#pragma once\n" + "".join(f"#include <light/{answer}>\n" for answer in answers)
         for name in names.split():
-            _write(include / name, text)
+            _write(include / name, _including(answers))
     for name in _COPIED.split():
         if (torch_include / name).exists():
             _write(include / name, _copied(name, torch_include))
+
+
+def unforeseen_headers(source: str, *, include: Path, torch_include: Path) -> dict[str, str]:
+    """Headers of torch's that a source includes and the light ones do not name, with stand-ins.
+
+    Such a header is most often included and not used, or used for what torch.h has anyway.
+    """
+    foreign = (name for name in INCLUDE.findall(source) if not (include / name).exists())
+    return {name: _general(name) for name in foreign if (torch_include / name).is_file()}
+
+
+def _general(name: str) -> str:
+    answers = ("torch.h", "cuda.h", "cuda_context.h") if "cuda" in name.lower() else ("torch.h",)
+    return _including(answers)
+
+
+def _including(answers: tuple[str, ...]) -> str:
+    return "#pragma once\n" + "".join(f"#include <light/{answer}>\n" for answer in answers)
 
 
 def _macros(name: str, torch_include: Path) -> str:
@@ -122,8 +159,9 @@ def _macros(name: str, torch_include: Path) -> str:
 
 def _copied(name: str, torch_include: Path) -> str:
     text = (torch_include / name).read_text(encoding="utf-8")
-    # The ones of ATen use what their own includes would have brought along.
-    return f"#include <light/numeric.h>\n{text}" if name.startswith("ATen") else text
+    # The ones of ATen use what their own includes would have brought along, Philox's state nothing.
+    plain = not name.startswith("ATen") or "Philox" in name
+    return text if plain else f"#include <light/numeric.h>\n{text}"
 
 
 def _write(path: Path, text: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from refine_agent.builder.flags import Flags
+from refine_agent.builder.headers import unforeseen_headers
 from refine_agent.builder.records import BuildRequest, Run
 from refine_agent.builder.toolchain import Toolchain
 
@@ -30,6 +31,16 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     toolchain: Toolchain
     run: Run
     deadline_s: float
+
+    def unforeseen_headers(self) -> dict[str, str]:
+        """Headers of torch's that the candidate includes and no light header was written for."""
+        asked = self.request
+        texts = (*asked.cpp_sources, *asked.cuda_sources, *asked.headers.values())
+        return unforeseen_headers(
+            "\n".join(texts),
+            include=self.toolchain.include,
+            torch_include=Path(self.toolchain.facts.package) / "include",
+        )
 
 
 class Compiled(msgspec.Struct, frozen=True, kw_only=True):

@@ -32,7 +32,8 @@ def compile_lightly(job: Job, folder: Path, home: Path) -> Compiled:
 
     `home` is where the folder will lie: profilers look for the sources there.
     """
-    units = units_of(job.request, job.toolchain.operators(), home=home)
+    unforeseen = job.unforeseen_headers()
+    units = units_of(job.request, job.toolchain.operators(), home=home, unforeseen=unforeseen)
     for unit in units:
         write_texts(unit.texts, folder)
     write_texts(job.request.headers, folder / "headers")

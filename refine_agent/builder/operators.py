@@ -33,6 +33,17 @@ _METHOD = re.compile(
 _DECLARED_METHOD = re.compile(
     r"^  (?P<returns>[\w:<>,& ]+?) ?\b(?P<name>\w+)\((?P<params>.*)\) const;$", re.MULTILINE
 )
+# What torch writes by hand in terms of the rest: var(int dim), so that 0 is not taken for a bool.
+_PLAIN_METHOD = re.compile(
+    r"^  (?P<signature>Tensor (?P<name>var|std)\(int dim\) const) \{\n"
+    r"    (?P<body>return [^\n]*)\n  \}",
+    re.MULTILINE,
+)
+_PLAIN_FUNCTION = re.compile(
+    r"^inline (?P<signature>[\w:<>, ]+? (?P<name>\w+)\(const Tensor& \w+(?:, \w+ \w+)?\)) \{\n"
+    r"  (?P<body>return [^\n]*)\n\}",
+    re.MULTILINE,
+)
 _FACTORY = re.compile(
     r"inline at::Tensor (?P<name>\w+)\((?P<params>[^\n]*)\) \{\n"
     r"  at::AutoDispatchBelowADInplaceOrView guard;\n"
@@ -79,6 +90,7 @@ def read_operators(torch_include: Path) -> Operators:
     for header in sorted((torch_include / "ATen/ops").glob("*.h")):
         if not header.stem.endswith(("_ops", "_native", "_dispatch", "_meta")):
             _add(functions, _functions(header.read_text(encoding="utf-8")))
+    _add(functions, _plain_functions((torch_include / "ATen/Functions.h").read_text("utf-8")))
     factories: dict[str, str] = {}
     generated = torch_include / "torch/csrc/autograd/generated/variable_factories.h"
     _add(factories, _factories(generated.read_text(encoding="utf-8")))
@@ -111,6 +123,11 @@ def _functions(header: str) -> Iterator[tuple[str, str]]:
             yield found["name"], f"{signature} {{ {_body(found, owner='self')} }}\n"
 
 
+def _plain_functions(header: str) -> Iterator[tuple[str, str]]:
+    for found in _PLAIN_FUNCTION.finditer(header):
+        yield found["name"], f"inline {found['signature']} {{ {found['body']} }}\n"
+
+
 def _methods(header: str) -> dict[str, str]:
     defaults = {
         (d["name"], _without_defaults(d["params"])): d["params"]
@@ -125,6 +142,8 @@ def _methods(header: str) -> dict[str, str]:
         params = defaults.get((found["name"], _without_defaults(found["params"])), found["params"])
         signature = f"{found['returns']} {found['name']}({params}) const"
         _add(methods, [(found["name"], f"{signature} {{ {_body(found, owner='*this')} }}\n")])
+    for found in _PLAIN_METHOD.finditer(header):
+        _add(methods, [(found["name"], f"{found['signature']} {{ {found['body']} }}\n")])
     return methods
 
 
@@ -164,4 +183,4 @@ def _arguments(schema: str) -> str:
 
 
 def _without_defaults(params: str) -> str:
-    return re.sub(r"=(?:\{\}|[^,]*)(?=,|$)", "", params)
+    return re.sub(r"=(?:\{[^}]*\}|[^,]*)(?=,|$)", "", params)

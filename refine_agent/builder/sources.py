@@ -78,8 +78,11 @@ _PARTS = {
         r"|divup|GRAIN_SIZE",
         "RA_USES_MODES": r"\w*GradGuard|\w*GradMode|manual_seed|\w*DeviceGuard|InferenceMode"
         r"|AutoDispatchBelow\w+|AutoNonVariableTypeMode",
+        "RA_USES_GENERATORS": r"\w*[gG]enerator\w*|\w*[pP]hilox\w*",
+        "RA_USES_CONTEXT": r"globalContext|hasCUDA",
         "RA_USES_TORCH_CUDA": r"cuda",
         "RA_USES_CUBLAS": r"(?i:cublas)(?!Lt)\w*|getCurrentCUDABlasHandle|TORCH_CUDABLAS_CHECK",
+        "RA_USES_CUDNN": r"AT_CUDNN_CHECK",
         "RA_USES_CUBLASLT": r"(?i:cublasLt)\w*|getCurrentCUDABlasLtHandle",
         "RA_USES_CUSPARSE": r"cusparse\w*|getCurrentCUDASparseHandle",
         "RA_USES_CUSOLVER": r"cusolver\w*",
@@ -99,10 +102,17 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     texts: dict[str, str]
 
 
-def units_of(request: BuildRequest, operators: Operators, *, home: Path) -> list[Unit]:
+def units_of(
+    request: BuildRequest,
+    operators: Operators,
+    *,
+    home: Path,
+    unforeseen: Mapping[str, str] | None = None,
+) -> list[Unit]:
     """The units torch would compile: main.cpp with the bindings, and cuda.cu if there is CUDA.
 
     Device code says that its lines are those of `home/cuda_source`, where profilers find them.
+    `unforeseen` are headers of torch's that no light one stands for, with what answers them.
     """
     headers = "\n".join(request.headers.values())
     cpp = _Source(
@@ -119,10 +129,13 @@ def units_of(request: BuildRequest, operators: Operators, *, home: Path) -> list
         implicit=("torch/types.h", "cuda.h", "cuda_runtime.h"),
         bindings="",
     )
-    return [
+    units = [
         _unit(source, request, operators, headers)
         for source in ((cpp, cuda) if request.cuda_sources else (cpp,))
     ]
+    for unit in units:
+        unit.texts.update({f"{unit.include}/{name}": t for name, t in (unforeseen or {}).items()})
+    return units
 
 
 def write_texts(texts: Mapping[str, str], folder: Path) -> None:

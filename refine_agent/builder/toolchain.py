@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import sys
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
@@ -24,6 +25,14 @@ _LIGHT = _PACKAGE / "light"
 _NAME = re.compile(rb"[A-Za-z_]\w*")
 _MACRO = re.compile(rb"^[ \t]*#[ \t]*define[ \t]+(\w+)", re.MULTILINE)
 _METHOD = re.compile(rb"^  (?:[^/\n][^\n]*?)?\b(\w+)\(", re.MULTILINE)
+_WORD = re.compile(r"[A-Za-z_]\w*")
+_NOT_CODE = re.compile(
+    r'//[^\n]*|/\*.*?\*/|"(?:[^"\\\n]|\\.)*"|^[ \t]*#(?:[^\n]*\\\n)*[^\n]*',
+    re.DOTALL | re.MULTILINE,
+)
+_STATEMENT = re.compile(r"([^{};]*)([{};])")
+_SCOPE = re.compile(r"\b(?:namespace\s*[\w:]*|enum\b[^;()]*|extern)\s*\Z")
+_NAMESPACE = re.compile(r"\bnamespace\s+[\w:]+")
 _SHIM_SOURCES = ("shim.cpp", "shim_python.cpp", "abi.h")
 _FOLDERS: dict[str, Path] = {}  # of torch, by the Python that was asked: a folder does not move
 _FIRST_WITH_SUFFIX = 9  # Hopper: wgmma builds for sm_90a only, and so it went on from there
@@ -94,7 +103,8 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
     tensor: frozenset[str]
     """Followed by a parenthesis where torch declares its Tensor: the methods, and little else."""
     light: frozenset[str]
-    """Mentioned in the light headers, whether or not a candidate's includes show them."""
+    """Declared by the light headers, whether or not a candidate's includes show them: outside of
+    classes and functions, and macros."""
 
 
 def prepare(
@@ -239,22 +249,40 @@ def _fill(toolchain: Toolchain, *, run: Run, cache: Path, deadline_s: float) -> 
     except ValueError as error:
         return str(error)
     (toolchain.folder / "operators.json").write_bytes(msgspec.json.encode(operators))
-    names = _names_of(torch_include)
+    names = _names_of(torch_include, toolchain.include)
     (toolchain.folder / "names.json").write_bytes(msgspec.json.encode(names))
     return _build_shim(toolchain, run=run, cache=cache, deadline_s=deadline_s)
 
 
-def _names_of(torch_include: Path) -> Names:
-    folders = [torch_include / name for name in ("torch", "ATen", "c10")]
-    suffixes = (".h", ".cuh", ".hpp")
-    headers = [p for folder in folders for p in folder.rglob("*") if p.suffix in suffixes]
+def _names_of(torch_include: Path, include: Path) -> Names:
+    headers = [p for name in ("torch", "ATen", "c10") for p in _headers_below(torch_include / name)]
     tensor = [torch_include / f"ATen/core/Tensor{part}.h" for part in ("Body", "Base")]
     return Names(
         torch=_found(_NAME, headers),
         macros=_found(_MACRO, headers),
         tensor=_found(_METHOD, tensor),
-        light=_found(_NAME, list(_LIGHT.glob("*.h"))),
+        light=_declared(_LIGHT.glob("*.h")) | _found(_MACRO, _headers_below(include)),
     )
+
+
+def _headers_below(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.suffix in (".h", ".cuh", ".hpp")]
+
+
+def _declared(headers: Iterable[Path]) -> frozenset[str]:
+    """Identifiers at namespace scope; namespaces themselves are everybody's and tell nothing."""
+    seen: set[str] = set()
+    for path in headers:
+        text = _NOT_CODE.sub(" ", path.read_text(encoding="utf-8"))
+        inside: list[bool] = []  # per open brace: whether it is a namespace's or an enumeration's
+        for statement, end in _STATEMENT.findall(text):
+            if all(inside):
+                seen.update(_WORD.findall(_NAMESPACE.sub(" ", statement)))
+            if end == "{":
+                inside.append(_SCOPE.search(statement) is not None)
+            elif end == "}" and inside:
+                inside.pop()
+    return frozenset(seen)
 
 
 def _found(pattern: re.Pattern[bytes], headers: list[Path]) -> frozenset[str]:

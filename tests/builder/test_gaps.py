@@ -15,10 +15,12 @@ from refine_agent.builder.run import run_plainly
 _GAPS = {
     "torch::linalg::inv(x)": "uses torch::linalg",
     "torch::fft::fft(x)": "uses torch::fft",
-    "torch::make_generator<int>()": "lacks make_generator",
-    "at::globalContext().hasCUDA()": "lacks globalContext",
+    'c10::demangle("f")': "lacks demangle",
+    "at::show_config()": "lacks show_config",
     "x.options().computeDispatchKey()": "lacks c10::TensorOptions::computeDispatchKey",
     "x.register_hook([](torch::Tensor g) {})": "lacks at::Tensor::register_hook",
+    "x.unsafeGetTensorImpl()->numel()": "lacks c10::TensorImpl",
+    "at::detail::getCUDAHooks()": "lacks detail",  # the light headers have another
 }
 _MISTAKES = {
     "x.rows()": "no member",  # torch mentions rows, but not as a method
@@ -54,7 +56,7 @@ def _judged(request: BuildRequest, toolchain: Toolchain) -> tuple[str | None, st
     with tempfile.TemporaryDirectory() as folder:
         compiled = compile_lightly(job, Path(folder), home=Path(folder))
     assert not compiled.built
-    return gap_in(compiled.log, toolchain), compiled.told
+    return gap_in(compiled.log, toolchain, job.unforeseen_headers()), compiled.told
 
 
 @pytest.mark.parametrize(("expression", "gap"), _GAPS.items())
@@ -90,6 +92,20 @@ def test_nvcc_words_it_otherwise_and_is_understood_about_mistakes(
     gap, heard = _judged(_request(expression, "cuda"), cuda_toolchain)
     assert gap is None
     assert "cuda_source:2" in heard
+
+
+def test_a_header_that_nobody_foresaw_excuses_what_is_missing(toolchain: Toolchain) -> None:
+    source = "#include <ATen/native/Pool.h>\nvoid f(int64_t n) { (void)safe_downcast<int>(n); }\n"
+    request = BuildRequest(name="e", cpp_sources=(source,), functions={"f": "f"})
+    assert _judged(request, toolchain)[0] == "includes ATen/native/Pool.h"
+
+
+def test_a_header_that_torch_has_not_is_a_mistake(toolchain: Toolchain) -> None:
+    source = "#include <torch/extensions.h>\nvoid f() {}\n"
+    request = BuildRequest(name="e", cpp_sources=(source,), functions={"f": "f"})
+    gap, heard = _judged(request, toolchain)
+    assert gap is None
+    assert "cpp_source:1" in heard
 
 
 @pytest.mark.parametrize(

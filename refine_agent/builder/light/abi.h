@@ -10,20 +10,21 @@ extern "C" {
 // What a ra_value holds. The same tags serve arguments and results.
 enum ra_tag : int32_t {
   RA_NONE,
-  RA_TENSOR,        // p: TensorImpl*, null for an undefined tensor; owned in results only
-  RA_INT,           // i
-  RA_DOUBLE,        // d
-  RA_BOOL,          // i
-  RA_COMPLEX,       // d, imaginary part in e
-  RA_INTS,          // p: int64_t[n]
-  RA_DOUBLES,       // p: double[n]
-  RA_BOOLS,         // p: bool[n]
-  RA_STRING,        // p: char[n]
-  RA_TENSORS,       // p: TensorImpl*[n]
-  RA_DTYPE,         // i: ScalarType
-  RA_DEVICE,        // i: DeviceType, n: index
-  RA_LAYOUT,        // i
-  RA_MEMORY_FORMAT  // i
+  RA_TENSOR,         // p: TensorImpl*, null for an undefined tensor; owned in results only
+  RA_INT,            // i
+  RA_DOUBLE,         // d
+  RA_BOOL,           // i
+  RA_COMPLEX,        // d, imaginary part in e
+  RA_INTS,           // p: int64_t[n]
+  RA_DOUBLES,        // p: double[n]
+  RA_BOOLS,          // p: bool[n]
+  RA_STRING,         // p: char[n]
+  RA_TENSORS,        // p: TensorImpl*[n]
+  RA_DTYPE,          // i: ScalarType
+  RA_DEVICE,         // i: DeviceType, n: index
+  RA_LAYOUT,         // i
+  RA_MEMORY_FORMAT,  // i
+  RA_GENERATOR       // p: GeneratorImpl*
 };
 
 struct ra_value {
@@ -79,7 +80,9 @@ enum ra_kind : int32_t {
   RA_PY_DEVICE,
   RA_PY_DTYPE,
   RA_PY_LAYOUT,
-  RA_PY_MEMORY_FORMAT
+  RA_PY_MEMORY_FORMAT,
+  RA_PY_GENERATOR,  // p: GeneratorImpl*, owned by who gets it
+  RA_PY_COMPLEX
 };
 
 // One bound function. `call` converts, runs and converts back: 0 done, 1 the arguments do not fit,
@@ -159,7 +162,7 @@ int ra_data(void* tensor, int mutable_, void** out);
 int ra_typed_data(void* tensor, int32_t dtype, int mutable_, void** out);
 int ra_contiguous(void* tensor, int32_t memory_format, void** out);
 int ra_from_blob(void* data, const int64_t* sizes, const int64_t* strides, int64_t dim,
-                 const ra_value* options, void** out);
+                 const ra_value* options, void (*free)(void*), void* context, void** out);
 int ra_storage(void* tensor, void** data, int64_t* bytes);
 int ra_grad(void* tensor, void** out);
 int ra_detach_data(void* tensor, const char* how,
@@ -181,10 +184,21 @@ int64_t ra_thread_num();
 void ra_set_thread_num(int64_t id);
 int ra_manual_seed(uint64_t seed);
 int64_t ra_grad_mode(int64_t set);  // -1 asks, 0 and 1 set; gives what it was
-void* ra_guard(
-    int kind);  // 0 AutoDispatchBelowADInplaceOrView, 1 AutoDispatchBelowAutograd, 2 InferenceMode
+// 0 AutoDispatchBelowADInplaceOrView, 1 AutoDispatchBelowAutograd, 2 InferenceMode, 3 its opposite
+void* ra_guard(int kind);
 void ra_unguard(int kind, void* guard);
+int ra_inference_mode();
 int ra_backward(void* tensor, void* gradient, int retain_graph, int create_graph);
+
+// Generators; those of the default kind live as long as the process.
+int ra_generator(const char* how, int device, uint64_t seed, void** out);  // "new cuda", ...
+void ra_generator_count(void* generator, int by);                          // 1 or -1
+void* ra_generator_mutex(void* generator);
+int ra_generator_device(void* generator, int32_t* type, int32_t* index);
+int ra_generator_ask(void* generator, const char* what, uint64_t* value);
+int ra_philox_state(void* generator, uint64_t increment, void* state, size_t bytes);
+
+int ra_context(const char* what, int set);  // a switch of at::globalContext(); -1 asks
 
 // CUDA, present in shims built against a torch with CUDA.
 int ra_cuda_available();
@@ -199,9 +213,12 @@ int ra_cuda_current_device(int32_t* out);
 int ra_cuda_set_device(int32_t device);
 int ra_cuda_exchange_device(int32_t device, int32_t* before);
 int ra_cuda_properties(int64_t device, void** out);  // -1: the current device
-int ra_cuda_handle(int library, void** out);         // 0 cublas, 1 cusparse, 4 cublasLt
+int ra_cuda_handle(int library, void** out);         // 0 cublas, 1 cusparse, 2 cudnn, 4 cublasLt
 int ra_cuda_allocate(size_t bytes, void** out);
+int ra_cuda_allocate_on(size_t bytes, void* stream, void** out);
 int ra_cuda_deallocate(void* memory);
+int ra_cuda_empty_cache();
+int ra_cuda_record_memory(void* memory, int device, int64_t id);
 int ra_cuda_synchronize(int64_t device);
 int ra_cuda_record_stream(void* tensor, int device, int64_t id);
 }

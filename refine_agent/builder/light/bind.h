@@ -128,6 +128,52 @@ struct Python<at::Tensor> {
   }
 };
 
+// torch converts nothing to these: a function that takes one can be bound, and never called.
+template <class T, char code>
+struct Unconvertible {
+  T value;
+  static void describe(std::string& text) { text += code; }
+  bool load(void*) { return false; }
+};
+template <>
+struct Python<at::TensorList> : Unconvertible<at::TensorList, 'L'> {};
+template <>
+struct Python<OptionalIntArrayRef> : Unconvertible<OptionalIntArrayRef, 'O'> {};
+
+#ifdef RA_USES_GENERATORS
+template <>
+struct Python<at::Generator> {
+  at::Generator value;
+  static void describe(std::string& text) { text += 'G'; }
+  bool load(void* o) {
+    ra_value v;
+    if (ra_from_python(RA_PY_GENERATOR, o, &v) != 0) return false;
+    value = at::Generator::adopt(const_cast<void*>(v.p));
+    return true;
+  }
+};
+#endif
+
+#ifdef RA_USES_COMPLEX
+template <class T>
+struct Python<complex<T>> {
+  complex<T> value;
+  static void describe(std::string& text) { text += 'c'; }
+  bool load(void* o) {
+    ra_value v;
+    if (ra_from_python(RA_PY_COMPLEX, o, &v) != 0) return false;
+    value = complex<T>(static_cast<T>(v.d), static_cast<T>(v.e));
+    return true;
+  }
+  static void* give(const complex<T>& result) {
+    ra_value v{RA_COMPLEX, {}, {0}};
+    v.d = static_cast<double>(result.real());
+    v.e = static_cast<double>(result.imag());
+    return ra_to_python(RA_PY_COMPLEX, &v);
+  }
+};
+#endif
+
 template <>
 struct Python<IntArrayRef> {
   std::vector<int64_t> held;
@@ -202,8 +248,6 @@ struct Python<std::optional<T>> {
     return result ? Python<T>::give(*result) : ra_retain_none();
   }
 };
-template <class T>
-struct Python<OptionalArrayRef<T>> : Python<std::optional<ArrayRef<T>>> {};
 
 template <class... T>
 struct PythonTuple {

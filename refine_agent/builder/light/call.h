@@ -4,19 +4,25 @@
 #include <array>
 
 #include "scalar.h"
+#ifdef RA_USES_GENERATORS
+#include "generator.h"
+#endif
 
 namespace at {
 class Tensor;
 using TensorList = c10::ArrayRef<Tensor>;
 using ITensorList = TensorList;
 using ITensorListRef = TensorList;
+#ifndef RA_USES_GENERATORS
 struct Generator {};  // only ever absent
+#endif
 namespace Reduction {
 enum Reduction { None, Mean, Sum, END };
 }  // namespace Reduction
 }  // namespace at
 
 namespace c10 {
+class TensorImpl;  // never complete: what asks it anything needs torch's own headers
 // Copied, not shared, unlike torch's: nobody keeps one.
 template <class T>
 class List : public std::vector<T> {
@@ -38,7 +44,13 @@ class Value {
  public:
   Value(const at::Tensor& t) : Value(RA_TENSOR, tensor_pointer(t), 0) {}
   Value(std::nullopt_t) : v_{} {}
+#ifdef RA_USES_GENERATORS
+  Value(const at::Generator& g) : v_{} {
+    if (g.defined()) set(RA_GENERATOR, g.unsafeGetGeneratorImpl(), 0);
+  }
+#else
   Value(at::Generator) : v_{} {}
+#endif
   Value(const Scalar& s) : v_(s.ra()) {}
   Value(bool b) : v_{RA_BOOL, {b}, {0}} {}
   Value(int i) : v_{RA_INT, {i}, {0}} {}

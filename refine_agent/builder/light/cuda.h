@@ -184,7 +184,37 @@ inline void* raw_alloc(size_t bytes) {
   ra::check(ra_cuda_allocate(bytes, &out));
   return out;
 }
+inline void* raw_alloc_with_stream(size_t bytes, cudaStream_t stream) {
+  void* out;
+  ra::check(ra_cuda_allocate_on(bytes, stream, &out));
+  return out;
+}
 inline void raw_delete(void* memory) { ra::check(ra_cuda_deallocate(memory)); }
+inline void emptyCache() { ra::check(ra_cuda_empty_cache()); }
+inline void recordStream(const DataPtr& memory, CUDAStream s) {
+  ra::check(ra_cuda_record_memory(memory.get(), s.device_index(), s.id()));
+}
+struct CUDAAllocator : Allocator {
+  DataPtr allocate(size_t bytes) const override {
+    return {raw_alloc(bytes), [](void* memory) { ra_cuda_deallocate(memory); },
+            Device(DeviceType::CUDA, cuda::current_device())};
+  }
+  void* raw_alloc(size_t bytes) const { return CUDACachingAllocator::raw_alloc(bytes); }
+  void* raw_allocate(size_t bytes) const { return raw_alloc(bytes); }
+  void* raw_alloc_with_stream(size_t bytes, cudaStream_t stream) const {
+    return CUDACachingAllocator::raw_alloc_with_stream(bytes, stream);
+  }
+  void raw_delete(void* memory) const { CUDACachingAllocator::raw_delete(memory); }
+  void raw_deallocate(void* memory) const { raw_delete(memory); }
+  void emptyCache() const { CUDACachingAllocator::emptyCache(); }
+  void recordStream(const DataPtr& memory, CUDAStream s) const {
+    CUDACachingAllocator::recordStream(memory, s);
+  }
+};
+inline CUDAAllocator* get() {
+  static CUDAAllocator only;
+  return &only;
+}
 }  // namespace CUDACachingAllocator
 
 }  // namespace c10::cuda

@@ -32,6 +32,12 @@ inline cudaDeviceProp* getDeviceProperties(DeviceIndex device) {
 }
 inline cudaDeviceProp* getCurrentDeviceProperties() { return getDeviceProperties(-1); }
 inline int warp_size() { return getCurrentDeviceProperties()->warpSize; }
+inline c10::Allocator* getCUDADeviceAllocator() { return c10::cuda::CUDACachingAllocator::get(); }
+inline bool canDeviceAccessPeer(DeviceIndex device, DeviceIndex peer) {
+  int can = 0;
+  C10_CUDA_CHECK(cudaDeviceCanAccessPeer(&can, device, peer));
+  return can != 0;
+}
 
 class CUDAEvent {
  public:
@@ -72,6 +78,19 @@ class CUDAEvent {
 };
 
 }  // namespace at::cuda
+
+#ifdef RA_USES_CUDNN
+#include <cudnn.h>
+#define AT_CUDNN_CHECK(EXPR, ...)                                                     \
+  do {                                                                                \
+    const cudnnStatus_t ra_status = EXPR;                                             \
+    TORCH_CHECK_WITH(CuDNNError, ra_status == CUDNN_STATUS_SUCCESS,                   \
+                     "cuDNN error: ", cudnnGetErrorString(ra_status), ##__VA_ARGS__); \
+  } while (0)
+namespace c10 {
+using CuDNNError = CUDAError;
+}  // namespace c10
+#endif
 
 #ifdef RA_USES_CUBLAS
 namespace at::cuda {

@@ -317,6 +317,10 @@ inline int64_t maybe_wrap_dim(int64_t dim, int64_t rank, bool wrap_scalar = true
                                  ", ", rank - 1, "], but got ", dim, ")"));
   return dim < 0 ? dim + rank : dim;
 }
+template <class Dims>
+void maybe_wrap_dims(Dims& dims, int64_t rank, bool wrap_scalar = true) {
+  for (auto& dim : dims) dim = maybe_wrap_dim(dim, rank, wrap_scalar);
+}
 
 #ifdef RA_USES_STREAMS
 #define RA_PRINTS(type) \
@@ -341,6 +345,14 @@ std::ostream& operator<<(std::ostream& out, ArrayRef<T> items) {
 namespace caffe2 {
 inline std::ostream& operator<<(std::ostream& out, TypeMeta value) { return out << value.name(); }
 }  // namespace caffe2
+namespace std {  // where c10/util/logging_is_not_google_glog.h has it too
+template <class... T>
+ostream& operator<<(ostream& out, const vector<T...>& items) {
+  ::c10::ra::Text text;
+  text << items;
+  return out << text.string;
+}
+}  // namespace std
 #endif
 
 #define TORCH_CHECK_MSG(cond, type, ...) \

@@ -1,13 +1,16 @@
 // Owns torch::tensor({...}) and torch::from_blob. Leaves every other factory to torch's own
 // declarations.
 #pragma once
+#include <memory>
+
 #include "tensor.h"
 
 namespace at {
 
 namespace ra {
 inline Tensor from_memory(void* data, IntArrayRef sizes, const int64_t* strides,
-                          const TensorOptions& options) {
+                          const TensorOptions& options, void (*free)(void*) = nullptr,
+                          void* context = nullptr) {
   ra_value wanted[2] = {};
   if (options.has_dtype())
     wanted[0] = {RA_DTYPE, {static_cast<int64_t>(c10::typeMetaToScalarType(options.dtype()))}, {0}};
@@ -15,10 +18,24 @@ inline Tensor from_memory(void* data, IntArrayRef sizes, const int64_t* strides,
     wanted[1] = {
         RA_DEVICE, {static_cast<int64_t>(options.device().type())}, {options.device().index()}};
   void* out;
-  c10::ra::check(
-      ra_from_blob(data, sizes.data(), strides, static_cast<int64_t>(sizes.size()), wanted, &out));
-  return Tensor::adopt(out);
+  c10::ra::check(ra_from_blob(data, sizes.data(), strides, static_cast<int64_t>(sizes.size()),
+                              wanted, free, context, &out));
+  auto tensor = Tensor::adopt(out);
+  if (options.requires_grad()) tensor.set_requires_grad(true);
+  return tensor;
 }
+// What is freed, and how.
+template <class F>
+struct Freed {
+  F free;
+  void* data;
+  static void now(void* self) {
+    const std::unique_ptr<Freed> freed(static_cast<Freed*>(self));
+    freed->free(freed->data);
+  }
+};
+template <class F>
+using IfFrees = std::enable_if_t<std::is_invocable_v<F&, void*>>;
 }  // namespace ra
 
 inline Tensor from_blob(void* data, IntArrayRef sizes, const TensorOptions& options = {}) {
@@ -27,6 +44,19 @@ inline Tensor from_blob(void* data, IntArrayRef sizes, const TensorOptions& opti
 inline Tensor from_blob(void* data, IntArrayRef sizes, IntArrayRef strides,
                         const TensorOptions& options = {}) {
   return ra::from_memory(data, sizes, strides.data(), options);
+}
+
+template <class F, class = ra::IfFrees<F>>
+Tensor from_blob(void* data, IntArrayRef sizes, const F& deleter,
+                 const TensorOptions& options = {}) {
+  return ra::from_memory(data, sizes, nullptr, options, &ra::Freed<F>::now,
+                         new ra::Freed<F>{deleter, data});
+}
+template <class F, class = ra::IfFrees<F>>
+Tensor from_blob(void* data, IntArrayRef sizes, IntArrayRef strides, const F& deleter,
+                 const TensorOptions& options = {}) {
+  return ra::from_memory(data, sizes, strides.data(), options, &ra::Freed<F>::now,
+                         new ra::Freed<F>{deleter, data});
 }
 
 // A number, or a nested list of numbers, all of one type.

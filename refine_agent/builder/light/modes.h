@@ -26,7 +26,14 @@ struct ShimGuard {
   ~ShimGuard() { ra_unguard(kind, guard_); }
   void* guard_;
 };
-struct InferenceMode : ShimGuard<2> {};
+struct InferenceMode {
+  explicit InferenceMode(bool enabled = true) : kind_(enabled ? 2 : 3), guard_(ra_guard(kind_)) {}
+  InferenceMode(const InferenceMode&) = delete;
+  ~InferenceMode() { ra_unguard(kind_, guard_); }
+  static bool is_enabled() { return ra_inference_mode() != 0; }
+  int kind_;
+  void* guard_;
+};
 
 // On the CPU a device guard guards nothing.
 class OptionalDeviceGuard {

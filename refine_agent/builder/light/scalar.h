@@ -231,7 +231,10 @@ inline ra::Text& ra::Text::operator<<(const TensorOptions& o) {
   return *this << "(nullopt))";
 }
 #ifdef RA_USES_STREAMS
-inline std::ostream& operator<<(std::ostream& out, const TensorOptions& o) { return out << str(o); }
+inline std::ostream& operator<<(std::ostream& out, const TensorOptions& o) {
+  out.setf(std::ios_base::boolalpha);  // as torch leaves it
+  return out << str(o);
+}
 #endif
 
 inline TensorOptions dtype(TypeMeta t) { return TensorOptions().dtype(t); }

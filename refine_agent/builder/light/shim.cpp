@@ -3,6 +3,7 @@
 #include <torch/csrc/python_headers.h>
 
 #include <ATen/Context.h>
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/Formatting.h>
 #include <ATen/core/Tensor.h>
@@ -24,7 +25,9 @@
 #define RA_WITH_LIBRARIES
 #include <ATen/cuda/CUDAContext.h>
 #endif
+#include <ATen/cuda/CUDAGeneratorImpl.h>
 #include <c10/cuda/CUDACachingAllocator.h>
+#include <dlfcn.h>
 #include <c10/cuda/CUDAException.h>
 #include <c10/cuda/CUDAFunctions.h>
 #include <c10/cuda/CUDAStream.h>
@@ -141,6 +144,12 @@ c10::Device device_of(const ra_value& v) {
   return {static_cast<c10::DeviceType>(v.i), static_cast<c10::DeviceIndex>(v.n)};
 }
 
+using GeneratorPointer = c10::intrusive_ptr<c10::GeneratorImpl>;
+
+GeneratorPointer generator(void* p) {
+  return GeneratorPointer::reclaim_copy(static_cast<c10::GeneratorImpl*>(p));
+}
+
 // ------------------------------------------------------------------------------------- operators
 
 c10::IValue list_argument(const ra_value& v, const c10::TypePtr& element) {
@@ -195,6 +204,8 @@ c10::IValue argument(const ra_value& v, c10::TypePtr type) {
       return std::string(static_cast<const char*>(v.p), v.n);
     case c10::TypeKind::DeviceObjType:
       return device_of(v);
+    case c10::TypeKind::GeneratorType:
+      return at::Generator(generator(const_cast<void*>(v.p)));
     case c10::TypeKind::FloatType:
     case c10::TypeKind::SymFloatType:
       return v.tag == RA_DOUBLE ? v.d : static_cast<double>(v.i);
@@ -446,14 +457,17 @@ RA_API int ra_contiguous(void* t, int32_t format, void** out) {
   return guarded([&] { *out = give(borrow(t).contiguous(static_cast<at::MemoryFormat>(format))); });
 }
 RA_API int ra_from_blob(void* data, const int64_t* sizes, const int64_t* strides, int64_t dim,
-                        const ra_value* options, void** out) {
+                        const ra_value* options, void (*free)(void*), void* context, void** out) {
   return guarded([&] {
     at::TensorOptions o;
     if (options[0].tag != RA_NONE) o = o.dtype(static_cast<at::ScalarType>(options[0].i));
     if (options[1].tag != RA_NONE) o = o.device(device_of(options[1]));
     const at::IntArrayRef shape(sizes, dim);
-    *out = give(strides == nullptr ? at::from_blob(data, shape, o)
-                                   : at::from_blob(data, shape, at::IntArrayRef(strides, dim), o));
+    auto maker = at::for_blob(data, shape);
+    maker.options(o);
+    if (strides != nullptr) maker.strides(at::IntArrayRef(strides, dim));
+    if (free != nullptr) maker.deleter([free, context](void*) { free(context); });
+    *out = give(maker.make_tensor());
   });
 }
 RA_API int ra_storage(void* t, void** data, int64_t* bytes) {
@@ -541,8 +555,9 @@ RA_API int64_t ra_grad_mode(int64_t set) {
 RA_API void* ra_guard(int kind) {
   if (kind == 0) return new at::AutoDispatchBelowADInplaceOrView();
   if (kind == 1) return new at::AutoDispatchBelowAutograd();
-  return new c10::InferenceMode(true);
+  return new c10::InferenceMode(kind == 2);
 }
+RA_API int ra_inference_mode() { return c10::InferenceMode::is_enabled(); }
 RA_API void ra_unguard(int kind, void* guard) {
   if (kind == 0)
     delete static_cast<at::AutoDispatchBelowADInplaceOrView*>(guard);
@@ -557,6 +572,101 @@ RA_API int ra_backward(void* t, void* gradient, int retain_graph, int create_gra
     if (retain_graph >= 0) retain = retain_graph != 0;
     borrow(t).backward(borrow(gradient), retain, create_graph != 0);
   });
+}
+
+RA_API int ra_generator(const char* how, [[maybe_unused]] int device, uint64_t seed, void** out) {
+  return guarded([&] {
+    const std::string_view q(how);
+    at::Generator made;
+    if (q == "default cpu")
+      made = at::detail::getDefaultCPUGenerator();
+    else if (q == "new cpu")
+      made = at::detail::createCPUGenerator(seed);
+#ifdef RA_WITH_CUDA
+    else if (q == "default cuda")
+      made = at::cuda::detail::getDefaultCUDAGenerator(static_cast<c10::DeviceIndex>(device));
+    else if (q == "new cuda")
+      made = at::cuda::detail::createCUDAGenerator(static_cast<c10::DeviceIndex>(device));
+#endif
+    else
+      TORCH_CHECK(false, "the light headers have no ", how, " generator");
+    *out = made.unsafeReleaseGeneratorImpl();
+  });
+}
+RA_API void ra_generator_count(void* g, int by) {
+  if (g == nullptr) return;
+  if (by > 0)
+    generator(g).release();
+  else
+    GeneratorPointer::reclaim(static_cast<c10::GeneratorImpl*>(g)).reset();
+}
+RA_API void* ra_generator_mutex(void* g) { return &static_cast<c10::GeneratorImpl*>(g)->mutex_; }
+RA_API int ra_generator_device(void* g, int32_t* type, int32_t* index) {
+  return guarded([&] {
+    const auto device = static_cast<c10::GeneratorImpl*>(g)->device();
+    *type = static_cast<int32_t>(device.type());
+    *index = device.index();
+  });
+}
+RA_API int ra_generator_ask(void* p, const char* what, uint64_t* value) {
+  return guarded([&] {
+    auto* g = static_cast<c10::GeneratorImpl*>(p);
+    const std::string_view q(what);
+    if (q == "current_seed")
+      *value = g->current_seed();
+    else if (q == "seed")
+      *value = g->seed();
+    else if (q == "set_current_seed")
+      g->set_current_seed(*value);
+    else if (q == "get_offset")
+      *value = g->get_offset();
+    else if (q == "set_offset")
+      g->set_offset(*value);
+    else if (q == "random")
+      *value = dynamic_cast<at::CPUGeneratorImpl&>(*g).random();
+    else if (q == "random64")
+      *value = dynamic_cast<at::CPUGeneratorImpl&>(*g).random64();
+#ifdef RA_WITH_CUDA
+    else if (q == "philox_engine_inputs")
+      *value = static_cast<at::CUDAGeneratorImpl*>(g)->philox_engine_inputs(*value).second;
+#endif
+    else
+      TORCH_CHECK(false, "the light headers do not know ", what);
+  });
+}
+RA_API int ra_philox_state([[maybe_unused]] void* g, [[maybe_unused]] uint64_t increment,
+                           [[maybe_unused]] void* state, [[maybe_unused]] size_t bytes) {
+  return guarded([&] {
+#ifdef RA_WITH_CUDA
+    const auto drawn = static_cast<at::CUDAGeneratorImpl*>(g)->philox_cuda_state(increment);
+    TORCH_INTERNAL_ASSERT(bytes == sizeof drawn);
+    std::memcpy(state, static_cast<const void*>(&drawn), bytes);
+#else
+    TORCH_CHECK(false, "this torch has no CUDA");
+#endif
+  });
+}
+
+RA_API int ra_context(const char* what, int set) {
+  auto& context = at::globalContext();
+  const std::string_view q(what);
+#define RA_SWITCH(get, assign)              \
+  if (q == #get) {                          \
+    if (set >= 0) context.assign(set != 0); \
+    return static_cast<int>(context.get()); \
+  }
+  RA_SWITCH(benchmarkCuDNN, setBenchmarkCuDNN)
+  RA_SWITCH(userEnabledCuDNN, setUserEnabledCuDNN)
+  RA_SWITCH(deterministicCuDNN, setDeterministicCuDNN)
+  RA_SWITCH(allowTF32CuDNN, setAllowTF32CuDNN)
+  RA_SWITCH(allowTF32CuBLAS, setAllowTF32CuBLAS)
+#undef RA_SWITCH
+  if (q == "hasCUDA") return at::Context::hasCUDA();
+  if (q == "hasCuDNN") return at::Context::hasCuDNN();
+  if (q == "hasMKL") return at::Context::hasMKL();
+  if (q == "hasOpenMP") return at::Context::hasOpenMP();
+  if (q == "deterministicAlgorithms") return context.deterministicAlgorithms();
+  return 0;
 }
 
 #ifdef RA_WITH_CUDA
@@ -623,6 +733,12 @@ RA_API int ra_cuda_properties(int64_t device, void** out) {
 }
 RA_API int ra_cuda_handle([[maybe_unused]] int library, [[maybe_unused]] void** out) {
   return guarded([&] {
+    if (library == 2) {  // by its symbol: a torch without cuDNN has none
+      void* symbol = dlsym(RTLD_DEFAULT, "_ZN2at6native14getCudnnHandleEv");
+      TORCH_CHECK(symbol != nullptr, "this torch has no cuDNN");
+      *out = reinterpret_cast<void* (*)()>(symbol)();
+      return;
+    }
 #ifdef RA_WITH_LIBRARIES
     if (library == 0) {
       *out = at::cuda::getCurrentCUDABlasHandle();
@@ -642,6 +758,24 @@ RA_API int ra_cuda_handle([[maybe_unused]] int library, [[maybe_unused]] void** 
 }
 RA_API int ra_cuda_allocate(size_t bytes, void** out) {
   return guarded([&] { *out = c10::cuda::CUDACachingAllocator::raw_alloc(bytes); });
+}
+RA_API int ra_cuda_allocate_on(size_t bytes, void* stream, void** out) {
+  return guarded([&] {
+    *out = c10::cuda::CUDACachingAllocator::raw_alloc_with_stream(
+        bytes, static_cast<cudaStream_t>(stream));
+  });
+}
+RA_API int ra_cuda_empty_cache() {
+  return guarded([&] { c10::cuda::CUDACachingAllocator::emptyCache(); });
+}
+// The allocator knows its own memory by what frees it, and is lent the memory for this call.
+RA_API int ra_cuda_record_memory(void* memory, int device, int64_t id) {
+  return guarded([&] {
+    const auto free = c10::cuda::CUDACachingAllocator::get()->raw_deleter();
+    c10::DataPtr lent(memory, memory, free, c10::Device(c10::kCUDA, index_of(device)));
+    c10::cuda::CUDACachingAllocator::recordStream(lent, stream_of(device, id));
+    lent.release_context();
+  });
 }
 RA_API int ra_cuda_deallocate(void* memory) {
   return guarded([&] { c10::cuda::CUDACachingAllocator::raw_delete(memory); });

@@ -52,6 +52,14 @@ std::string described(const char*& code, bool is_result) {
       return leaf<c10::Layout>(is_result);
     case 'm':
       return leaf<at::MemoryFormat>(is_result);
+    case 'G':
+      return leaf<at::Generator>(is_result);
+    case 'c':
+      return leaf<c10::complex<double>>(is_result);
+    case 'L':
+      return "c10::ArrayRef<at::Tensor>";
+    case 'O':
+      return "c10::OptionalArrayRef<long>";
     case '?': {
       const auto inner = described(code, is_result);
       return modern ? inner + " | None" : "Optional[" + inner + "]";
@@ -241,6 +249,21 @@ bool load_value(ra_kind kind, PyObject* o, ra_value* out) {
       return load_integer<c10::Layout>(o, out);
     case RA_PY_MEMORY_FORMAT:
       return load_integer<at::MemoryFormat>(o, out);
+    case RA_PY_GENERATOR: {
+      at::Generator g;
+      if (!load(o, g)) return false;
+      *out = {RA_GENERATOR, {}, {0}};
+      out->p = g.unsafeReleaseGeneratorImpl();
+      return true;
+    }
+    case RA_PY_COMPLEX: {
+      c10::complex<double> z;
+      if (!load(o, z)) return false;
+      *out = {RA_COMPLEX, {}, {0}};
+      out->d = z.real();
+      out->e = z.imag();
+      return true;
+    }
   }
   return false;
 }
@@ -270,6 +293,8 @@ py::object python_value(ra_kind kind, const ra_value& v) {
       if (v.tag == RA_BOOL) return py::cast(c10::Scalar(v.i != 0));
       if (v.tag == RA_COMPLEX) return py::cast(c10::Scalar(c10::complex<double>(v.d, v.e)));
       return py::cast(c10::Scalar(v.i));
+    case RA_PY_COMPLEX:
+      return py::cast(c10::complex<double>(v.d, v.e));
     case RA_PY_DEVICE:
       return py::cast(device_of(v));
     case RA_PY_DTYPE:

@@ -7,6 +7,45 @@
 #include "call.h"
 
 namespace c10 {
+
+// Memory and what frees it, or memory that somebody else frees.
+class DataPtr {
+ public:
+  DataPtr() = default;
+  DataPtr(void* memory, Device device) : memory_(memory), device_(device) {}
+  DataPtr(void* memory, void (*free)(void*), Device device)
+      : memory_(memory), free_(free), device_(device) {}
+  DataPtr(DataPtr&& o) noexcept
+      : memory_(std::exchange(o.memory_, nullptr)), free_(o.free_), device_(o.device_) {}
+  DataPtr& operator=(DataPtr&& o) noexcept {
+    std::swap(memory_, o.memory_);
+    std::swap(free_, o.free_);
+    device_ = o.device_;
+    return *this;
+  }
+  ~DataPtr() { clear(); }
+  void clear() {
+    if (memory_ != nullptr && free_ != nullptr) free_(memory_);
+    memory_ = nullptr;
+  }
+  void* get() const { return memory_; }
+  void* mutable_get() { return memory_; }
+  void* operator->() const { return memory_; }
+  explicit operator bool() const { return memory_ != nullptr; }
+  Device device() const { return device_; }
+  bool operator==(std::nullptr_t) const { return memory_ == nullptr; }
+  bool operator!=(std::nullptr_t) const { return memory_ != nullptr; }
+
+ private:
+  void* memory_ = nullptr;
+  void (*free_)(void*) = nullptr;
+  Device device_ = DeviceType::CPU;
+};
+struct Allocator {
+  virtual ~Allocator() = default;
+  virtual DataPtr allocate(size_t bytes) const = 0;
+};
+
 template <class T>
 class MaybeOwned {
   T held_;
@@ -56,6 +95,7 @@ using c10::kXPU;
 using c10::Layout;
 using c10::layout;
 using c10::maybe_wrap_dim;
+using c10::maybe_wrap_dims;
 using c10::memory_format;
 using c10::MemoryFormat;
 using c10::multiply_integers;
@@ -118,10 +158,18 @@ struct TensorIndex;
 // Tensor::storage() for the few questions candidates ask it.
 class Storage {
  public:
-  explicit Storage(void* tensor) { c10::ra::check(ra_storage(tensor, &data_, &bytes_)); }
+  explicit Storage(void* tensor) {
+    int32_t type, index;
+    c10::ra::check(ra_storage(tensor, &data_, &bytes_));
+    c10::ra::check(ra_device(tensor, &type, &index));
+    device_ = Device(static_cast<DeviceType>(type), static_cast<DeviceIndex>(index));
+  }
   size_t nbytes() const { return static_cast<size_t>(bytes_); }
   const void* data() const { return data_; }
   void* mutable_data() const { return data_; }
+  c10::DataPtr data_ptr() const { return {data_, device_}; }
+  c10::DataPtr mutable_data_ptr() const { return data_ptr(); }
+  Device device() const { return device_; }
   template <class T>
   T* data() const {
     return static_cast<T*>(data_);
@@ -131,6 +179,7 @@ class Storage {
  private:
   void* data_ = nullptr;
   int64_t bytes_ = 0;
+  Device device_ = DeviceType::CPU;
 };
 
 class Tensor {
@@ -174,7 +223,7 @@ class Tensor {
   size_t use_count() const noexcept { return static_cast<size_t>(ra_use_count(impl_)); }
   size_t weak_use_count() const noexcept { return static_cast<size_t>(ra_weak_use_count(impl_)); }
   bool is_uniquely_owned() const noexcept { return use_count() == 1; }
-  void* unsafeGetTensorImpl() const { return impl_; }
+  c10::TensorImpl* unsafeGetTensorImpl() const { return static_cast<c10::TensorImpl*>(impl_); }
 
   int64_t dim() const { return number(ra_dim); }
   int64_t ndimension() const { return dim(); }
@@ -261,6 +310,10 @@ class Tensor {
     c10::ra::check(ra_set_requires_grad(impl_, value));
     return *this;
   }
+  Tensor conj() const {
+    if (!is_complex()) return *this;
+    RA_CALL(Tensor, "aten::_conj", "", *this);
+  }
   Tensor& requires_grad_(bool value = true) const {
     RA_RUN("aten::requires_grad_", "", *this, value);
     return const_cast<Tensor&>(*this);
@@ -282,6 +335,9 @@ class Tensor {
     c10::ra::check(ra_cuda_record_stream(impl_, s.device_index(), s.id()));
   }
 #endif
+  void set_data(const Tensor& other) const { RA_RUN("aten::set_data", "", *this, other); }
+  int64_t output_nr() const { RA_CALL(int64_t, "aten::output_nr", "", *this); }
+  int64_t _version() const { RA_CALL(int64_t, "aten::_version", "", *this); }
   Tensor tensor_data() const { return alias("tensor_data"); }
   Tensor variable_data() const { return alias("variable_data"); }
   Tensor data() const { return alias("data"); }

@@ -21,6 +21,9 @@
 #ifdef RA_USES_MODES
 #include "modes.h"
 #endif
+#ifdef RA_USES_CONTEXT
+#include "context.h"
+#endif
 
 #include <candidate/functions.h>
 
