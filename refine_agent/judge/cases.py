@@ -288,8 +288,7 @@ def _wrong_answers(
     if several:
         yield _WrongAnswer("the mean everywhere", lambda: [_mean(t) for t in exact])
     yield _WrongAnswer("a copy of an input", lambda: _input_copy(tensors, exact))
-    if not all(torch.equal(a, b) for a, b in zip(stale, exact, strict=True)):
-        yield _WrongAnswer("the answer to another call", lambda: stale)
+    yield _WrongAnswer("the answer to another call", lambda: stale)
     if several:
         yield _WrongAnswer("the last tile not written", lambda: [_unwritten(t) for t in exact])
     lower = _one_step_below(tensors, allowed)

@@ -318,22 +318,35 @@ class Examiner:
         broken = [self._broken(seat, *asked) for asked in zip(slots, questions, strict=True)]
         if seat is self._seat:
             self._must_be_whole(broken)
+        copies: list[_Copy] = []
         for number, slot in enumerate(slots):
-            self._take_inputs_away(seat, slot, block.lent[number] if block.lent else ())
+            copies += self._take_inputs_away(seat, slot, block.lent[number] if block.lent else ())
         self._house.settle()
-        return seat.deliver(slots, block, during=during)
+        delivered = seat.deliver(slots, block, during=during)
+        if self._layers.delivery and not all(copy.is_whole for copy in copies):
+            raise Ended(
+                Disqualified(
+                    rule="an input is no result to work on",
+                    evidence="a result was said to be an input as it lies, which the judge copies, "
+                    "and was written to after the call",
+                )
+            )
+        return delivered
 
-    def _take_inputs_away(self, seat: Seat, slot: int, lent: tuple[int, ...]) -> None:
+    def _take_inputs_away(self, seat: Seat, slot: int, lent: tuple[int, ...]) -> list[_Copy]:
         """Destroy what was asked and what was written early; copy results that are an input."""
+        copies = []
         given, outputs = seat.inputs(slot), seat.outputs(slot)
         if self._layers.delivery:
             self._poison(seat, slot, POISON if self._layers.poison else 0)
         for number, target in zip(lent, outputs, strict=False):
             if number >= 0:
                 target.copy_(given[number])
+                copies.append(_Copy(target=target, wanted=given[number].clone()))
         if self._layers.delivery:
             for tensor in given:
                 _fill(tensor, POISON)
+        return copies
 
     def _prepare(self, seat: Seat, slots: Sequence[int], questions: list[Question]) -> None:
         """Put the questions before a worker that is stopped, on a device that is idle and cold."""
@@ -464,9 +477,21 @@ class Examiner:
                 return Disqualified(
                     rule="inputs are read-only",
                     evidence=f"input {number} was changed by the call, and the problem does "
-                    "not declare it in MUTABLE_INPUTS",
+                    "not declare it in MUTABLE_INPUTS: write to a copy",
                 )
         return None
+
+
+class _Copy(msgspec.Struct, frozen=True, kw_only=True):
+    """A result that is an input, as the judge copied it."""
+
+    target: Any  # a torch.Tensor
+    wanted: Any  # likewise
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nobody has written to it since."""
+        return _same_bytes(self.target, self.wanted)
 
 
 class _Wrong(msgspec.Struct, frozen=True, kw_only=True):

@@ -52,12 +52,16 @@ class Leash:
         # By descriptor, so that a number used again never names somebody else's process.
         self._leader = os.pidfd_open(pid)
         self._others: set[int] = set()
+        self._known: set[int] = set()
+        self._spent_s: dict[int, float] = {}
         self._warder = _Warder(uid) if uid is not None else None
 
     def stop(self) -> None:
         """Stop them all, and return when none of them runs."""
         ends = time.monotonic() + STOP_DEADLINE_S
         self._signal_leader(signal.SIGSTOP)
+        for pid in self._known:  # at once, whatever keeps the warder from running
+            _signal(pid, signal.SIGSTOP)
         if self._warder is not None:
             self._warder.tell(warder.STOP)
         before: set[int] | None = None
@@ -66,9 +70,11 @@ class Leash:
             for pid in members:
                 _signal(pid, signal.SIGSTOP)
             self._others |= members
+            self._known = members
             if all(_halted(pid) for pid in (self._pid, *members)):
                 # Whom a list is made of may have forked while it was made: look again.
                 if self._warder is not None or members == before or not members:
+                    self._spent_s = self._processor_seconds()
                     return
                 before = members
             if time.monotonic() > ends:
@@ -82,6 +88,17 @@ class Leash:
             _signal(pid, signal.SIGCONT)
         self._others = set()
         self._signal_leader(signal.SIGCONT)
+
+    def out_of_turn_s(self) -> float:
+        """Return the most processor time that one of its processes has used since it was stopped.
+
+        A process may have the kernel let it go on: by a timer whose signal is SIGCONT, for one.
+        """
+        now = self._processor_seconds()
+        return max([0.0, *(now[pid] - self._spent_s[pid] for pid in self._spent_s)])
+
+    def _processor_seconds(self) -> dict[int, float]:
+        return {pid: _processor_seconds(pid) for pid in (self._pid, *self._others)}
 
     def processor_seconds(self) -> float:
         """Return the processor time that all of its processes have used."""
@@ -147,15 +164,19 @@ class _Warder:
         )
         self.pid = self._process.pid
         self._await()
+        self._bearing = _bearing(self.pid)
 
     def tell(self, order: bytes) -> None:
         """Have everybody stopped, or let go on; return when it was done."""
         assert self._process.stdin is not None  # noqa: S101 - it was asked for
         try:
+            moved = _bearing(self.pid) != self._bearing
             self._process.stdin.write(order)
-        except BrokenPipeError:
+        except (BrokenPipeError, ProcessLookupError):
             raise Unstoppable("the process that stops a candidate's was ended by it") from None
         self._await()
+        if moved:  # of the same user, so that a candidate may have it wait while its own run
+            raise Unstoppable("the process that stops a candidate's was told to wait by it")
 
     def _await(self) -> None:
         assert self._process.stdout is not None  # noqa: S101 - it was asked for

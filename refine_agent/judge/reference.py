@@ -158,10 +158,12 @@ class Reference:
         result = _call(lambda: self.model(*copied), "Model.forward(*get_inputs())")
         self._results = tree_of(result)
         self.numbers = are_numbers(result)
-        leaves = [leaf.contiguous().to(self.device) for leaf in harvest(result)]
+        leaves = harvest(result)
         if not leaves:
             raise ProblemFault("Model.forward returns no tensor, so there is nothing to compare")
-        return leaves
+        if odd := [leaf.layout for leaf in leaves if leaf.layout != torch.strided]:
+            raise ProblemFault(f"Model.forward returns a tensor of layout {odd[0]}; make it dense")
+        return [leaf.contiguous().to(self.device) for leaf in leaves]
 
     @torch.no_grad()
     def oracle(self, arguments: Sequence[Any], *, moved: float = 0.0) -> list[torch.Tensor] | None:

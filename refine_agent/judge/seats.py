@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from refine_agent import arena as arenas
 from refine_agent import wire
 from refine_agent.judge.leash import Unstoppable
-from refine_agent.records import Crashed, Mismatch, TimedOut
+from refine_agent.records import Crashed, Disqualified, Mismatch, TimedOut
 
 if TYPE_CHECKING:
     import torch
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 # What a worker says is quoted in verdicts and prompts: more than this says nothing more.
 MAX_ERROR_CHARS, MAX_TRACE_CHARS, MAX_ROWS_BYTES = 2000, 6000, 2 << 20
+# A thread that is told to stop has microseconds of the kernel's to go; a GPU's driver has more.
+STILL_S = {"cpu": 60e-6, "cuda": 300e-6}
 START_DEADLINE_S, MAP_DEADLINE_S, TRACE_DEADLINE_S = 60.0, 120.0, 120.0
 
 
@@ -289,13 +291,30 @@ class Seat:
 
     # --- exchanges ------------------------------------------------------------------------------
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether inputs and outputs lie in a GPU's memory."""
+        return self.arena is not None and self.arena.device != "cpu"
+
     def _go(self) -> None:
         if self._leash is None:
             return
+        self._must_have_stood_still(self._leash)
         try:
             self._leash.go()
         except Unstoppable as why:
             raise Ended(Crashed(during="stop", reason=str(why))) from None
+
+    def _must_have_stood_still(self, leash: Leash) -> None:
+        ran_s = leash.out_of_turn_s()
+        if ran_s > STILL_S["cuda" if self.on_gpu else "cpu"] and self.role == "candidate":
+            raise Ended(
+                Disqualified(
+                    rule="works out of turn",
+                    evidence="a process of the candidate's was stopped, and used "
+                    f"{ran_s * 1e6:,.0f} µs of a core all the same",
+                )
+            )
 
     def _is_of(self, answer: wire.Done, calls: int) -> bool:
         """Whether a report is of so many calls, and what it says can be."""

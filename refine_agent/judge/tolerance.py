@@ -93,6 +93,8 @@ def limits(
     ``given`` is a problem's own norm-wise bound, ``floor`` another type's than the output's.
     """
     native, exact = as_real(native), as_real(exact)
+    if not native.is_floating_point():
+        return Limits(norm=0.0, row=0.0, element=0.0)
     floor = floor or floor_of(native)
     own = _errors(native, exact)
     norm = max(floor, SLACK * own.norm, SENSITIVITY_SLACK * sensitivity)
@@ -129,6 +131,13 @@ def limits_of_integers() -> Limits:
 def distance(got: torch.Tensor, exact: torch.Tensor) -> float:
     """Return the norm-wise relative distance, in float64."""
     return _errors(as_real(got), as_real(exact)).norm
+
+
+def overflows(native: torch.Tensor, exact: torch.Tensor) -> bool:
+    """Whether the type of an output is too narrow for the answer: it is infinite only there."""
+    if not as_real(native).is_floating_point():
+        return False
+    return not torch.equal(torch.isfinite(as_real(native)), torch.isfinite(as_real(exact)))
 
 
 def is_finite(tensor: torch.Tensor) -> bool:

@@ -223,7 +223,18 @@ class House:
 
     def _asked(self, case: Case, tensors: list[torch.Tensor]) -> Question:
         expected = self.reference.answer(self.reference.replant(tensors))
+        self._must_be_shaped(expected)
         return Question(case=case, tensors=tensors, expected=expected)
+
+    def _must_be_shaped(self, results: list[torch.Tensor]) -> None:
+        shapes = [tuple(result.shape) for result in results]
+        usual = [spec.shape for spec in self.layout.outputs]
+        if shapes != usual:
+            raise ProblemFault(
+                f"Model.forward returns tensors of shapes {shapes}, where it returned {usual} for "
+                "other inputs; make shapes depend on those of the inputs only (masks instead of "
+                "boolean indexing)"
+            )
 
     def key(self, question: Question) -> Key | None:
         """Return the exact answer and its limits; ``None`` where the reference itself is lost."""
@@ -255,7 +266,7 @@ class House:
             limit.norm < cases.UNSOUND * 8 and (tolerance.is_finite(e) or not self.reference.finite)
             for e, limit in zip(exact, limits, strict=True)
             if e.is_floating_point() or e.is_complex()
-        )
+        ) and not any(map(tolerance.overflows, question.expected, exact))
         if not sound and question.case is not cases.NOMINAL:
             return None
         return Key(exact=exact, limits=limits)
