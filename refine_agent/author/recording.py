@@ -85,11 +85,20 @@ class Recorded:
         found = differences(asked.messages, prompt.messages)
         if not found:
             return None
+        first = not self._known
         new = [d for d in found if (d.recorded, d.present) not in self._known]
         self._known.update((d.recorded, d.present) for d in found)
         if not new:
             return "the prompt differs from the recorded one only where it did before"
+        if first and self._is_of_another_problem:
+            name = one_line(self._recording.problem.name, SHOWN_CHARS)
+            return f"the recording is of another problem, {name}: its answers are not to this one"
         return f"the prompt differs from the recorded one: {_said(new[0])}"
+
+    @property
+    def _is_of_another_problem(self) -> bool:
+        run = self._transcript
+        return run is not None and run.problem.digest != self._recording.problem.digest
 
 
 def _said(difference: Difference) -> str:

@@ -77,6 +77,7 @@ def hint(  # noqa: PLR0913 - one parameter for each thing a person can say
 
 def _when(run: Transcript) -> str:
     """Say when a note is taken up, and which prompt is the first that knows of it."""
+    from refine_agent.cli.words import MORE_TURNS
     from refine_agent.transcript import is_being_written
 
     turn = run.open_turn
@@ -87,7 +88,7 @@ def _when(run: Transcript) -> str:
     if run.stopped is not None and not run.stopped.resumable:
         return (
             f"is over ({phrase(run.stopped.reason)}) and takes it up when it goes on: "
-            f"refine_agent resume {run.folder} --turns {run.model_turns + 4}"
+            f"refine_agent resume {run.folder} --turns {run.model_turns + MORE_TURNS}"
         )
     return f"is not running and takes it up first when it goes on: refine_agent resume {run.folder}"
 

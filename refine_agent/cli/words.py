@@ -29,6 +29,8 @@ _VERDICT_CHARS = 34
 _IDEA_CHARS = 100
 _REMARK_CHARS = 300
 MICROSECONDS_PER_MS = 1000
+# How many turns more are proposed to who reads that the turns are taken.
+MORE_TURNS = 4
 
 
 class Rival(Record, frozen=True, kw_only=True):
@@ -172,8 +174,18 @@ def closing(transcript: Transcript, *, why: str, command: str) -> list[Text | Ta
     parts.append(Text(f"run       {transcript.folder}"))
     if transcript.stopped is not None and transcript.stopped.resumable:
         parts.append(Text(f"go on     {command} resume {transcript.folder}"))
+    elif _may_take_more_turns(transcript):
+        more = f"--turns {transcript.model_turns + MORE_TURNS}"
+        parts.append(Text(f"go on     {command} resume {transcript.folder} {more}"))
     parts.append(Text(f"look on   {command} show {transcript.folder} · report · diff · export"))
     return parts
+
+
+def _may_take_more_turns(transcript: Transcript) -> bool:
+    """Whether only the number of turns ended the run, and somebody could answer more."""
+    turns = transcript.options.budget.turns
+    ended = transcript.stopped is not None and turns is not None and transcript.model_turns >= turns
+    return ended and not transcript.model.startswith("recorded:")
 
 
 def _result(transcript: Transcript) -> list[Text | Table]:

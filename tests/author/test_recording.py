@@ -99,6 +99,16 @@ def test_a_divergence_is_told_with_its_first_line_and_stops_nothing(tmp_path: Pa
     )
 
 
+def test_a_recording_of_another_problem_is_told_to_be_one(tmp_path: Path) -> None:
+    two_turns(tmp_path / "recorded")
+    other = Problem(name="other", source=sessions.REFERENCE + "# changed\n")
+    here = sessions.Book(tmp_path / "here", setup=sessions.setup(), problem=other).run
+    author = replayed(tmp_path / "recorded", here)
+    assert ask(author, prompts.render(here), 1).note == (
+        "the recording is of another problem, softmax: its answers are not to this one"
+    )
+
+
 def test_what_is_added_and_what_is_missing_is_told(tmp_path: Path) -> None:
     plain = two_turns(tmp_path / "plain")
     hinted = two_turns(tmp_path / "hinted", hint="Use TMA.")

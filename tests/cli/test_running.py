@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -289,6 +290,7 @@ def test_without_a_terminal_there_are_plain_lines(tmp_path: Path) -> None:
     assert "over eager" in out
     assert str(tmp_path) in out
     assert "sealed   yes" in out
+    assert re.search(r"^go on +python -m refine_agent resume \S+ --turns 8$", out, re.MULTILINE)
 
 
 def test_the_first_line_says_when_answers_come_from_a_recording(tmp_path: Path) -> None:
