@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from refine_agent.bench import LocalBench
+from refine_agent.bench.sanitizer import ORDERED_UNSEEN
 from refine_agent.loop import BenchFault, Quiet
 from refine_agent.profiling import roofline
 from refine_agent.records import Options, Passed, Ratio, Setup, Timing, headline
@@ -30,7 +31,7 @@ from refine_agent.transcript import Transcript, runs_in
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from refine_agent.records import AnyVerdict
+    from refine_agent.records import AnyVerdict, Suspicion
 
 ROOT = Path(__file__).parents[1]
 RECORDED = ROOT / "transcripts" / "recorded"
@@ -174,6 +175,14 @@ _COLUMNS = (
 )  # fmt: skip
 
 
+def _in_a_line(doubt: Suspicion) -> str:
+    """Return a doubt without what the tool that raised it listed: that is in the transcript."""
+    head = doubt.evidence.splitlines()[0].rstrip(":")
+    if doubt.kind == "racecheck" and ORDERED_UNSEEN in doubt.evidence:
+        head += f"; {ORDERED_UNSEEN}"
+    return head if head.startswith(doubt.kind) else f"{doubt.kind}: {head}"
+
+
 def _table(rows: list[Row]) -> Iterator[str]:
     places = sorted({f"{row.environment}, {row.day}" for row in rows if row.day})
     yield "# Scorecard"
@@ -200,7 +209,7 @@ def _table(rows: list[Row]) -> Iterator[str]:
     for row in rows:
         doubts = row.passed.suspicions if row.passed is not None else ()
         for doubt in doubts:
-            yield f"- {row.name}, doubtful: {doubt.kind}: {doubt.evidence}"
+            yield f"- {row.name}, doubtful: {_in_a_line(doubt)}"
 
 
 def _line(row: Row) -> str:
