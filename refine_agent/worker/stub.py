@@ -136,6 +136,8 @@ class _Stub:
         if message.device == "cpu":
             _keep_freed_memory()
             _touch(self._arena.bytes(0, self._arena.total_bytes))
+        else:
+            _count_devices()
         return wire.Ready()
 
     # --- loading --------------------------------------------------------------------------------
@@ -337,6 +339,17 @@ class _DeviceClock:
         torch.cuda.synchronize()
         pairs = zip(self._events[::2], self._events[1::2], strict=True)
         return tuple(start.elapsed_time(end) * 1e3 for start, end in pairs)
+
+
+def _count_devices() -> None:
+    """Have torch count devices through CUDA.
+
+    It asks NVML first, which behind a fence was seen to find none; torch.compile then keeps an
+    empty list of devices and fails on it.
+    """
+    torch.cuda.init()
+    count: int = torch._C._cuda_getDeviceCount()  # noqa: SLF001 - the one that is not cached
+    torch.cuda._cached_device_count = count  # noqa: SLF001 - where device_count() looks first
 
 
 def _keep_freed_memory() -> None:

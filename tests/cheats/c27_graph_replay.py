@@ -1,6 +1,7 @@
 # cheat 27: a CUDA graph on a stale address
 # mechanism: the graph is captured over the first call's input and replayed whatever comes
 # layer: fresh
+# off: fresh delivery
 # problem: layernorm
 # caught: Mismatch
 # device: cuda
