@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from refine_agent.records import Candidate, Problem
 
 # KernelBench's defaults: correctness trials, and timed ones after a few to warm up.
+# Between two candidates a model answers; processes get ready meanwhile, as in a run.
+ANSWER_S = 4.0
 COMPARED, WARM_UP, TIMED = 5, 3, 100
 # Seconds per candidate after its build, on an H200 and LayerNorm of 4096 x 8192.
 PROMISED_S = {"cuda": 3.0}
@@ -90,6 +92,7 @@ def measure(*, device: str, runs: int, seconds: float) -> Measured:
         began = time.monotonic()
         costs: list[Cost] = []
         while len(costs) < runs and (not costs or time.monotonic() - began < seconds):
+            time.sleep(ANSWER_S)
             costs.append(_cost(bench, given, itself(given, salt=len(costs))))
     return Measured(
         device_kind=setup.environment.device_kind,

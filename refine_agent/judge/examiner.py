@@ -56,7 +56,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 PACES = {
-    "cuda": Pace(blocks=6, most_blocks=24, seconds=1.2, within=0.004),
+    "cuda": Pace(blocks=6, most_blocks=24, seconds=0.9, within=0.004),
     "cpu": Pace(blocks=5, most_blocks=60, seconds=1.0, within=0.015),
 }
 
