@@ -1,5 +1,6 @@
 """Whole trials on a CPU: real workers behind the real fence, real builds, the real clock."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -154,6 +155,20 @@ def test_a_candidate_finds_no_key_in_its_environment(
     )
 
     assert isinstance(judged(bench, with_forward(body)), Passed)
+
+
+LEAVES_A_SEGMENT = f"""{HONEST}
+import ctypes
+ctypes.CDLL(None).shmget(0x7EF1, 4096, 0o1666)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a candidate segments of its own")
+def test_no_shared_memory_of_a_candidate_outlasts_it(bench: LocalBench) -> None:
+    assert isinstance(judged(bench, LEAVES_A_SEGMENT), Passed)
+
+    keys = [line.split()[0] for line in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]]
+    assert str(0x7EF1) not in keys
 
 
 def test_the_next_candidate_is_judged_as_if_none_had_crashed_before(bench: LocalBench) -> None:

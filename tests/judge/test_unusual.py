@@ -1,0 +1,245 @@
+"""Problems and candidates that are honest and unusual: judged as meant, or refused in words."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from refine_agent import wire
+from refine_agent.judge import cases, tolerance, unsteady, work
+from refine_agent.judge.reference import ProblemFault, Reference
+from refine_agent.judge.settled import Known
+from refine_agent.judge.trial import House
+from refine_agent.profiling.records import Ceilings
+from refine_agent.worker import stub
+
+HEAD = "import torch\nfrom torch import nn\nimport torch.nn.functional as F\n"
+KNOWN = Known(ceilings=Ceilings(device="a test's"))
+
+
+def problem(forward: str, inputs: str = "[torch.randn(8, 16)]", init: str = "pass") -> str:
+    return f"""{HEAD}
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        {init}
+    def forward(self, *given):
+        x = given[0]
+        {forward}
+def get_inputs():
+    return {inputs}
+def get_init_inputs():
+    return []
+"""
+
+
+def reference(*parts: str) -> Reference:
+    return Reference(problem(*parts), device="cpu", seed=1)
+
+
+def house(*parts: str) -> House:
+    return House(problem(*parts), device="cpu", known=KNOWN)
+
+
+# --- what cannot be judged is refused -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("forward", "init", "said"),
+    [
+        ("return F.dropout(x, 0.5, training=True)", "pass", "another way the second time"),
+        (
+            "self.h = torch.tanh(x + self.h)\n        return self.h",
+            "self.h = torch.zeros(8, 16)",
+            "keeps something from call to call",
+        ),
+        ("return x.to_sparse()", "pass", "make it dense"),
+        ("return None", "pass", "returns no tensor"),
+    ],
+)
+def test_a_reference_that_no_candidate_could_answer_for_is_refused(
+    forward: str, init: str, said: str
+) -> None:
+    with pytest.raises(ProblemFault, match=said):
+        reference(forward, "[torch.randn(8, 16)]", init)
+
+
+def test_shapes_that_depend_on_values_are_refused() -> None:
+    with pytest.raises(ProblemFault, match="masks instead of boolean indexing"):
+        house("return x[x > 0]", "[torch.randn(500)]")
+
+
+# --- what was not judged once, and is -------------------------------------------------------------
+
+
+def test_inputs_outside_of_a_references_domain_are_left_out() -> None:
+    found = house("return F.binary_cross_entropy(x, x.flip(0))", "[torch.rand(64, 64)]")
+
+    assert "shifted by five" in found.fitness.dropped
+    assert "a thousandth" in found.fitness.cases
+    for _ in range(20):
+        found.changed(found.reference.tensors(found.reference.draw(seed=3)))
+
+
+def test_results_that_are_infinite_by_design_leave_every_kind_of_input() -> None:
+    found = house(
+        "return x.masked_fill(given[1], -torch.inf)",
+        "[torch.randn(8, 16), torch.rand(8, 16) > 0.5]",
+    )
+
+    assert not found.fitness.dropped
+
+
+def test_an_answer_that_overflows_its_type_is_held_against_nobody() -> None:
+    found = house("return torch.cumprod(3 + x, 1)", "[torch.rand(8, 64)]")
+
+    assert "ten times larger" in found.fitness.dropped
+
+
+def test_what_looks_at_values_is_counted_all_the_same() -> None:
+    looks = reference("n = int(x.abs().sum().item())\n        return x * min(n, 3)")
+
+    assert work.count(looks, looks.draw(seed=1)).bytes_needed == 2 * 8 * 16 * 4
+
+
+def test_counting_leaves_nothing_in_what_a_module_keeps() -> None:
+    keeps = reference(
+        "self.last = x * 2\n        return self.last", "[torch.randn(4)]", "self.last = None"
+    )
+    work.count(keeps, keeps.draw(seed=1))
+
+    assert type(keeps.model.last) is torch.Tensor
+
+
+def test_lazy_modules_have_parameters_before_anyone_is_asked() -> None:
+    lazy = reference("return self.f(x)", "[torch.randn(8, 16)]", "self.f = nn.LazyLinear(4)")
+
+    assert lazy.model.state_dict()["f.weight"].shape == (4, 16)
+
+
+def test_a_small_constant_is_moved_in_proportion() -> None:
+    moved = reference(
+        "return x * self.t", "[torch.randn(4)]", "self.register_buffer('t', torch.tensor(1e-5))"
+    )
+
+    assert 0.7e-5 < float(moved.model.state_dict()["t"]) < 1.3e-5
+
+
+def test_a_reference_that_writes_to_its_inputs_is_asked_about_copies() -> None:
+    writes = reference("return F.relu(x, inplace=True) + 1")
+    given = writes.draw(seed=1)
+    before = given[0].clone()
+    writes.answer(given)
+
+    assert torch.equal(given[0], before)
+
+
+def test_sorted_inputs_stay_sorted() -> None:
+    tensors = [torch.randn(4, 32).sort(-1).values]
+    promised = cases.structure(tensors)
+
+    for case in cases.STRESSES:
+        (changed,) = cases.transform(case, tensors, promised, seed=1)
+        assert bool((changed[..., 1:] >= changed[..., :-1]).all()), case.name
+    assert torch.equal(cases.nearly(tensors, promised, seed=1)[0], tensors[0])
+
+
+# --- complex numbers, plain numbers, masks --------------------------------------------------------
+
+
+def test_complex_results_need_not_be_exact_and_may_not_be_wrong() -> None:
+    exact = torch.randn(16, 64, dtype=torch.complex128)
+    native = exact.to(torch.complex64)
+    allowed = tolerance.limits(native, exact)
+
+    assert tolerance.compare(native, exact, allowed).reason is None
+    assert tolerance.compare(native * (1 + 1e-6j), exact, allowed).reason is None
+    assert tolerance.compare(native * (1 + 1e-3j), exact, allowed).reason is not None
+    assert tolerance.compare(native.conj(), exact, allowed).reason is not None
+
+
+def test_a_plain_number_is_as_good_as_the_tensor_it_came_from() -> None:
+    found = house("return x.square().mean().item()")
+    question = found.draw(cases.NOMINAL)
+    key = found.find_key(question)
+
+    assert key is not None
+    assert key.limits[0].norm >= tolerance.NORM_FLOOR["float32"]
+
+
+def test_a_mask_must_be_exact() -> None:
+    exact = torch.arange(32) < 9
+    allowed = tolerance.limits(exact, exact)
+
+    assert tolerance.compare(exact.clone(), exact, allowed).reason is None
+    assert tolerance.compare(torch.arange(32) < 10, exact, allowed).reason is not None
+
+
+# --- answers that jump ----------------------------------------------------------------------------
+
+ROUNDED = "return torch.round(x * 10).to(torch.int32)"
+
+
+def _jump(found: House, change: int, *, at_a_tie: bool) -> bool:
+    """Whether a result may stand that is off by ``change``, where a quotient is a tie or none."""
+    question = found.draw(cases.NOMINAL)
+    value = 0.25 if at_a_tie else 0.23
+    question.tensors[0][3, 5] = value * (1 + 1e-7)
+    question = found._asked(cases.NOMINAL, question.tensors)
+    key = found.find_key(question)
+    assert key is not None
+    got = question.expected[0].clone()
+    got[3, 5] += change
+    return found.may_stand(question, 0, got, key)
+
+
+def test_where_rounding_breaks_a_tie_it_may_break_either_way() -> None:
+    found = house(ROUNDED, "[torch.randn(64, 64)]")
+    exact = 3 if round(0.25 * (1 + 1e-7) * 10) == 3 else 2
+
+    assert _jump(found, 2 + 3 - 2 * exact, at_a_tie=True)
+
+
+def test_elsewhere_it_may_not_nor_by_more() -> None:
+    found = house(ROUNDED, "[torch.randn(64, 64)]")
+
+    assert not _jump(found, 1, at_a_tie=False)
+    assert not _jump(found, 7, at_a_tie=True)
+
+
+def test_many_elements_are_no_matter_of_rounding() -> None:
+    exact = torch.arange(64 * 64, dtype=torch.int32).view(64, 64)
+    got = exact + 1
+    nothing = tolerance.limits(exact, exact)
+
+    assert not unsteady.may_stand(got, exact, exact, nothing, moved=lambda: got)
+
+
+# --- parameters and results -----------------------------------------------------------------------
+
+
+def test_a_candidate_may_keep_buffers_of_its_own_and_leave_out_counters() -> None:
+    judged = nn.BatchNorm1d(4)
+    state = {name: value + 1 for name, value in judged.state_dict().items()}
+    own = nn.BatchNorm1d(4)
+    del own.num_batches_tracked
+    own.num_batches_tracked = None
+    own.register_buffer("scratch", torch.zeros(9))
+
+    assert stub._set_state(own, state)[0] == "by name"
+    assert torch.equal(own.weight, state["weight"])
+
+
+def test_a_candidate_that_leaves_out_a_parameter_is_not_given_the_others_by_name() -> None:
+    state = nn.Linear(4, 4).state_dict()
+
+    assert stub._set_state(nn.Linear(4, 4, bias=False), state)[0] == "seeded"
+
+
+def test_results_are_described_as_one_would_write_them() -> None:
+    tree: Any = {"dict": {"a": {"t": 0}, "b": [{"t": 1}, None]}}
+
+    assert (
+        wire.described(tree, ["float32[2]", "bool[]"]) == "{'a': float32[2], 'b': [bool[], None]}"
+    )
