@@ -152,11 +152,14 @@ class Loaded(Wire, frozen=True, kw_only=True, tag="loaded"):
     parameter_bytes: int = 0
 
 
+NOT_LENT = -1  # a result that is its own
+
+
 class Done(Wire, frozen=True, kw_only=True, tag="done"):
     """The calls are over. ``shapes`` are the results' specs; times are the worker's own claim.
 
     ``lent`` says, call by call, which results are an input as it lies in the arena: its number, or
-    -1. Nothing need be delivered of those, the judge takes them from there.
+    ``NOT_LENT``. Nothing need be delivered of those, the judge takes them from there.
     """
 
     shapes: tuple[str, ...]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import torch
 
+from refine_agent import wire
 from refine_agent.judge import cases, lax, statistics, tolerance
 from refine_agent.judge.lead import unhurried
 from refine_agent.judge.seats import Ended
@@ -340,7 +341,7 @@ class Examiner:
         if self._layers.delivery:
             self._poison(seat, slot, POISON if self._layers.poison else 0)
         for number, target in zip(lent, outputs, strict=False):
-            if number >= 0:
+            if number != wire.NOT_LENT:
                 target.copy_(given[number])
                 copies.append(_Copy(target=target, wanted=given[number].clone()))
         if self._layers.delivery:

@@ -325,7 +325,7 @@ class Seat:
         inputs, outputs = self.layout.inputs, self.layout.outputs
         lent = [pair for numbers in answer.lent for pair in zip(numbers, outputs, strict=False)]
         return len(answer.lent) in (0, calls) and all(
-            number == -1 or (0 <= number < len(inputs) and inputs[number].fills(spec))
+            number == wire.NOT_LENT or (0 <= number < len(inputs) and inputs[number].fills(spec))
             for number, spec in lent
         )
 

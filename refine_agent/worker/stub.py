@@ -45,7 +45,6 @@ _EACH_ALONE = "PYTORCH_NO_CUDA_MEMORY_CACHING" in os.environ
 # block's calls are timed with the page faults of getting it back; above the threshold, which is the
 # largest there is, memory is the kernel's at every call, as it is for who runs the module at home.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _NEVER, _MMAP_FROM_BYTES = -1, -3, -1, 32 << 20
-_NOT_LENT = -1
 _CLOSED = (
     " (a candidate may write to its working folder and TMPDIR only, not even to /dev/shm: "
     "use relative paths, tempfile, and threads instead of multiprocessing)"
@@ -226,23 +225,23 @@ class _Stub:
         dense = [leaf.contiguous().resolve_conj().resolve_neg() for leaf in leaves]
         return [
             leaf.clone()
-            if leaf.data_ptr() in self._span and self._lent(slot, leaf) == _NOT_LENT
+            if leaf.data_ptr() in self._span and self._lent(slot, leaf) == wire.NOT_LENT
             else leaf
             for leaf in dense
         ]
 
     def _lent(self, slot: int, leaf: torch.Tensor) -> int:
-        """Return the number of a slot's input that a tensor is, all of it, or ``_NOT_LENT``."""
+        """Return the number of a slot's input that a tensor is, all of it, or ``wire.NOT_LENT``."""
         assert self._layout is not None  # noqa: S101 - the judge maps before it calls
         if leaf.data_ptr() not in self._span:
-            return _NOT_LENT
+            return wire.NOT_LENT
         offset = leaf.data_ptr() - self._span.start - slot * self._layout.slot_bytes
         found = (
             number
             for number, spec in enumerate(self._layout.inputs)
             if spec.offset == offset and str(spec) == _describe(leaf)
         )
-        return next(found, _NOT_LENT)
+        return next(found, wire.NOT_LENT)
 
     def _fits(self, result: Any, shapes: tuple[str, ...]) -> bool:  # noqa: ANN401 - a tree of any kind
         assert self._layout is not None  # noqa: S101 - the judge maps before it calls
@@ -543,7 +542,7 @@ def are_numbers(tree: Any) -> tuple[bool, ...]:  # noqa: ANN401 - trees are of a
 def _without(leaves: list[torch.Tensor], lent: tuple[int, ...]) -> list[torch.Tensor | None]:
     """Return the tensors that are to be delivered, ``None`` for the others."""
     both = zip(leaves, lent, strict=True)
-    return [leaf if number == _NOT_LENT else None for leaf, number in both]
+    return [leaf if number == wire.NOT_LENT else None for leaf, number in both]
 
 
 def tree_of(tree: Any, count: list[int] | None = None) -> Any:  # noqa: ANN401 - of any kind
