@@ -59,8 +59,9 @@ ALLOWED_ENVIRONMENT = (
 )
 # A thread that waits for another sleeps. By default libgomp's spin for ten milliseconds: where both
 # happen to share a core, because something else runs on the other, every parallel region takes that
-# long, and what is compared is where the scheduler put whose threads.
-PATIENCE = {"OMP_WAIT_POLICY": "PASSIVE"}
+# long, and what is compared is where the scheduler put whose threads. OpenBLAS, which NumPy calls,
+# spins for 2^26 cycles; this is the logarithm, and the least it takes.
+PATIENCE = {"OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_THREAD_TIMEOUT": "4"}
 # The judge keeps the memory of its float64 copies for the next ones, up to 2 GiB. Every block of
 # over 32 MB would otherwise come from mmap and be zeroed page by page each time (mallopt(3)), which
 # was a third of a check of 134 MB tensors. Threads share one arena: those of their own hold 64 MB.

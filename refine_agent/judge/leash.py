@@ -54,12 +54,16 @@ class Leash:
         self._others: set[int] = set()
         self._known: set[int] = set()
         self._spent_s: dict[int, float] = {}
+        # The processor time they used after they had last been told to stop: a system call under
+        # way is finished first.
+        self.ran_on_s = 0.0
         self._warder = _Warder(uid) if uid is not None else None
 
     def stop(self) -> None:
         """Stop them all, and return when none of them runs."""
         ends = time.monotonic() + STOP_DEADLINE_S
         self._signal_leader(signal.SIGSTOP)
+        told = {pid: _processor_seconds(pid) for pid in (self._pid, *self._known)}
         for pid in self._known:  # at once, whatever keeps the warder from running
             _signal(pid, signal.SIGSTOP)
         if self._warder is not None:
@@ -74,7 +78,9 @@ class Leash:
             if all(_halted(pid) for pid in (self._pid, *members)):
                 # Whom a list is made of may have forked while it was made: look again.
                 if self._warder is not None or members == before or not members:
-                    self._spent_s = self._processor_seconds()
+                    self._spent_s = now = self._processor_seconds()
+                    ran = (now.get(pid, 0.0) - was for pid, was in told.items())
+                    self.ran_on_s = sum(max(0.0, each) for each in ran)
                     return
                 before = members
             if time.monotonic() > ends:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 # What a worker says is quoted in verdicts and prompts: more than this says nothing more.
 MAX_ERROR_CHARS, MAX_TRACE_CHARS, MAX_ROWS_BYTES = 2000, 6000, 2 << 20
+STOPPING_US = 150.0
 # A thread that is told to stop has microseconds of the kernel's to go; a GPU's driver has more.
 STILL_S = {"cpu": 60e-6, "cuda": 300e-6}
 START_DEADLINE_S, MAP_DEADLINE_S, TRACE_DEADLINE_S = 60.0, 120.0, 120.0
@@ -163,13 +164,14 @@ class Seat:
         self._touch_device()
         settled = time.perf_counter_ns()
         self.stop()
+        ran_on_us = self._ran_on_us()
         assert isinstance(answer, wire.Done)  # noqa: S101 - _expect saw to it
         if not answer.fits:
             raise Ended(self._misshapen(answer))
         if not self._is_of(answer, len(slots)):
             raise Ended(Crashed(during=during, reason="the worker's report is not of its calls"))
         return Block(
-            wall_us=(answered - began) / 1e3,
+            wall_us=(answered - began) / 1e3 + ran_on_us,
             claims_us=answer.device_us,
             hidden=answer.hidden,
             settling_us=(settled - answered) / 1e3,
@@ -189,7 +191,16 @@ class Seat:
         took_us = (time.perf_counter_ns() - began) / 1e3
         prints = self.prints(slots)
         self.stop()
-        return replace(block, delivery_us=took_us, prints=prints)
+        return replace(block, delivery_us=took_us + self._ran_on_us(), prints=prints)
+
+    def _ran_on_us(self) -> float:
+        """Return what a system call that outlasted the stop took of the processor, on a CPU.
+
+        It copied inputs, say; microseconds are what threads take that wait for work.
+        """
+        if self._leash is None or self.on_gpu:
+            return 0.0
+        return max(0.0, self._leash.ran_on_s * 1e6 - STOPPING_US)
 
     def _touch_device(self) -> None:
         """Wait for the smallest of kernels: it waits for whatever a worker left on the device."""
