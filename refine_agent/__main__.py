@@ -12,10 +12,9 @@ try:
 except ModuleNotFoundError as missing:
     if (missing.name or "").startswith("refine_agent"):
         raise
-    print(  # noqa: T201 - click may be what is missing
+    sys.stderr.write(
         f"refine_agent: {sys.executable} has no {missing.name}; activate the environment that "
-        "`make setup` makes (. .venv/bin/activate), or install this folder with pip",
-        file=sys.stderr,
+        "`make setup` makes (. .venv/bin/activate), or install this folder with pip\n"
     )
     sys.exit(MACHINE)
 
