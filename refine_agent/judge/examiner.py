@@ -522,9 +522,14 @@ NO_FINDING = _Worst(case="nominal", error=0.0, allowed=0.0)
 
 
 def _narrow(found: dict[str, Samples], within: float) -> bool:
-    """Whether both sides of every ratio are known well enough."""
+    """Whether both sides of every ratio are known well enough.
+
+    By block, because the calls of one share whatever else the machine does at that time.
+    """
     return all(
-        statistics.narrow_enough(samples.flat_us, within=within)
+        statistics.narrow_enough(
+            [statistics.median(block) for block in samples.counted_us], within=within
+        )
         for role, samples in found.items()
         if role != "null"
     )

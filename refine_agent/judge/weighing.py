@@ -52,6 +52,8 @@ CALM_PART = 0.8
 # beyond the first the median is raised by what was moved out of it, beyond the second it is no
 # measure at all.
 EVEN, UNEVEN = 1.05, 1.3
+# A witness is quiet in the blocks that take no longer than this times its fastest quarter.
+QUIET = 1.1
 # The judge's own smallest kernel after an answer takes so many times what it does after a candidate
 # that computes nothing, and microseconds; what it takes longer, it waited for the candidate's.
 SETTLING_FACTOR, SETTLING_SLACK_US = 1.5, 30.0
@@ -169,6 +171,17 @@ class _Clocks(msgspec.Struct, frozen=True, kw_only=True):
         return [(value,) for value in self.clock_us]
 
     @property
+    def quiet(self) -> list[int]:
+        """The blocks in which it ran about as fast as it does where nothing else runs.
+
+        Other programs come in bursts that last longer than a block, and slow down whoever's turn
+        it is. Asked of a witness only: which blocks are looked at is not a candidate's to choose.
+        """
+        medians = [statistics.median(claims) for claims in self.claims_us]
+        most = QUIET * statistics.lower_quartile(medians)
+        return [number for number, median in enumerate(medians) if median <= most]
+
+    @property
     def soonest(self) -> list[int]:
         """The half of the blocks that the judge heard soonest.
 
@@ -198,6 +211,7 @@ class _Agreement(msgspec.Struct, frozen=True, kw_only=True):
     even: list[int]  # those of them whose calls took about as long as one another
     witnessed: int  # such blocks of the witness that has most
     taken: int  # all of them
+    hidden: bool  # its process says of most that their launches were, so that nothing was late
     gross: bool  # even where the judge heard soonest, the claims are less than half of what passed
 
     @property
@@ -208,7 +222,7 @@ class _Agreement(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def disputed(self) -> bool:
         """Whether the claims are no measurement: the trusted ones agree with the clock."""
-        return len(self.agreeing) <= FEW_BLOCKS and (self.sure or self.gross)
+        return self.hidden and len(self.agreeing) <= FEW_BLOCKS and (self.sure or self.gross)
 
     @property
     def sure(self) -> bool:
@@ -223,7 +237,7 @@ class _Agreement(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def hopeless(self) -> bool:
         """Whether more blocks would not change what is to be said of the claims."""
-        return not self.agreeing and (self.sure or self.gross)
+        return self.hidden and not self.agreeing and (self.sure or self.gross)
 
 
 def unsettled(
@@ -236,10 +250,16 @@ def unsettled(
     """
     if not layers.clock or len(blocks["null"].walls_us) >= PATIENT_BLOCKS:
         return False
-    found = _agreement(_all_clocks(blocks, alone, kind), kind)
+    clocks = _all_clocks(blocks, alone, kind)
+    found = _agreement(clocks, kind)
     if found.hopeless:
         return False
-    return len(found.even) <= max(ENOUGH_BLOCKS - 1, LUCKY_PART * found.witnessed)
+    if len(found.even) <= max(ENOUGH_BLOCKS - 1, LUCKY_PART * found.witnessed):
+        return True
+    both = (
+        set(found.even) & set(each.quiet) for role, each in clocks.items() if role != "candidate"
+    )
+    return min(map(len, both)) < ENOUGH_BLOCKS
 
 
 def weigh(evidence: Evidence, settled: Settled, layers: Layers, *, kind: str) -> AnyVerdict:
@@ -249,18 +269,20 @@ def weigh(evidence: Evidence, settled: Settled, layers: Layers, *, kind: str) ->
     if layers.clock and found.disputed:
         return _dispute(clocks["candidate"])
     believed = found.believed or not layers.clock
+    quiet = {role: each.quiet for role, each in clocks.items()}
     if layers.clock and found.believed:
         clocks = {role: each.at(found.even) for role, each in clocks.items()}
+        quiet = {role: _places(rounds, found.even) for role, rounds in quiet.items()}
     if layers.clock and believed:
         clocks = clocks | {"candidate": _evened(clocks)}
     if kind == "cuda" and not believed:
         soonest = clocks["candidate"].soonest
         clocks = {role: each.at(soonest) for role, each in clocks.items()}
+        quiet = {role: _places(rounds, soonest) for role, rounds in quiet.items()}
     mine = clocks["candidate"]
-    timing = mine.claim if believed else mine.slower(kind)
-    if layers.bound and (impossible := _impossible(timing, settled)) is not None:
+    passed = _passed(evidence, clocks, quiet, believed=believed, kind=kind)
+    if layers.bound and (impossible := _impossible(passed.timing, settled)) is not None:
         return impossible
-    passed = _passed(evidence, clocks, timing, believed=believed, kind=kind)
     doubts = [*evidence.oddities, *_suspicions(passed, settled, layers, kind=kind)]
     if not believed:
         doubts.append(_slower_counts(mine, busy=found.busy))
@@ -272,29 +294,29 @@ def weigh(evidence: Evidence, settled: Settled, layers: Layers, *, kind: str) ->
 def _passed(
     evidence: Evidence,
     clocks: dict[str, _Clocks],
-    timing: Timing,
+    quiet: dict[str, list[int]],
     *,
     believed: bool,
     kind: str,
 ) -> Passed:
-    mine, eager = clocks["candidate"], clocks["eager"]
+    mine = clocks["candidate"]
     times = {
         role: each.counted_us if believed else each.slower_us(kind, trusted=role != "candidate")
         for role, each in clocks.items()
     }
-    compiled, autotuned = clocks.get("compiled"), clocks.get("autotuned")
     ratios = {
-        role: statistics.ratio(times[role], times["candidate"])
+        role: statistics.ratio(_at(times[role], quiet[role]), _at(times["candidate"], quiet[role]))
         for role in ("eager", "compiled", "autotuned")
         if role in times
     }
+    claims = {role: clocks[role].at(quiet[role]).claim for role in ratios}
     against = [ratios[role] for role in ("eager", "compiled") if role in ratios]
     return Passed(
-        timing=timing,
+        timing=mine.claim if believed else mine.slower(kind),
         judge_clock=mine.clock,
-        eager=eager.claim,
-        compiled=compiled.claim if compiled is not None else None,
-        autotuned=autotuned.claim if autotuned is not None else None,
+        eager=claims["eager"],
+        compiled=claims.get("compiled"),
+        autotuned=claims.get("autotuned"),
         speedup=min(against, key=lambda ratio: ratio.value),
         vs_eager=ratios["eager"],
         vs_compiled=ratios.get("compiled"),
@@ -303,6 +325,16 @@ def _passed(
         call=_alone(evidence, "candidate", kind),
         sealed=evidence.sealed,
     )
+
+
+def _places(rounds: list[int], chosen: list[int]) -> list[int]:
+    """Return where in some chosen rounds those of a witness lie; too few say less than all."""
+    found = [place for place, number in enumerate(chosen) if number in rounds]
+    return found if len(found) > FEW_BLOCKS else list(range(len(chosen)))
+
+
+def _at(blocks: list[tuple[float, ...]], places: list[int]) -> list[tuple[float, ...]]:
+    return [blocks[place] for place in places]
 
 
 # --- two clocks -----------------------------------------------------------------------------------
@@ -410,6 +442,7 @@ def _agreement(clocks: dict[str, _Clocks], kind: str) -> _Agreement:
         even=mine.calm(usual_us, kind, most),
         witnessed=max(len(each.calm(usual_us, kind, most)) for each in trusted),
         taken=len(mine.claims_us),
+        hidden=2 * sum(mine.hidden) > len(mine.hidden),
         gross=_grossly_short(mine, trusted, usual_us),
     )
 

@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+from msgspec.structs import replace
 
 from refine_agent.judge import weighing
 from refine_agent.judge.examiner import Samples
@@ -46,87 +47,137 @@ def blocks(candidate: Samples) -> dict[str, Samples]:
     return {"null": null, "eager": samples(), "candidate": candidate}
 
 
+def clocks_of(
+    taken: dict[str, Samples], alone: dict[str, Samples] | None = None, kind: str = "cpu"
+) -> dict[str, weighing._Clocks]:
+    return weighing._all_clocks(taken, alone or {}, kind)
+
+
 def test_time_that_is_moved_to_a_few_calls_is_taken_out_of_no_median() -> None:
     moved = samples(claims=(130.0,) * 4 + (80.0,) * 6)
-    clocks = weighing._all_clocks(blocks(moved))
+    clocks = clocks_of(blocks(moved))
 
-    assert weighing._agreement(clocks, "cpu", 0.0).believed
+    assert weighing._agreement(clocks, "cpu").believed
     assert clocks["candidate"].claim.median_us == 80.0
     assert weighing._evened(clocks).claim.median_us == pytest.approx(CALL_US / weighing.EVEN)
 
 
 def test_work_left_on_the_device_after_the_answer_is_on_the_judges_clock() -> None:
     early = samples(call_us=0.0, claims=(1.0,) * PER_BLOCK, settling_us=1060.0)
-    clocks = weighing._all_clocks(blocks(early))
+    clocks = clocks_of(blocks(early), kind="cuda")
 
     assert clocks["candidate"].clock.median_us == pytest.approx(CALL_US)
-    assert weighing._agreement(clocks, "cuda", 0.0).disputed
+    assert weighing._agreement(clocks, "cuda").disputed
 
 
 def test_work_in_the_delivery_is_on_the_judges_clock_and_named() -> None:
     late = samples(call_us=1.0, delivery_us=DELIVERY_US + PER_BLOCK * CALL_US)
-    clocks = weighing._all_clocks(blocks(late))
+    clocks = clocks_of(blocks(late))
     verdict = weighing._dispute(clocks["candidate"])
 
-    assert weighing._agreement(clocks, "cpu", 0.0).disputed
+    assert weighing._agreement(clocks, "cpu").disputed
     assert clocks["candidate"].clock.median_us > 0.8 * CALL_US
     assert verdict.rule == "work in the delivery"
 
 
 def test_a_delivery_that_takes_what_it_takes_the_witnesses_costs_nothing() -> None:
     usual = samples(delivery_us=1.2 * DELIVERY_US)
-    clocks = weighing._all_clocks(blocks(usual))
+    clocks = clocks_of(blocks(usual))
 
     assert clocks["candidate"].clock.median_us == pytest.approx(CALL_US, abs=1.0)
-    assert weighing._agreement(clocks, "cpu", 0.0).believed
+    assert weighing._agreement(clocks, "cpu").believed
 
 
 def test_claims_that_never_agree_are_disputed_as_soon_as_the_witnesses_do() -> None:
     short = blocks(samples(claims=(1.0,) * PER_BLOCK))
 
-    assert weighing._agreement(weighing._all_clocks(short), "cpu", 0.0).disputed
-    assert not weighing.unsettled(short, ALL_LAYERS, kind="cpu")
+    assert weighing._agreement(clocks_of(short), "cpu").disputed
+    assert not weighing.unsettled(short, {}, ALL_LAYERS, kind="cpu")
 
 
 def test_claims_that_agree_in_a_few_lucky_blocks_only_are_not_believed() -> None:
     lucky = samples(claims=(60.0,) * PER_BLOCK)
     for number in range(3):
         lucky.walls_us[number] = PROTOCOL_US + PER_BLOCK * 60.0
-    found = weighing._agreement(weighing._all_clocks(blocks(lucky)), "cpu", 0.0)
+    found = weighing._agreement(clocks_of(blocks(lucky)), "cpu")
 
     assert len(found.even) == 3
     assert not found.believed
-    assert weighing.unsettled(blocks(lucky), ALL_LAYERS, kind="cpu")
+    assert weighing.unsettled(blocks(lucky), {}, ALL_LAYERS, kind="cpu")
 
 
 def test_where_the_witnesses_clocks_do_not_agree_either_the_machine_is_named() -> None:
     short = blocks(samples(claims=(60.0,) * PER_BLOCK))
     for number in range(7):  # the baseline is heard late most of the time, and not always as late
         short["eager"].walls_us[number] += 500.0 * number
-    found = weighing._agreement(weighing._all_clocks(short), "cpu", 0.0)
+    found = weighing._agreement(clocks_of(short), "cpu")
 
     assert found.busy
     assert not found.disputed
-    assert weighing.unsettled(short, ALL_LAYERS, kind="cpu")
+    assert weighing.unsettled(short, {}, ALL_LAYERS, kind="cpu")
 
 
 def test_nothing_hides_behind_launches_that_are_late() -> None:
     """Where the host is late, kernels run while it launches: its time is not to be subtracted."""
     real = samples(call_us=60.0, claims=(1.0,) * PER_BLOCK, hidden=False)
     late = blocks(real) | {"null": samples(call_us=60.0, claims=(1.0,) * PER_BLOCK, hidden=False)}
-    clocks = weighing._all_clocks(late)
+    clocks = clocks_of(late, kind="cuda")
 
-    assert not weighing._agreement(clocks, "cuda", 60.0).believed
-    assert clocks["candidate"].clock.median_us > 60.0
+    assert not weighing._agreement(clocks, "cuda").believed
+    assert clocks["candidate"].clock.median_us >= 60.0
 
 
 def test_who_launches_late_is_charged_for_it_and_not_disqualified() -> None:
-    late = samples(call_us=CALL_US + 25.0, claims=(CALL_US,) * PER_BLOCK, hidden=False)
-    clocks = weighing._all_clocks(blocks(late))
+    def found(*, hidden: bool) -> weighing._Agreement:
+        late = samples(call_us=CALL_US + 25.0, claims=(CALL_US,) * PER_BLOCK, hidden=hidden)
+        return weighing._agreement(clocks_of(blocks(late), kind="cuda"), "cuda")
 
-    assert not weighing._agreement(clocks, "cuda", 30.0).disputed
-    assert not weighing._agreement(clocks, "cuda", 30.0).believed
-    assert weighing._agreement(clocks, "cuda", 10.0).disputed
+    assert not found(hidden=False).disputed
+    assert not found(hidden=False).believed
+    assert found(hidden=True).disputed
+
+
+def test_a_witness_that_was_slowed_down_makes_nobody_faster() -> None:
+    """What the protocol costs is what it cost whoever was heard soonest."""
+    honest = blocks(samples())
+    honest["null"].walls_us = [wall + 500.0 for wall in honest["null"].walls_us]
+
+    assert clocks_of(honest, kind="cuda")["candidate"].clock.median_us == pytest.approx(CALL_US)
+
+
+def test_of_two_clocks_that_cannot_be_verified_the_slower_counts() -> None:
+    mine = clocks_of(blocks(samples()), kind="cuda")["candidate"]
+    fast = replace(mine, clock_us=[1.0] * len(mine.clock_us))
+    slow = replace(mine, clock_us=[2 * CALL_US] * len(mine.clock_us))
+
+    assert fast.slower("cuda").median_us == CALL_US
+    assert slow.slower("cuda").median_us == 2 * CALL_US
+
+
+def test_a_guest_may_take_longer_to_hand_over_one_result_and_no_longer_for_each() -> None:
+    def late(extra_us: float, *, each_us: float = 0.0) -> float:
+        alone = {role: samples() for role in ("null", "eager")}
+        alone["candidate"] = samples(delivery_us=DELIVERY_US + extra_us)
+        taken = blocks(samples(delivery_us=DELIVERY_US + extra_us + PER_BLOCK * each_us))
+        return clocks_of(taken, alone, "cuda")["candidate"].late_us[0]
+
+    assert late(200.0) == 0.0
+    assert late(200.0, each_us=CALL_US) > 0.9 * CALL_US
+    assert late(1000.0) > 0.5 * (1000.0 - weighing.SPARE_US) / PER_BLOCK
+
+
+def test_a_burst_of_other_work_on_a_baseline_is_no_speedup() -> None:
+    taken = blocks(samples())
+    for number in range(6):
+        burst = tuple(1.6 * claim for claim in taken["eager"].claims_us[number])
+        taken["eager"].claims_us[number] = taken["eager"].counted_us[number] = burst
+        taken["eager"].walls_us[number] *= 1.6
+    clocks = clocks_of(taken)
+
+    assert clocks["eager"].quiet == [6, 7, 8, 9]
+    assert clocks["eager"].at(clocks["eager"].quiet).claim.median_us == CALL_US
+    assert weighing._places(clocks["eager"].quiet, [0, 6, 7, 9]) == [1, 2, 3]
+    assert weighing._places(clocks["eager"].quiet, [0, 1, 2]) == [0, 1, 2]  # none is too few
 
 
 def test_a_baseline_is_not_made_slower_by_a_host_that_launches_it_late() -> None:
