@@ -52,6 +52,8 @@ _FACTORY = re.compile(
 )
 _WRITTEN_ARGUMENT = re.compile(r"Tensor\(\w+!\)(?:\[\])? (\w+)")
 _NAME = re.compile(r"[A-Za-z_]\w*")
+_PASTED_AFTER = re.compile(r"##\s*(\w+)")
+_PASTED_BEFORE = re.compile(r"(\w+)\s*##")
 
 
 class Operators(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,8 +105,11 @@ def read_operators(torch_include: Path) -> Operators:
 
 
 def names_in(source: str) -> set[str]:
-    """Every identifier of a C++ source."""
-    return set(_NAME.findall(source))
+    """Every identifier of a C++ source, and those that its macros may paste together."""
+    names = set(_NAME.findall(source))
+    ends, beginnings = _PASTED_AFTER.findall(source), _PASTED_BEFORE.findall(source)
+    pasted = {name + end for name in names for end in set(ends)}
+    return names | pasted | {beginning + name for name in names for beginning in set(beginnings)}
 
 
 def _joined(texts: dict[str, str], names: list[str]) -> str:

@@ -24,14 +24,16 @@ torch::Tensor instance_norm(torch::Tensor x, double eps) {
     auto flat = x.reshape({x.size(0), -1});
     return ((flat - flat.mean(1, true)) / (flat.var(1).unsqueeze(1) + eps).sqrt()).view(x.sizes());
 }
+#define COPIED(op) torch::Tensor op##_copied(torch::Tensor x) { return x.clone().op##_(); }
+COPIED(relu)
 int64_t questions(torch::Tensor x) { return at::numel(x) + at::size(x, 0) + at::stride(x, 0) + at::is_floating_point(x) + x.output_nr(); }
 '''
-ext = load_inline(name="cpp_dimensions_by_number", cpp_sources=source, functions=["spread", "reduced", "instance_norm", "questions"])
+ext = load_inline(name="cpp_dimensions_by_number", cpp_sources=source, functions=["spread", "reduced", "instance_norm", "relu_copied", "questions"])
 
 
 class ModelNew(nn.Module):
     def forward(self, x):
-        return ext.spread(x), ext.reduced(x), ext.instance_norm(x, 1e-5), ext.questions(x)
+        return ext.spread(x), ext.reduced(x), ext.instance_norm(x, 1e-5), ext.relu_copied(x), ext.questions(x)
 
 
 def get_inputs():
