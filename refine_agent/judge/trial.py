@@ -25,7 +25,7 @@ from refine_agent.judge.reference import ProblemFault, Reference
 from refine_agent.judge.seats import Deadlines, Ended, Seat
 from refine_agent.judge.settled import Known, Settled
 from refine_agent.profiling import roofline
-from refine_agent.records import AnyVerdict, Baseline, Fitness, Phase, Suspicion
+from refine_agent.records import AnyVerdict, Baseline, Fitness, Mismatch, Phase, Suspicion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -424,16 +424,19 @@ class House:
             takes_prints=self.kind == "cuda" and order.layers.idle,
         )
         self.ahead.open(order.source)
+        noticed: list[Suspicion] = []
         try:
-            verdict = self._try(seat, order, ledger)
+            verdict = self._try(seat, order, ledger, noticed)
         except Ended as ended:
-            verdict = ended.verdict
+            verdict = _with_what_was_noticed(ended.verdict, noticed)
         finally:
             self.ahead.close()
             seat.close()
         return replace(verdict, phases=tuple(ledger), fence=seat.fence)
 
-    def _try(self, seat: Seat, order: Try, ledger: list[Phase]) -> AnyVerdict:
+    def _try(
+        self, seat: Seat, order: Try, ledger: list[Phase], noticed: list[Suspicion]
+    ) -> AnyVerdict:
         layers = order.layers
         examiner = Examiner(self, seat, layers)
         for witness in self.witnesses.values():
@@ -451,6 +454,7 @@ class House:
                     dense=layers.dense,
                 )
                 oddities = self._oddities(self._load(seat, order.source))
+                noticed += oddities
                 seat.stop()
             with _phase(ledger, "check"):
                 examiner.warm_up()
@@ -518,6 +522,14 @@ class House:
             seat.deliver((1,), called, during="profile")  # a sanitizer sees what was not written
         finally:
             seat.close()
+
+
+def _with_what_was_noticed(verdict: AnyVerdict, noticed: Sequence[Suspicion]) -> AnyVerdict:
+    """Say of a wrong answer what may have made it one: parameters that could not be set."""
+    if not isinstance(verdict, Mismatch) or not noticed:
+        return verdict
+    said = "; ".join(doubt.evidence for doubt in noticed)
+    return replace(verdict, reason=f"{verdict.reason}; note: {said}")
 
 
 @contextmanager
