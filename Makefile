@@ -41,10 +41,10 @@ $(READY): pyproject.toml
 demo: setup
 	$(BIN)/python -m refine_agent optimize examples/layernorm.py --turns 8
 
-# Whole runs and all that is not timed go side by side, since neither asserts how long anything took;
-# what does comes last and has the machine to itself.
-RUNS   := tests/test_demo.py tests/notebooks tests/cli/test_for_real.py
-TIMED  := tests/bench tests/cheats tests/judge
+# What is judged and what is not go side by side, since neither asserts how long anything took; what
+# does comes last and has the machine to itself.
+RUNS   := tests/test_demo.py tests/notebooks tests/cli/test_for_real.py tests/judge
+TIMED  := tests/bench tests/cheats
 PYTEST := $(BIN)/python -m pytest --durations=10
 
 test: setup
@@ -52,7 +52,7 @@ test: setup
 	$(PYTEST) -p no:cacheprovider $(RUNS) >$$report 2>&1 & runs=$$!; \
 	trap 'kill $$runs 2>/dev/null; rm -f $$report' EXIT; trap 'exit 130' INT TERM; \
 	$(PYTEST) $(addprefix --ignore=,$(RUNS) $(TIMED)) || failed=1; \
-	echo "waiting for the whole runs: $(RUNS)"; \
+	echo "waiting for $(RUNS)"; \
 	wait $$runs || failed=1; cat $$report; \
 	$(PYTEST) $(TIMED) || failed=1; \
 	exit $$failed
