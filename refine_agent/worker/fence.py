@@ -87,8 +87,9 @@ def enter(rules: Rules) -> Level:
     _limit_processes()
     libc = ctypes.CDLL(None, use_errno=True)
     landlock.no_new_privileges()
-    # Where it may: segments of System V would outlast the candidate and be open to the next one.
-    libc.unshare(_CLONE_NEWIPC)
+    if rules.environment is not None:  # a profiler shares memory with what it started
+        # Where it may: segments of System V would outlast the candidate, open to the next one.
+        libc.unshare(_CLONE_NEWIPC)
     became = _become(libc, rules) if rules.uid else False
     if not became and os.geteuid() == 0:
         _keep_only(libc, None)  # root without capabilities: no mounts, no clocks, no one's files
