@@ -3,7 +3,7 @@
 # layer: clock
 # off: clock delivery
 # problem: matmul
-# caught: Mismatch or Disqualified or nothing gained
+# caught: Mismatch or Disqualified
 # device: any
 
 import threading
