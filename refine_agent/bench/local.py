@@ -40,7 +40,7 @@ from refine_agent.builder.records import (
 from refine_agent.judge import orders
 from refine_agent.judge.layers import ALL_LAYERS
 from refine_agent.judge.seats import DEADLINES, Deadlines
-from refine_agent.loop import BenchFault
+from refine_agent.loop import BenchFault, Quiet
 from refine_agent.records import Crashed, Passed, Phase, Setup, Share
 from refine_agent.worker import fence
 
@@ -97,6 +97,8 @@ class LocalBench:
         self._witnesses: list[Worker] = []
         self._warnings: list[str] = []
         self._has_device = False
+        self._watch: Watch = Quiet()
+        self._doing = "start"
 
     def __enter__(self) -> Self:
         return self
@@ -125,19 +127,19 @@ class LocalBench:
             return self._setup
         assert problem.digest == self._problem.digest  # noqa: S101 - one bench, one problem
         phases: list[Phase] = []
-        with _phase(phases, watch, "start"):
+        with self._phase(phases, watch, "start"):
             device = self._start()
-        with _phase(phases, watch, "toolchain"):
+        with self._phase(phases, watch, "toolchain"):
             self._prepare_builder()
-        with _phase(phases, watch, "problem"), self._device_to_itself():
+        with self._phase(phases, watch, "problem"), self._device_to_itself():
             settled = self._settled = self._open().settled
         machine.remember(self._cache, self._device_name, problem, settled)
         level = None
         for role in self._roles():
-            with _phase(phases, watch, f"witness {role}"):
+            with self._phase(phases, watch, f"witness {role}"):
                 level = self._seat(role) or level
             self._must_be_fenced(level)
-        with _phase(phases, watch, "baseline"), self._device_to_itself():
+        with self._phase(phases, watch, "baseline"), self._device_to_itself():
             baseline = self._ask(orders.Open(measure_baseline=True), None).baseline
         self._setup = Setup(
             environment=machine.environment_record(
@@ -240,7 +242,7 @@ class LocalBench:
 
     def judge(self, candidate: Candidate, watch: Watch) -> AnyVerdict:
         """Try the candidate in a fresh worker against the seated witnesses."""
-        watch.phase("judge")
+        self._begin(watch, "judge")
         builds = self._builds.setdefault(candidate.digest, _Builds())
         verdict = self._again_if_gone(lambda: self._try(candidate, builds, "light"))
         return self._sanitized(candidate, verdict) if isinstance(verdict, Crashed) else verdict
@@ -265,7 +267,7 @@ class LocalBench:
 
     def seal(self, candidate: Candidate, watch: Watch) -> AnyVerdict:
         """Rebuild with torch's own headers, then try in a fresh process under fresh seeds."""
-        watch.phase("seal")
+        self._begin(watch, "seal")
         builds = _Builds()
         verdict = self._again_if_gone(
             lambda: (
@@ -365,7 +367,7 @@ class LocalBench:
 
     def profile(self, candidate: Candidate, verdict: Passed, watch: Watch) -> Page | None:
         """Say where the candidate's time goes, on the highest rung of the ladder that holds."""
-        watch.phase("profile")
+        self._begin(watch, "profile")
         if self._profiler is None or self._options.profile == "off":
             return None
         return self._again_if_gone(lambda: self._page(candidate, verdict))
@@ -440,10 +442,29 @@ class LocalBench:
         with self._device_to_itself():
             self._ask(order, child.sock)
 
+    def _begin(self, watch: Watch, phase: str) -> None:
+        self._watch, self._doing = watch, phase
+        watch.phase(phase)
+
+    @contextmanager
+    def _phase(self, phases: list[Phase], watch: Watch, name: str) -> Iterator[None]:
+        self._begin(watch, name)
+        began = time.monotonic()
+        yield
+        phases.append(Phase(name=name, seconds=time.monotonic() - began))
+
     @contextmanager
     def _device_to_itself(self) -> Iterator[None]:
         """Keep every other run from the device; what this one builds meanwhile need not wait."""
-        with machine.device_lock(self._device_identity):
+        doing, watch, waited = self._doing, self._watch, threading.Event()
+
+        def tell() -> None:
+            waited.set()
+            watch.phase("wait")
+
+        with machine.device_lock(self._device_identity, on_wait=tell):
+            if waited.is_set():
+                watch.phase(doing)
             self._has_device = True
             try:
                 yield
@@ -607,11 +628,3 @@ def _built(bench: LocalBench, asked: wire.BuildAsked, builds: _Builds, flavour: 
     else:
         builds.rejected = answer
     return wire.BuildAnswered(ok=isinstance(answer, Artifact), answer=msgspec.json.encode(answer))
-
-
-@contextmanager
-def _phase(phases: list[Phase], watch: Watch, name: str) -> Iterator[None]:
-    watch.phase(name)
-    began = time.monotonic()
-    yield
-    phases.append(Phase(name=name, seconds=time.monotonic() - began))

@@ -25,7 +25,7 @@ from refine_agent.records import Environment, digest_of
 from refine_agent.worker.fence import FIRST_UID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
     from refine_agent.judge.settled import Settled
@@ -261,9 +261,12 @@ def ceilings_text(ceilings: Ceilings) -> tuple[str, ...]:
 
 
 @contextmanager
-def device_lock(identity: str) -> Iterator[None]:
-    """Hold the device for as long as something on it is timed; any two runs respect it."""
-    with _locked(identity, fcntl.LOCK_EX), _cores(fcntl.LOCK_EX):
+def device_lock(identity: str, *, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold the device for as long as something on it is timed; any two runs respect it.
+
+    ``on_wait`` is called if somebody else holds it.
+    """
+    with _locked(identity, fcntl.LOCK_EX, on_wait), _cores(fcntl.LOCK_EX, on_wait):
         yield
 
 
@@ -274,18 +277,22 @@ def build_lock() -> Iterator[None]:
         yield
 
 
-def _cores(how: int) -> AbstractContextManager[None]:
+def _cores(how: int, on_wait: Callable[[], None] = lambda: None) -> AbstractContextManager[None]:
     """Hold the cores, where they are so few that a compiler slows down whatever is timed."""
-    return nullcontext() if (os.cpu_count() or 1) > FEW_CORES else _locked("cores", how)
+    return nullcontext() if (os.cpu_count() or 1) > FEW_CORES else _locked("cores", how, on_wait)
 
 
 @contextmanager
-def _locked(name: str, how: int) -> Iterator[None]:
+def _locked(name: str, how: int, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
     slug = re.sub(r"[^\w.]+", "-", name)
     path = Path(tempfile.gettempdir()) / f"refine_agent-{slug}-{os.getuid()}.lock"
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(handle, how)
+        try:
+            fcntl.flock(handle, how | fcntl.LOCK_NB)
+        except BlockingIOError:
+            on_wait()
+            fcntl.flock(handle, how)
         yield
     finally:
         os.close(handle)

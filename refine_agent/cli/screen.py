@@ -51,6 +51,7 @@ _NAMES = {
     "model": "waiting for the answer",
     "build": "building",
     "judge": "judging",
+    "wait": "waiting for the device, which another run holds",
     "profile": "profiling",
     "seal": "sealing: rebuilding with torch's own headers, judging afresh",
     "save": "waiting for the file to be saved (Ctrl-C ends it)",
