@@ -103,3 +103,16 @@ def test_where_cores_are_many_a_build_disturbs_nobody(monkeypatch: pytest.Monkey
         monkeypatch.setattr(machine, "FEW_CORES", 0)
 
         assert taken(machine.build_lock()).wait(PATIENCE_S)
+
+
+def test_whoever_has_to_wait_for_the_device_is_told_so_and_nobody_else() -> None:
+    told = threading.Event()
+    with another_run("device_lock('gpu')") as other:
+        mine = taken(machine.device_lock("gpu", on_wait=told.set))
+        assert told.wait(PATIENCE_S)
+        other.kill()
+        assert mine.wait(PATIENCE_S)
+
+    told.clear()
+    assert taken(machine.device_lock("elsewhere", on_wait=told.set)).wait(PATIENCE_S)
+    assert not told.is_set()
