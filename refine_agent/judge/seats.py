@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 # What a worker says is quoted in verdicts and prompts: more than this says nothing more.
 MAX_ERROR_CHARS, MAX_TRACE_CHARS, MAX_ROWS_BYTES = 2000, 6000, 2 << 20
-STOPPING_US = 150.0
+STOPPING_US = 60.0
 # A thread that is told to stop has microseconds of the kernel's to go. What threads of a GPU's
 # driver have was not measured, so there only what no driver would need is out of turn.
 STILL_S = {"cpu": 60e-6, "cuda": 5e-3}
