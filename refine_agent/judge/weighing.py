@@ -52,8 +52,6 @@ CALM_PART = 0.8
 # beyond the first the median is raised by what was moved out of it, beyond the second it is no
 # measure at all.
 EVEN, UNEVEN = 1.05, 1.3
-# A witness is quiet in the blocks that take no longer than this times its fastest quarter.
-QUIET = 1.1
 # The judge's own smallest kernel after an answer takes so many times what it does after a candidate
 # that computes nothing, and microseconds; what it takes longer, it waited for the candidate's.
 SETTLING_FACTOR, SETTLING_SLACK_US = 1.5, 30.0
@@ -171,17 +169,6 @@ class _Clocks(msgspec.Struct, frozen=True, kw_only=True):
         return [(value,) for value in self.clock_us]
 
     @property
-    def quiet(self) -> list[int]:
-        """The blocks in which it ran about as fast as it does where nothing else runs.
-
-        Other programs come in bursts that last longer than a block, and slow down whoever's turn
-        it is. Asked of a witness only: which blocks are looked at is not a candidate's to choose.
-        """
-        medians = [statistics.median(claims) for claims in self.claims_us]
-        most = QUIET * statistics.lower_quartile(medians)
-        return [number for number, median in enumerate(medians) if median <= most]
-
-    @property
     def soonest(self) -> list[int]:
         """The half of the blocks that the judge heard soonest.
 
@@ -209,10 +196,15 @@ class _Agreement(msgspec.Struct, frozen=True, kw_only=True):
     agreeing: list[int]  # the candidate's blocks in which the clocks agree
     resolved: bool  # the clock is fine enough to verify what is claimed
     even: list[int]  # those of them whose calls took about as long as one another
-    witnessed: int  # such blocks of the witness that has most
+    witnesses: dict[str, list[int]]  # such blocks of each witness
     taken: int  # all of them
     hidden: bool  # its process says of most that their launches were, so that nothing was late
     gross: bool  # even where the judge heard soonest, the claims are less than half of what passed
+
+    @property
+    def witnessed(self) -> int:
+        """How many such blocks the witness has that has most."""
+        return max(map(len, self.witnesses.values()))
 
     @property
     def believed(self) -> bool:
@@ -250,15 +242,12 @@ def unsettled(
     """
     if not layers.clock or len(blocks["null"].walls_us) >= PATIENT_BLOCKS:
         return False
-    clocks = _all_clocks(blocks, alone, kind)
-    found = _agreement(clocks, kind)
+    found = _agreement(_all_clocks(blocks, alone, kind), kind)
     if found.hopeless:
         return False
     if len(found.even) <= max(ENOUGH_BLOCKS - 1, LUCKY_PART * found.witnessed):
         return True
-    both = (
-        set(found.even) & set(each.quiet) for role, each in clocks.items() if role != "candidate"
-    )
+    both = (set(found.even) & set(calm) for calm in found.witnesses.values())
     return min(map(len, both)) < ENOUGH_BLOCKS
 
 
@@ -269,18 +258,18 @@ def weigh(evidence: Evidence, settled: Settled, layers: Layers, *, kind: str) ->
     if layers.clock and found.disputed:
         return _dispute(clocks["candidate"])
     believed = found.believed or not layers.clock
-    quiet = {role: each.quiet for role, each in clocks.items()}
+    chosen = list(range(found.taken))
     if layers.clock and found.believed:
-        clocks = {role: each.at(found.even) for role, each in clocks.items()}
-        quiet = {role: _places(rounds, found.even) for role, rounds in quiet.items()}
+        chosen = found.even
+        clocks = {role: each.at(chosen) for role, each in clocks.items()}
     if layers.clock and believed:
         clocks = clocks | {"candidate": _evened(clocks)}
     if kind == "cuda" and not believed:
-        soonest = clocks["candidate"].soonest
-        clocks = {role: each.at(soonest) for role, each in clocks.items()}
-        quiet = {role: _places(rounds, soonest) for role, rounds in quiet.items()}
+        chosen = clocks["candidate"].soonest
+        clocks = {role: each.at(chosen) for role, each in clocks.items()}
     mine = clocks["candidate"]
-    passed = _passed(evidence, clocks, quiet, believed=believed, kind=kind)
+    calm = {role: _places(rounds, chosen) for role, rounds in found.witnesses.items()}
+    passed = _passed(evidence, clocks, calm, believed=believed, kind=kind)
     if layers.bound and (impossible := _impossible(passed.timing, settled)) is not None:
         return impossible
     doubts = [*evidence.oddities, *_suspicions(passed, settled, layers, kind=kind)]
@@ -294,7 +283,7 @@ def weigh(evidence: Evidence, settled: Settled, layers: Layers, *, kind: str) ->
 def _passed(
     evidence: Evidence,
     clocks: dict[str, _Clocks],
-    quiet: dict[str, list[int]],
+    calm: dict[str, list[int]],
     *,
     believed: bool,
     kind: str,
@@ -305,11 +294,11 @@ def _passed(
         for role, each in clocks.items()
     }
     ratios = {
-        role: statistics.ratio(_at(times[role], quiet[role]), _at(times["candidate"], quiet[role]))
+        role: statistics.ratio(_at(times[role], calm[role]), _at(times["candidate"], calm[role]))
         for role in ("eager", "compiled", "autotuned")
         if role in times
     }
-    claims = {role: clocks[role].at(quiet[role]).claim for role in ratios}
+    claims = {role: clocks[role].at(calm[role]).claim for role in ratios}
     against = [ratios[role] for role in ("eager", "compiled") if role in ratios]
     return Passed(
         timing=mine.claim if believed else mine.slower(kind),
@@ -328,7 +317,11 @@ def _passed(
 
 
 def _places(rounds: list[int], chosen: list[int]) -> list[int]:
-    """Return where in some chosen rounds those of a witness lie; too few say less than all."""
+    """Return where in some chosen rounds those lie in which a witness was heard in time too.
+
+    Looking at a candidate's good rounds and at all of a baseline's would favour the candidate. Too
+    few say less than all.
+    """
     found = [place for place, number in enumerate(chosen) if number in rounds]
     return found if len(found) > FEW_BLOCKS else list(range(len(chosen)))
 
@@ -440,7 +433,11 @@ def _agreement(clocks: dict[str, _Clocks], kind: str) -> _Agreement:
         agreeing=mine.agreeing(usual_us, kind),
         resolved=kind == "cpu" or usual_us <= max(RESOLUTION_US, RESOLUTION_PART * mine.typical_us),
         even=mine.calm(usual_us, kind, most),
-        witnessed=max(len(each.calm(usual_us, kind, most)) for each in trusted),
+        witnesses={
+            role: each.calm(usual_us, kind, most)
+            for role, each in clocks.items()
+            if role != "candidate"
+        },
         taken=len(mine.claims_us),
         hidden=2 * sum(mine.hidden) > len(mine.hidden),
         gross=_grossly_short(mine, trusted, usual_us),

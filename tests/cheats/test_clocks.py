@@ -166,18 +166,20 @@ def test_a_guest_may_take_longer_to_hand_over_one_result_and_no_longer_for_each(
     assert late(1000.0) > 0.5 * (1000.0 - weighing.SPARE_US) / PER_BLOCK
 
 
-def test_a_burst_of_other_work_on_a_baseline_is_no_speedup() -> None:
+def test_rounds_in_which_a_baseline_was_disturbed_are_no_speedup() -> None:
     taken = blocks(samples())
-    for number in range(6):
+    for number in range(6):  # another program, in the middle of its calls: both clocks see some
         burst = tuple(1.6 * claim for claim in taken["eager"].claims_us[number])
         taken["eager"].claims_us[number] = taken["eager"].counted_us[number] = burst
-        taken["eager"].walls_us[number] *= 1.6
+        taken["eager"].walls_us[number] = PROTOCOL_US + 2.4 * PER_BLOCK * CALL_US
     clocks = clocks_of(taken)
+    found = weighing._agreement(clocks, "cpu")
+    both = weighing._places(found.witnesses["eager"], found.even)
 
-    assert clocks["eager"].quiet == [6, 7, 8, 9]
-    assert clocks["eager"].at(clocks["eager"].quiet).claim.median_us == CALL_US
-    assert weighing._places(clocks["eager"].quiet, [0, 6, 7, 9]) == [1, 2, 3]
-    assert weighing._places(clocks["eager"].quiet, [0, 1, 2]) == [0, 1, 2]  # none is too few
+    assert len(found.even) == 10
+    assert both == [6, 7, 8, 9]
+    assert clocks["eager"].at(found.even).at(both).claim.median_us == CALL_US
+    assert weighing._places([6, 7], found.even) == found.even  # too few
 
 
 def test_a_baseline_is_not_made_slower_by_a_host_that_launches_it_late() -> None:
