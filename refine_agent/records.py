@@ -214,6 +214,10 @@ class Disqualified(Verdict, frozen=True, kw_only=True, tag="Disqualified"):
     evidence: str
 
 
+# A call alone takes no less of the device than one among others, but for what both are out.
+SINGLE_AT_LEAST = 0.9
+
+
 class Passed(Verdict, frozen=True, kw_only=True, tag="Passed"):
     """Right, and timed next to the baselines in the same run."""
 
@@ -234,6 +238,13 @@ class Passed(Verdict, frozen=True, kw_only=True, tag="Passed"):
     flavour: Literal["light", "stock", "python"] = "python"
     builds: tuple[str, ...] = ()  # digests of the artifacts that ran
     sealed: bool = False  # survived the stock rebuild in a fresh process with a fresh seed
+
+    @property
+    def single(self) -> Timing | None:
+        """``call``, unless it is well below the device's time: then too much was taken off it."""
+        if self.call is None or self.call.median_us < SINGLE_AT_LEAST * self.timing.median_us:
+            return None
+        return self.call
 
 
 AnyVerdict = Unreadable | BuildFailed | Crashed | TimedOut | Mismatch | Disqualified | Passed

@@ -117,8 +117,8 @@ def _passed(verdict: Passed) -> Iterator[str]:
     yield f"speedup       {_times(verdict.speedup)} over the faster baseline"
     yield f"device time   {_timing(verdict.timing)}"
     yield f"judge's clock {_timing(verdict.judge_clock)}"
-    if verdict.call is not None:
-        yield f"single call   {_timing(verdict.call)}"
+    if verdict.single is not None:
+        yield f"single call   {_timing(verdict.single)}"
     yield f"eager         {_timing(verdict.eager)}; {_times(verdict.vs_eager)}"
     if verdict.compiled is not None and verdict.vs_compiled is not None:
         yield f"torch.compile {_timing(verdict.compiled)}; {_times(verdict.vs_compiled)}"

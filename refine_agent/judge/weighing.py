@@ -416,11 +416,12 @@ def _late(samples: Samples, blocks: dict[str, Samples], first: _First, kind: str
 
 
 def _singly(singles: dict[str, Samples], role: str, kind: str) -> list[float]:
-    """The same for single calls: a null's cost is theirs too."""
-    null = singles["null"]
-    idle_us = statistics.lower_quartile(_costs_us(null))
-    first = _first(singles, kind)
-    return _own(singles[role], null, idle_us, _late(singles[role], singles, first, kind))
+    """The same for single calls, which cost what they cost the witness that was heard soonest."""
+    trusted = [each for role, each in singles.items() if role != "candidate"]
+    asked = trusted if kind == "cuda" else [singles["null"]]
+    idle_us = min(statistics.lower_quartile(_costs_us(each)) for each in asked)
+    late_us = _late(singles[role], singles, _first(singles, kind), kind)
+    return _own(singles[role], singles["null"], idle_us, late_us)
 
 
 def _agreement(clocks: dict[str, _Clocks], kind: str) -> _Agreement:
@@ -497,7 +498,11 @@ def _alone(evidence: Evidence, role: str, kind: str) -> Timing | None:
     """One call at a time on the judge's clock, launch and synchronisation included."""
     if role not in evidence.alone:
         return None
-    return statistics.timing(_singly(evidence.alone, role, kind))
+    took_us = _singly(evidence.alone, role, kind)
+    if kind == "cuda":  # the device was busy for as long as its process says
+        claims = (each[0] for each in evidence.alone[role].claims_us)
+        took_us = list(map(max, took_us, claims))
+    return statistics.timing(took_us)
 
 
 def _batched(evidence: Evidence, clocks: dict[str, _Clocks], kind: str) -> Suspicion | None:

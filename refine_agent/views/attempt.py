@@ -174,8 +174,8 @@ def _sealing(attempt: Attempt) -> str | None:
 def _timings(passed: Passed, floor_us: float | None) -> Iterator[TimingRow]:
     yield _timing("this kernel, on the device", passed.timing)
     yield _timing("the judge's own clock", passed.judge_clock)
-    if passed.call is not None:
-        yield _timing("one call, launch included", passed.call)
+    if passed.single is not None:
+        yield _timing("one call, launch included", passed.single)
     yield _timing("eager", passed.eager, f"{passed.vs_eager.value:.2f}×")
     if passed.compiled is not None and passed.vs_compiled is not None:
         yield _timing("torch.compile", passed.compiled, f"{passed.vs_compiled.value:.2f}×")

@@ -15,6 +15,7 @@ from refine_agent.judge.examiner import Samples
 from refine_agent.judge.layers import ALL_LAYERS
 from refine_agent.judge.leash import Leash
 from refine_agent.judge.seats import Block
+from refine_agent.records import Checks
 
 PER_BLOCK, CALL_US, PROTOCOL_US, DELIVERY_US = 10, 100.0, 200.0, 300.0
 
@@ -180,6 +181,30 @@ def test_rounds_in_which_a_baseline_was_disturbed_are_no_speedup() -> None:
     assert both == [6, 7, 8, 9]
     assert clocks["eager"].at(found.even).at(both).claim.median_us == CALL_US
     assert weighing._places([6, 7], found.even) == found.even  # too few
+
+
+def test_one_call_takes_no_less_than_its_kernel_on_a_gpu() -> None:
+    """A null that had to fetch memory made the protocol look as costly as the kernel."""
+
+    def single(extra_us: float) -> Samples:
+        made = Samples()
+        for _ in range(8):
+            made.add(Block(wall_us=extra_us + CALL_US, claims_us=(CALL_US,)), trusted=False)
+        return made
+
+    alone = {"null": single(350.0), "eager": single(320.0), "candidate": single(250.0)}
+    evidence = weighing.Evidence(
+        blocks={},
+        alone=alone,
+        singles=alone,
+        checks=Checks(cases=1, calls=1, worst_case="", worst_error=0.0, allowed_error=1.0),
+        oddities=(),
+        sealed=False,
+    )
+    call = weighing._alone(evidence, "candidate", "cuda")
+
+    assert call is not None
+    assert call.median_us == CALL_US
 
 
 def test_a_baseline_is_not_made_slower_by_a_host_that_launches_it_late() -> None:

@@ -15,6 +15,7 @@ import pytest
 from refine_agent import report
 from refine_agent.records import Baseline, Hinted, Measured, Problem, Ratio, Started
 from refine_agent.transcript import Transcript
+from refine_agent.views import attempt as attempt_view
 from tests import synthetic
 
 if TYPE_CHECKING:
@@ -395,3 +396,14 @@ def test_a_cycle_of_parents_and_a_parent_from_the_future_do_not_hang_the_tree(
     for place, parent in enumerate((3, 1, 10**12)):
         trials[place] = msgspec.structs.replace(trials[place], parent=parent)
     Page(report.render([synthetic.play(tmp_path / "run", trials)]))
+
+
+def test_a_single_call_that_takes_less_than_its_kernel_is_not_shown() -> None:
+    """Recordings hold some: too much was taken off them as the judge's own cost."""
+    honest = synthetic.passed(100.0)
+    short = synthetic.passed(100.0, call=synthetic.timing(12.0))
+
+    assert honest.single == honest.call
+    assert short.single is None
+    assert any("launch included" in row.name for row in attempt_view._timings(honest, None))
+    assert not any("launch included" in row.name for row in attempt_view._timings(short, None))
