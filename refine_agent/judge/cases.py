@@ -47,6 +47,8 @@ STRUCTURAL_ZEROS = 0.1
 # So many numbers in a row are not sorted by chance: one draw in 3.6 million is.
 LEAST_SORTED = 10
 LARGEST_INTEGER, SMALL_INTEGER, TERMS = 8191, 15, 64
+# Of all values so many are outliers, but so many at least, and so many times what is typical.
+OUTLIERS, FEWEST_OUTLIERS, LARGE = 1e-4, 3, 30.0
 # Above this the reference itself has lost the answer, and nothing can be held against a candidate.
 UNSOUND = 2e-2
 # Two units in the last place of float32, relative.
@@ -177,9 +179,19 @@ def _integers(tensors: Sequence[torch.Tensor], generator: torch.Generator) -> li
 
 
 def _outliers(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """A few large values at random places of nominal-looking inputs."""
-    chosen = draws.uniform(tensor, generator) < 1e-4  # noqa: PLR2004
-    return torch.where(chosen, tensor * 30, tensor)
+    """A few large values at random places of nominal-looking inputs, however few those are."""
+    count = max(min(FEWEST_OUTLIERS, tensor.numel() // 8), int(OUTLIERS * tensor.numel()))
+    if not count:
+        return tensor
+    flat = tensor.flatten().clone()
+    places = draws.uniform(torch.empty(count, device=tensor.device), generator) * len(flat)
+    at = places.long().clamp(max=len(flat) - 1)
+    size = flat[at].abs().double()
+    typical = flat.abs().double().square().mean().sqrt()
+    # Not a small value made usual: what is no zero becomes thirty times the typical one at least.
+    factor = LARGE * torch.where(size > 0, typical / size, 1.0).clamp(min=1.0)
+    flat[at] = (flat[at] * factor).to(tensor.dtype)
+    return flat.view_as(tensor)
 
 
 def _rows(tensor: torch.Tensor, _generator: torch.Generator) -> torch.Tensor:

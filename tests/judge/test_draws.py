@@ -1,7 +1,9 @@
 """Large draws use all cores, and remain draws: by the seed alone, of the right distribution."""
 
+import pytest
 import torch
 
+from refine_agent.judge import cases
 from refine_agent.judge.draws import BLOCK, SideBySide, normal, uniform
 
 LARGE = torch.empty(2 * BLOCK + 3)
@@ -49,3 +51,15 @@ def test_what_is_small_or_no_fraction_is_drawn_as_torch_draws_it() -> None:
         inside = torch.randn(8, 8), torch.rand(3, dtype=torch.float64)
 
     assert all(map(torch.equal, plain, inside))
+
+
+@pytest.mark.parametrize("shape", [(64, 512), (4, 8), (3, 5, 7)])
+def test_hidden_outliers_are_there_however_few_values_there_are(shape: tuple[int, ...]) -> None:
+    for seed in range(20):
+        generator = torch.Generator().manual_seed(seed)
+        tensor = torch.randn(shape, generator=generator)
+        changed = cases._outliers(tensor, generator)
+        found = changed[changed != tensor]
+
+        assert 1 <= len(found) <= max(3, 2e-4 * tensor.numel())
+        assert bool((found.abs() >= 0.99 * cases.LARGE * tensor.square().mean().sqrt()).all())
