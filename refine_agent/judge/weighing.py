@@ -7,7 +7,7 @@ It owns the step from samples to a verdict; taking them is ``examiner``'s, their
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from refine_agent.profiling.roofline import Floor
     from refine_agent.records import AnyVerdict
 
+_T = TypeVar("_T")
 # An expert's rule of thumb (KernelBench's EVAL.md says the same): over twice as fast as a tuned
 # compiler is more often a bug in one's favour than a breakthrough.
 INCREDIBLE = 2.0
@@ -261,12 +262,11 @@ def weigh(evidence: Evidence, settled: Settled, layers: Layers, *, kind: str) ->
     chosen = list(range(found.taken))
     if layers.clock and found.believed:
         chosen = found.even
-        clocks = {role: each.at(chosen) for role, each in clocks.items()}
+    elif not believed and kind == "cuda":
+        chosen = clocks["candidate"].soonest
+    clocks = {role: each.at(chosen) for role, each in clocks.items()}
     if layers.clock and believed:
         clocks = clocks | {"candidate": _evened(clocks)}
-    if kind == "cuda" and not believed:
-        chosen = clocks["candidate"].soonest
-        clocks = {role: each.at(chosen) for role, each in clocks.items()}
     mine = clocks["candidate"]
     calm = {role: _places(rounds, chosen) for role, rounds in found.witnesses.items()}
     passed = _passed(evidence, clocks, calm, believed=believed, kind=kind)
@@ -336,7 +336,7 @@ def _at(blocks: list[tuple[float, ...]], places: list[int]) -> list[tuple[float,
 def _all_clocks(
     blocks: dict[str, Samples], alone: dict[str, Samples], kind: str
 ) -> dict[str, _Clocks]:
-    idle_us = _idle_us(blocks, kind)
+    idle_us = _idle_us(blocks, kind, hidden=True)
     first = _first(alone, kind)
     return {
         role: _Clocks(
@@ -353,21 +353,29 @@ def _all_clocks(
     }
 
 
-def _idle_us(blocks: dict[str, Samples], kind: str) -> float:
-    """What the protocol costs a block of calls on the device.
+def _idle_us(taken: dict[str, Samples], kind: str, *, hidden: bool) -> float:
+    """What the protocol costs a block of calls, or a single one.
 
-    Only where every launch was hidden: a host that is late costs wall time in which a candidate's
-    kernels run as well, and what is subtracted here could hide them. On a machine where none ever
-    were, nothing is. On a GPU processes differ by a tenth of a millisecond in how soon they are
-    heard, whatever they compute, so the witness that was heard soonest tells.
+    Of ``hidden`` blocks only those count whose every launch was: a host that is late costs wall
+    time in which a candidate's kernels run as well, and what is subtracted here could hide them. On
+    a machine where none ever were, nothing is. On a GPU processes differ by a tenth of a
+    millisecond in how soon they are heard, whatever they compute, so the witness that was heard
+    soonest tells.
     """
-    trusted = [each for role, each in blocks.items() if role != "candidate"]
-    asked = trusted if kind == "cuda" else [blocks["null"]]
-    hidden = [list(itertools.compress(_costs_us(each), each.hidden)) for each in asked]
-    return min(
-        (statistics.lower_quartile(each) for each in hidden if len(each) >= ENOUGH_HIDDEN),
-        default=0.0,
-    )
+    asked = _witnesses(taken).values() if kind == "cuda" else [taken["null"]]
+    costs = [_costs_us(each) for each in asked]
+    if hidden:
+        costs = [
+            list(itertools.compress(cost, each.hidden))
+            for cost, each in zip(costs, asked, strict=True)
+        ]
+        costs = [cost for cost in costs if len(cost) >= ENOUGH_HIDDEN]
+    return min(map(statistics.lower_quartile, costs), default=0.0)
+
+
+def _witnesses(taken: dict[str, _T]) -> dict[str, _T]:
+    """Return what was taken of everybody but the candidate."""
+    return {role: each for role, each in taken.items() if role != "candidate"}
 
 
 def _first(alone: dict[str, Samples], kind: str) -> _First:
@@ -375,13 +383,14 @@ def _first(alone: dict[str, Samples], kind: str) -> _First:
     if kind == "cpu" or "candidate" not in alone:
         return _First(usual_us=0.0, mine_us=0.0)
     each = {role: statistics.median(single.deliveries_us) for role, single in alone.items()}
-    usual = max(median for role, median in each.items() if role != "candidate")
+    usual = max(_witnesses(each).values())
     return _First(usual_us=usual, mine_us=min(max(each["candidate"], usual), usual + SPARE_US))
 
 
-def _costs_us(null: Samples) -> list[float]:
-    """What each block of the null took besides its claims."""
-    return [wall - sum(claims) for wall, claims in zip(null.walls_us, null.claims_us, strict=True)]
+def _costs_us(taken: Samples) -> list[float]:
+    """What each block of a witness took besides its claims."""
+    both = zip(taken.walls_us, taken.claims_us, strict=True)
+    return [wall - sum(claims) for wall, claims in both]
 
 
 def _own(samples: Samples, null: Samples, idle_us: float, late_us: list[float]) -> list[float]:
@@ -401,11 +410,7 @@ def _own(samples: Samples, null: Samples, idle_us: float, late_us: list[float]) 
 
 def _late(samples: Samples, blocks: dict[str, Samples], first: _First, kind: str) -> list[float]:
     """What delivering took per call beyond what it takes a trusted witness."""
-    usual = max(
-        statistics.median(each.deliveries_us)
-        for role, each in blocks.items()
-        if role != "candidate"
-    )
+    usual = max(statistics.median(each.deliveries_us) for each in _witnesses(blocks).values())
     allowed = (
         first.mine_us + DELIVERY_FACTOR * max(0.0, usual - first.usual_us) + DELIVERY_SLACK_US[kind]
     )
@@ -417,9 +422,7 @@ def _late(samples: Samples, blocks: dict[str, Samples], first: _First, kind: str
 
 def _singly(singles: dict[str, Samples], role: str, kind: str) -> list[float]:
     """The same for single calls, which cost what they cost the witness that was heard soonest."""
-    trusted = [each for role, each in singles.items() if role != "candidate"]
-    asked = trusted if kind == "cuda" else [singles["null"]]
-    idle_us = min(statistics.lower_quartile(_costs_us(each)) for each in asked)
+    idle_us = _idle_us(singles, kind, hidden=False)
     late_us = _late(singles[role], singles, _first(singles, kind), kind)
     return _own(singles[role], singles["null"], idle_us, late_us)
 
@@ -427,18 +430,15 @@ def _singly(singles: dict[str, Samples], role: str, kind: str) -> list[float]:
 def _agreement(clocks: dict[str, _Clocks], kind: str) -> _Agreement:
     """Hold the claims against the judge's clock, by the measure of the trusted witnesses."""
     mine = clocks["candidate"]
-    trusted = [each for role, each in clocks.items() if role != "candidate"]
+    witnesses = _witnesses(clocks)
+    trusted = list(witnesses.values())
     usual_us = max(each.usual_gap_us for each in trusted)
     most = UNEVEN * max(each.skew for each in trusted)
     return _Agreement(
         agreeing=mine.agreeing(usual_us, kind),
         resolved=kind == "cpu" or usual_us <= max(RESOLUTION_US, RESOLUTION_PART * mine.typical_us),
         even=mine.calm(usual_us, kind, most),
-        witnesses={
-            role: each.calm(usual_us, kind, most)
-            for role, each in clocks.items()
-            if role != "candidate"
-        },
+        witnesses={role: each.calm(usual_us, kind, most) for role, each in witnesses.items()},
         taken=len(mine.claims_us),
         hidden=2 * sum(mine.hidden) > len(mine.hidden),
         gross=_grossly_short(mine, trusted, usual_us),
@@ -455,7 +455,7 @@ def _grossly_short(mine: _Clocks, trusted: list[_Clocks], usual_us: float) -> bo
 def _evened(clocks: dict[str, _Clocks]) -> _Clocks:
     """Raise the claims by what the spread over a block's calls took out of their median."""
     mine = clocks["candidate"]
-    usual = max(each.skew for role, each in clocks.items() if role != "candidate")
+    usual = max(each.skew for each in _witnesses(clocks).values())
     moved = max(1.0, mine.skew / (EVEN * usual))
     return replace(
         mine,
@@ -517,7 +517,7 @@ def _batched(evidence: Evidence, clocks: dict[str, _Clocks], kind: str) -> Suspi
     }
     mine = clocks["candidate"]
     together = max(mine.clock.median_us, mine.claim.median_us)
-    usual = max([0.0, *(more for role, more in extra.items() if role != "candidate")])
+    usual = max([0.0, *_witnesses(extra).values()])
     usual += max(statistics.quartile_range(each) for each in singles.values())
     if extra["candidate"] <= (ALONE_FACTOR - 1) * together + usual + ALONE_SLACK_US[kind]:
         return None
