@@ -200,6 +200,20 @@ int ra_philox_state(void* generator, uint64_t increment, void* state, size_t byt
 
 int ra_context(const char* what, int set);  // a switch of at::globalContext(); -1 asks
 
+// What it knows, to be read and set or only read: the headers declare just what the shim answers.
+#define RA_CONTEXT_SWITCHES(X)                 \
+  X(benchmarkCuDNN, setBenchmarkCuDNN)         \
+  X(userEnabledCuDNN, setUserEnabledCuDNN)     \
+  X(deterministicCuDNN, setDeterministicCuDNN) \
+  X(allowTF32CuDNN, setAllowTF32CuDNN)         \
+  X(allowTF32CuBLAS, setAllowTF32CuBLAS)
+#define RA_CONTEXT_ASKED(X) \
+  X(hasCUDA)                \
+  X(hasCuDNN)               \
+  X(hasMKL)                 \
+  X(hasOpenMP)              \
+  X(deterministicAlgorithms)
+
 // CUDA, present in shims built against a torch with CUDA.
 int ra_cuda_available();
 int64_t ra_cuda_device_count();

@@ -10,19 +10,11 @@ class Context {
 #define RA_SWITCH(get, set)                              \
   bool get() const { return ra_context(#get, -1) != 0; } \
   void set(bool on) { ra_context(#get, on); }
-  RA_SWITCH(benchmarkCuDNN, setBenchmarkCuDNN)
-  RA_SWITCH(userEnabledCuDNN, setUserEnabledCuDNN)
-  RA_SWITCH(deterministicCuDNN, setDeterministicCuDNN)
-  RA_SWITCH(allowTF32CuDNN, setAllowTF32CuDNN)
-  RA_SWITCH(allowTF32CuBLAS, setAllowTF32CuBLAS)
+  RA_CONTEXT_SWITCHES(RA_SWITCH)
 #undef RA_SWITCH
 #define RA_ASKED(name) \
   static bool name() { return ra_context(#name, -1) != 0; }
-  RA_ASKED(hasCUDA)
-  RA_ASKED(hasCuDNN)
-  RA_ASKED(hasMKL)
-  RA_ASKED(hasOpenMP)
-  RA_ASKED(deterministicAlgorithms)
+  RA_CONTEXT_ASKED(RA_ASKED)
 #undef RA_ASKED
 };
 inline Context& globalContext() {

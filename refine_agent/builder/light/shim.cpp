@@ -655,17 +655,12 @@ RA_API int ra_context(const char* what, int set) {
     if (set >= 0) context.assign(set != 0); \
     return static_cast<int>(context.get()); \
   }
-  RA_SWITCH(benchmarkCuDNN, setBenchmarkCuDNN)
-  RA_SWITCH(userEnabledCuDNN, setUserEnabledCuDNN)
-  RA_SWITCH(deterministicCuDNN, setDeterministicCuDNN)
-  RA_SWITCH(allowTF32CuDNN, setAllowTF32CuDNN)
-  RA_SWITCH(allowTF32CuBLAS, setAllowTF32CuBLAS)
+  RA_CONTEXT_SWITCHES(RA_SWITCH)
 #undef RA_SWITCH
-  if (q == "hasCUDA") return at::Context::hasCUDA();
-  if (q == "hasCuDNN") return at::Context::hasCuDNN();
-  if (q == "hasMKL") return at::Context::hasMKL();
-  if (q == "hasOpenMP") return at::Context::hasOpenMP();
-  if (q == "deterministicAlgorithms") return context.deterministicAlgorithms();
+#define RA_ASKED(name) \
+  if (q == #name) return context.name();
+  RA_CONTEXT_ASKED(RA_ASKED)
+#undef RA_ASKED
   return 0;
 }
 
