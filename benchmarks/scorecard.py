@@ -16,13 +16,15 @@ import datetime as dt
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from refine_agent.bench import LocalBench
-from refine_agent.bench.sanitizer import ORDERED_UNSEEN
+from refine_agent.bench.sanitizer import BEFORE_SEALING, ORDERED_UNSEEN
 from refine_agent.loop import BenchFault, Quiet
 from refine_agent.profiling import roofline
 from refine_agent.records import Options, Passed, Ratio, Setup, Timing, headline
@@ -31,7 +33,7 @@ from refine_agent.transcript import Transcript, runs_in
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from refine_agent.records import AnyVerdict, Suspicion
+    from refine_agent.records import Attempt, Suspicion
 
 ROOT = Path(__file__).parents[1]
 RECORDED = ROOT / "transcripts" / "recorded"
@@ -60,11 +62,11 @@ def main() -> None:
         _save(rows, options.out)
         return
     runs = [Transcript.read(folder) for folder in _chosen(options.names)]
-    _build_ahead(runs, options.device)
-    for run in runs:
-        rows.append(_judged(run, options.device))
-        print(_line(rows[-1]), flush=True)
-        _save(rows, options.out)
+    with _building_ahead(runs, options.device):
+        for run in runs:
+            rows.append(_judged(run, options.device))
+            print(_line(rows[-1]), flush=True)
+            _save(rows, options.out)
     print("\n".join(_table(rows)))
 
 
@@ -98,29 +100,32 @@ def _save(rows: list[Row], out: Path) -> None:
     (out / "scorecard.svg").write_text(_picture(rows), encoding="utf-8")
 
 
-def _build_ahead(runs: list[Transcript], device: str) -> None:
-    """Build all winners with torch's own headers side by side: most of the minutes go there."""
+@contextmanager
+def _building_ahead(runs: list[Transcript], device: str) -> Iterator[None]:
+    """Build all winners with torch's own headers side by side: most of the minutes go there.
+
+    Who seals a kernel that is still being built waits for it; what cannot be built says so then.
+    """
     kernels = {
         run.folder.name: run.best.candidate.source
         for run in runs
         if run.best is not None and run.best.candidate is not None
     }
-    with tempfile.TemporaryDirectory() as scratch:
-        building: list[subprocess.Popen[bytes]] = []
+    with tempfile.TemporaryDirectory() as scratch, ExitStack() as building:
         for name, source in kernels.items():
             file = Path(scratch, f"{name}.py")
             file.write_text(source, encoding="utf-8")
             argv = [sys.executable, "-m", "benchmarks.stock_build", str(file), "--device", device]
-            building.append(subprocess.Popen(argv, cwd=ROOT))
-        for each in building:
-            each.wait()  # what could not be built says so when it is sealed
+            building.enter_context(subprocess.Popen(argv, cwd=ROOT))
+        yield
 
 
 def _judged(run: Transcript, device: str) -> Row:
     best = run.best
     if best is None or best.candidate is None:
         return Row(name=run.folder.name, verdict="no kernel passed in this session")
-    options = Options(device=device, autotune_baseline=True, profile="off")
+    # The sanitizer looked at this very kernel when its session sealed it, and its word is kept.
+    options = Options(device=device, autotune_baseline=True, profile="off", sanitize=False)
     with (
         tempfile.TemporaryDirectory() as scratch,
         LocalBench(run.problem, options, Path(scratch)) as bench,
@@ -136,8 +141,16 @@ def _judged(run: Transcript, device: str) -> Row:
         environment=_where(setup),
         day=f"{dt.datetime.now(tz=dt.UTC):%Y-%m-%d}",
         setup=setup,
-        passed=_passed(verdict),
+        passed=_with_findings(verdict, best) if isinstance(verdict, Passed) else None,
     )
+
+
+def _with_findings(afresh: Passed, best: Attempt) -> Passed:
+    """Return it with what the sanitizer found in the session."""
+    if not isinstance(best.sealed, Passed):
+        return afresh
+    found = [doubt for doubt in best.sealed.suspicions if doubt.kind in BEFORE_SEALING]
+    return replace(afresh, suspicions=(*afresh.suspicions, *found))
 
 
 def _of_session(run: Transcript) -> Row:
@@ -155,10 +168,6 @@ def _of_session(run: Transcript) -> Row:
         passed=best,
         afresh=False,
     )
-
-
-def _passed(verdict: AnyVerdict) -> Passed | None:
-    return verdict if isinstance(verdict, Passed) else None
 
 
 def _where(setup: Setup) -> str:

@@ -11,9 +11,10 @@ import shutil
 import tempfile
 import threading
 import time
+from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
 import msgspec
 from msgspec.structs import replace
@@ -38,6 +39,8 @@ BEFORE_SEALING: tuple[Check, ...] = ("memcheck", "racecheck", "initcheck", "sync
 
 # All tools together; instrumented kernels run tens of times slower, racecheck's slowest of all.
 DEADLINE_S = 60.0
+# A tool that is killed is gone soon; nobody waits longer for one that is not.
+ENDING_S = 5.0
 # The tool stops printing there; a hundred threads of one bug are one bug.
 PRINT_LIMIT = 20
 MAX_FINDINGS, MAX_LINE_CHARS, MAX_LOG_BYTES = 4, 240, 1 << 20
@@ -212,6 +215,8 @@ class Sanitizer:
         self._bench = bench
         self._tool = tool
         self._deadline_s = deadline_s
+        self._running: list[Running] = []
+        self._closed = False
 
     def reports(self, candidate: Candidate, checks: Sequence[Check]) -> tuple[Report, ...]:
         """Return what each tool says of one call of the candidate.
@@ -220,12 +225,25 @@ class Sanitizer:
         """
         ends = time.monotonic() + self._deadline_s
         running = [self._start(check) for check in checks]
+        self._running += running
+        if self._closed:
+            self.close()
         try:
             return tuple(self._report(candidate, each, ends) for each in running)
         finally:
             for each in running:
                 each.child.close()
                 each.builds.close()
+
+    def begin(self, candidate: Candidate, checks: Sequence[Check]) -> Underway:
+        """Have them run while something else is done that leaves the device alone."""
+        return Underway(self, candidate, checks)
+
+    def close(self) -> None:
+        """End what still runs; whoever waits for its report hears that there is none."""
+        self._closed = True
+        for each in self._running:
+            each.child.close()
 
     def _start(self, check: Check) -> Running:
         folder = Path(tempfile.mkdtemp(prefix=f"sanitizer-{check}-", dir=self._bench.home))
@@ -264,15 +282,40 @@ class Sanitizer:
             return read(file.read(MAX_LOG_BYTES), running.check)
 
 
+class Underway:
+    """Tools at work in a thread of their own, for as long as it is entered."""
+
+    def __init__(self, tools: Sanitizer, candidate: Candidate, checks: Sequence[Check]) -> None:
+        self._tools = tools
+        self._told: Future[tuple[Report, ...]] = Future()
+        self._thread = threading.Thread(target=self._run, args=(candidate, checks), daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._tools.close()
+        self._thread.join(ENDING_S)
+
+    def reports(self) -> tuple[Report, ...]:
+        """Wait for what they say."""
+        return self._told.result()
+
+    def _run(self, candidate: Candidate, checks: Sequence[Check]) -> None:
+        try:
+            self._told.set_result(self._tools.reports(candidate, checks))
+        except (BenchFault, OSError) as why:
+            self._told.set_exception(why)
+
+
 # --- in a verdict ---------------------------------------------------------------------------------
 
 
-def of(verdict: Crashed | Passed) -> tuple[Check, ...]:
-    """Return the checks that are due: where a crash came from, and everything about a keeper."""
-    if isinstance(verdict, Passed):
-        return BEFORE_SEALING
+def of(crashed: Crashed) -> tuple[Check, ...]:
+    """Return the checks that tell where a crash came from."""
     # What fails while it loads has launched nothing, or is told by its own traceback.
-    return AFTER_A_CRASH if verdict.during in ("check", "timing") else ()
+    return AFTER_A_CRASH if crashed.during in ("check", "timing") else ()
 
 
 def told(

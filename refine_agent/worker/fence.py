@@ -110,6 +110,9 @@ def _replace_environment(rules: Rules) -> None:
     for name in ("HOME", "TMPDIR", "TORCH_EXTENSIONS_DIR", "CUDA_CACHE_PATH", "TRITON_CACHE_DIR"):
         os.environ[name] = rules.folder
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", f"{rules.folder}/inductor")
+    # Inductor keeps a process per core to compile in, and they start up while calls are timed: a
+    # candidate that is stopped between its calls is stopped with all of them.
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 
 
 def _limit() -> None:
