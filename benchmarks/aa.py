@@ -138,21 +138,23 @@ def measure(*, device: str, runs: int, seconds: float) -> Measured:
     """Try the reference against itself until the runs or the seconds are over."""
     load_before = os.getloadavg()[0]
     given = subject(device)
-    with opened(given, device) as bench:
-        environment = bench.measure(given, Quiet()).environment
+    with opened(given, device, profile="off") as bench:
+        setup = bench.measure(given, Quiet())
         began = time.monotonic()
         taken: list[Run] = []
         while len(taken) < runs and (not taken or time.monotonic() - began < seconds):
             taken.append(_run(bench, itself(given, salt=len(taken))))
+    with opened(given, device) as bench:
+        bench.measure(given, Quiet())
         witnesses = tuple(_witnesses(bench, itself(given, salt=len(taken))))
-        shape = ", ".join(bench.measure(given, Quiet()).fitness.inputs)
+    environment = setup.environment
     return Measured(
         device_kind=environment.device_kind,
         where=where(environment),
         driver=environment.driver,
         torch=environment.torch,
         day=dt.datetime.now(tz=dt.UTC).date().isoformat(),
-        shape=shape,
+        shape=", ".join(setup.fitness.inputs),
         load_before=round(load_before, 2),
         runs=tuple(taken),
         witnesses=witnesses,
@@ -175,9 +177,11 @@ def itself(given: Problem, *, salt: int) -> Candidate:
 
 
 @contextmanager
-def opened(given: Problem, device: str) -> Iterator[LocalBench]:
+def opened(
+    given: Problem, device: str, *, profile: Literal["auto", "torch", "off"] | None = None
+) -> Iterator[LocalBench]:
     """A bench for it, with nothing but eager to be held against."""
-    profile: Literal["auto", "torch"] = "auto" if device.startswith("cuda") else "torch"
+    profile = profile or ("auto" if device.startswith("cuda") else "torch")
     asked = Options(device=device, compile_baseline=False, profile=profile)
     with tempfile.TemporaryDirectory() as folder, LocalBench(given, asked, Path(folder)) as bench:
         yield bench
