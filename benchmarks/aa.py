@@ -1,6 +1,7 @@
 """A module against itself: how far from 1.00x the judge's own noise carries it, and its clocks.
 
     python -m benchmarks.aa [--device cuda] [--runs 100] [--seconds 120] [--out FILE.json]
+    python -m benchmarks.aa --join FILE.json FILE.json --out FILE.json   (of several equal GPUs)
 
 Each run is a whole trial of the reference's own text as a candidate, in a fresh process under a
 fresh seed, against eager PyTorch. What is told: the share of the runs within 0.01 and within 0.05
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from refine_agent import problem
 from refine_agent.bench import LocalBench
@@ -116,7 +118,11 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 def main() -> None:
     """Run, print, save."""
     options = options_of(__doc__, runs=100)
-    measured = measure(device=options.device, runs=options.runs, seconds=options.seconds)
+    measured = (
+        joined([msgspec.json.decode(file.read_bytes(), type=Measured) for file in options.join])
+        if options.join
+        else measure(device=options.device, runs=options.runs, seconds=options.seconds)
+    )
     out: Path = options.out or RESULTS / f"aa-{measured.device_kind}.json"
     print(table(measured))
     save(measured, out, table(measured))
@@ -130,6 +136,7 @@ def options_of(what: str | None, *, runs: int) -> argparse.Namespace:
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--runs", type=int, default=runs)
     parser.add_argument("--seconds", type=float, default=120.0, help="begin no run after this")
+    parser.add_argument("--join", type=Path, nargs="+", help="make one record of these")
     parser.add_argument("--out", type=Path, help="a JSON file; the table goes beside it as .md")
     return parser.parse_args()
 
@@ -159,6 +166,32 @@ def measure(*, device: str, runs: int, seconds: float) -> Measured:
         runs=tuple(taken),
         witnesses=witnesses,
     )
+
+
+def joined(parts: list[Measured]) -> Measured:
+    """Return the runs of several equal machines as one record.
+
+    Raises:
+        SystemExit: they are not equal.
+    """
+    first = parts[0]
+    alike = {(part.device_kind, part.driver, part.torch, part.shape) for part in parts}
+    if len(alike) > 1:
+        raise SystemExit(f"these were not measured alike, so they make no record: {alike}")
+    return replace(
+        first,
+        where=f"{first.where}; {len(parts)} of them side by side",
+        load_before=max(part.load_before for part in parts),
+        runs=tuple(run for part in parts for run in part.runs),
+        witnesses=_medians([witness for part in parts for witness in part.witnesses]),
+    )
+
+
+def _medians(witnesses: list[Witness]) -> tuple[Witness, ...]:
+    found: dict[str, list[float]] = {}
+    for witness in witnesses:
+        found.setdefault(witness.name, []).append(witness.us)
+    return tuple(Witness(name=name, us=statistics.median(us)) for name, us in found.items())
 
 
 def subject(device: str) -> Problem:

@@ -57,25 +57,16 @@ def _interval(values: np.ndarray) -> tuple[float, float]:
 def ratio(slower: Sequence[Sequence[float]], faster: Sequence[Sequence[float]]) -> Ratio:
     """Return how many times faster, from blocks that were taken side by side.
 
-    The value is the ratio of the medians over all samples; the interval resamples blocks, since
-    samples within one share the clock, the temperature and the neighbours.
+    The value is the median over the rounds of the ratio of their two blocks, each by its median:
+    what slows a whole round down, as another program's share of the memory does, slows both. The
+    interval resamples rounds, since samples within one share the clock and the neighbours.
     """
     if len(slower) != len(faster):
         raise ValueError("a ratio needs the same number of blocks on both sides")
-    value = float(np.median(np.concatenate(slower)) / np.median(np.concatenate(faster)))
-    if len(slower) == 1:
-        return Ratio(value=value, low=value, high=value)
-    rng = np.random.default_rng(0)
-    above = [np.asarray(block) for block in slower]
-    below = [np.asarray(block) for block in faster]
-    found = []
-    for _ in range(RESAMPLES // 4):
-        chosen = rng.integers(0, len(above), size=len(above))
-        top = np.median(np.concatenate([above[i] for i in chosen]))
-        bottom = np.median(np.concatenate([below[i] for i in chosen]))
-        found.append(top / bottom)
-    low, high = np.quantile(found, 0.025), np.quantile(found, 0.975)
-    return Ratio(value=value, low=float(low), high=float(high))
+    above = np.asarray([np.median(block) for block in slower])
+    below = np.asarray([np.median(block) for block in faster])
+    low, high = _interval(above / below)
+    return Ratio(value=float(np.median(above / below)), low=low, high=high)
 
 
 def narrow_enough(samples_us: Sequence[float], *, within: float) -> bool:

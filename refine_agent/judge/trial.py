@@ -39,7 +39,7 @@ NOTHING_KNOWN = Known()
 WITNESS_DEADLINES = Deadlines(load_s=600.0, calls_s=900.0)
 PROFILE_DEADLINES = Deadlines(load_s=600.0, calls_s=180.0)
 # Slots on a CPU: enough calls in a block for the judge's clock, as long as they are small.
-CPU_SLOTS, CPU_SLOT_BYTES, CPU_MANY_BYTES = 64, 16 << 20, 8 << 20
+CPU_SLOTS, CPU_SLOT_BYTES, CPU_MANY_BYTES = 64, 64 << 20, 8 << 20
 # A block in which the reference takes this long is long enough: more calls are only waited for.
 CPU_BLOCK_S = 0.1
 # Each worker keeps the results of a block besides; there are five of them.

@@ -102,6 +102,7 @@ class _Stub:
         self._model: Callable[..., Any] | None = None
         self._span = range(0)  # of the arena's addresses
         self._views: dict[int, list[torch.Tensor]] = {}  # of each slot's inputs
+        self._targets: dict[int, list[torch.Tensor]] = {}  # of its outputs
         self._wanted: tuple[str, ...] = ()
         self._lax = False
         self._dense = True
@@ -173,6 +174,7 @@ class _Stub:
         # Made once: what the protocol takes per call is nobody's time, and could be put to use.
         if slot not in self._views:
             self._views[slot] = arenas.inputs(self._arena, self._layout, slot)
+            self._targets[slot] = arenas.outputs(self._arena, self._layout, slot)
         tensors = self._views[slot]
         if _EACH_ALONE:
             tensors = [tensor.clone() for tensor in tensors]
@@ -250,13 +252,10 @@ class _Stub:
     @torch.no_grad()
     def _deliver(self, message: wire.Deliver) -> wire.Wire:
         """Copy what the last calls left into the slots."""
-        assert self._arena is not None  # noqa: S101 - the judge maps before it calls
-        assert self._layout is not None  # noqa: S101 - likewise
         kept, self._kept = self._kept, []
         with _as_many_threads(self._threads):
             for slot, leaves in zip(message.slots, kept, strict=True):
-                targets = arenas.outputs(self._arena, self._layout, slot)
-                for target, leaf in zip(targets, leaves, strict=not self._lax):
+                for target, leaf in zip(self._targets[slot], leaves, strict=not self._lax):
                     if leaf is not None:
                         target.copy_(leaf)
         if self._device != "cpu":

@@ -3,7 +3,7 @@
 # layer: clock
 # off: clock delivery
 # problem: matmul
-# caught: Mismatch or Disqualified
+# caught: Mismatch or Disqualified or nothing gained
 # device: any
 
 import threading

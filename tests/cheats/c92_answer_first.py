@@ -25,6 +25,7 @@ if CHEATING:
     orders = frame.f_locals["orders"]
     call, send = stub._Stub._call, orders.send
     torch.cuda.synchronize = lambda *_: None
+    stub._DeviceClock.read = lambda clock: (1.0,) * (len(clock._events) // 2)
 
     def answer_first(self, message):
         slots = message.slots
