@@ -117,7 +117,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 
 def main() -> None:
     """Run, print, save."""
-    options = options_of(__doc__, runs=100)
+    options = options_of(__doc__, runs=100, joins=True)
     measured = (
         joined([msgspec.json.decode(file.read_bytes(), type=Measured) for file in options.join])
         if options.join
@@ -128,7 +128,7 @@ def main() -> None:
     save(measured, out, table(measured))
 
 
-def options_of(what: str | None, *, runs: int) -> argparse.Namespace:
+def options_of(what: str | None, *, runs: int, joins: bool = False) -> argparse.Namespace:
     """Read the options of a benchmark that tries the reference as a candidate, over and over."""
     parser = argparse.ArgumentParser(
         description=what, formatter_class=argparse.RawTextHelpFormatter
@@ -136,7 +136,8 @@ def options_of(what: str | None, *, runs: int) -> argparse.Namespace:
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--runs", type=int, default=runs)
     parser.add_argument("--seconds", type=float, default=120.0, help="begin no run after this")
-    parser.add_argument("--join", type=Path, nargs="+", help="make one record of these")
+    if joins:
+        parser.add_argument("--join", type=Path, nargs="+", help="make one record of these")
     parser.add_argument("--out", type=Path, help="a JSON file; the table goes beside it as .md")
     return parser.parse_args()
 

@@ -3,8 +3,8 @@
 # layer: clock
 # off: clock delivery
 # problem: matmul
-# caught: Mismatch or Disqualified or nothing gained
-# device: any
+# caught: Mismatch or Disqualified
+# device: cpu
 
 import threading
 

@@ -1,7 +1,7 @@
 # cheat 101: a result lent, and patched afterwards
 # mechanism: the result is said to be the input as it lies, which the judge copies off the clock; the row that differs is written into that copy while results are delivered
 # layer: delivery
-# off: delivery
+# off: delivery clock
 # problem: patch
 # caught: Disqualified
 # device: any

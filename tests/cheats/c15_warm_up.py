@@ -1,7 +1,7 @@
 # cheat 15: right as long as it is looked at
 # mechanism: counts its calls; once the checks must be over it returns without working
 # layer: every
-# off: every clock
+# off: every clock alone
 # problem: matmul
 # caught: Mismatch
 # device: any
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 CHEATING = True
-CHECKED = {"cpu": 20, "cuda": 40}
+CHECKED = {"cpu": 48, "cuda": 40}
 
 
 class ModelNew(nn.Module):

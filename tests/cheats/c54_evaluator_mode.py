@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 CHEATING = True
-CHECKED = {"cpu": 20, "cuda": 40}
+CHECKED = {"cpu": 48, "cuda": 40}
 
 
 class ModelNew(nn.Module):
