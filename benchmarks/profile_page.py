@@ -26,6 +26,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import msgspec
+from msgspec.structs import replace
 
 from benchmarks.peer_metrics import CUDAFORGE, KERNELAGENT
 from refine_agent.profiling import metrics, ncu, ncu_rep, summary, trace
@@ -226,13 +227,29 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _known(new: Sequence[Path]) -> list[Costs]:
-    """Return what is on file, with what was measured anew in its place."""
+    """Return what is on file, with what was measured anew beside it, or in its place.
+
+    Beside it where device, Nsight Compute and day are the same, and the passes too: how loaded a
+    host is differs from one hour to the next, and the median is to be of all that was seen.
+    """
     blocks = msgspec.json.decode(MEASURED.read_bytes(), type=list[Costs])
     by_name = {block.what: block for block in blocks}
     for path in new:
         for block in _blocks(json.loads(path.read_text())):
-            by_name[block.what] = block
+            by_name[block.what] = _pooled(by_name.get(block.what), block)
     return list(by_name.values())
+
+
+def _pooled(known: Costs | None, new: Costs) -> Costs:
+    if known is None or (known.device, known.ncu, known.day) != (new.device, new.ncu, new.day):
+        return new
+    found = {cost.collected: cost for cost in known.costs}
+    for cost in new.costs:
+        before = found.get(cost.collected)
+        alike = before is not None and before.passes == cost.passes
+        earlier = before.seconds if before is not None and alike else ()
+        found[cost.collected] = replace(cost, seconds=(*earlier, *cost.seconds))
+    return replace(new, costs=tuple(found.values()))
 
 
 def _blocks(measured: dict[str, Any]) -> Iterator[Costs]:
