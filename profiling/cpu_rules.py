@@ -236,5 +236,20 @@ def unexplained(call: Call, room: float) -> Finding:
         text=f"{percent(room)} of the time lies above the measured ceiling, and {looked_at} do not "
         f"show why{faults if fresh else ''}",
         advice=(bulk if fresh else "")
+        + (_STREAM if _could_stream(call) else "")
         + "walk memory in the order in which it lies, in one pass, and in tiles that fit the L2",
     )
+
+
+# An ordinary store reads the line that it overwrites (AMD's and Intel's optimisation manuals call
+# it a read for ownership), so that a copy moves three bytes for each two.
+_STREAM = (
+    "write what is not read again past the caches (streaming stores such as _mm512_stream_ps, on "
+    "aligned addresses, and _mm_sfence at the end), since an ordinary store reads its line first; "
+)
+
+
+def _could_stream(call: Call) -> bool:
+    written = call.work.bytes_written if call.work else None
+    streams = call.static is not None and call.static.streams
+    return written is not None and written >= _ALWAYS_FRESH_BYTES and not streams

@@ -10,7 +10,7 @@ from refine_agent.profiling import blame, metrics, plain, stalls, work_rules
 from refine_agent.profiling import call as calls
 from refine_agent.profiling.call import Call
 from refine_agent.profiling.case import count, excess_sectors, excess_wavefronts
-from refine_agent.profiling.evidence import CpuRun, Instruction, KernelReport, Operator, Rule
+from refine_agent.profiling.evidence import CpuRun, Instruction, KernelReport, Loop, Operator, Rule
 from refine_agent.profiling.metrics import reading
 from refine_agent.profiling.plain import percent
 from refine_agent.profiling.records import Kernel
@@ -515,13 +515,17 @@ def _loops(call: Call) -> Iterator[str]:
             yield f"LOOPS  {compiled}the compiler looked at none of the candidate's own"
         return
     done = [
-        f"{loop.place} ({loop.vector_bytes} B{', sums in order' if loop.in_order else ''})"
-        for loop in loops
-        if loop.vector_bytes
+        f"{loop.place} ({loop.vector_bytes} B{_how(loop)})" for loop in loops if loop.vector_bytes
     ]
     missed = [f"{loop.place} ({loop.reason})" for loop in loops if not loop.vector_bytes]
     yes, no = (_several(part) for part in (done, missed))
     yield f"LOOPS  {compiled}vectorised: {yes}; not: {no}"
+
+
+def _how(loop: Loop) -> str:
+    if loop.by_hand:
+        return ", by hand"
+    return ", sums in order" if loop.in_order else ""
 
 
 def _several(loops: Sequence[str]) -> str:

@@ -167,7 +167,8 @@ class Loop(msgspec.Struct, frozen=True, kw_only=True):
     """A loop the C++ compiler did (`vector_bytes`) or did not (`reason`) vectorise.
 
     One that holds another loop is not `innermost`: no compiler is expected to vectorise it. One
-    that adds floats up `in_order` has vectors in name only: its additions wait for each other.
+    that adds floats up `in_order` has vectors in name only: its additions wait for each other. One
+    that is written in intrinsics is vectorised `by_hand`, whatever the compiler says of it.
     """
 
     place: Place
@@ -175,16 +176,21 @@ class Loop(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
     innermost: bool = True
     in_order: bool = False
+    by_hand: bool = False
 
 
 class Static(msgspec.Struct, frozen=True, kw_only=True):
-    """What compilers know without running anything; `host_flags` are those of the C++ compiler."""
+    """What compilers know without running anything; `host_flags` are those of the C++ compiler.
+
+    `streams` says that the source writes past the caches somewhere.
+    """
 
     kernels: tuple[Compiled, ...] = ()
     opcodes: tuple[Opcodes, ...] = ()
     loops: tuple[Loop, ...] = ()
     threads_per_block: int | None = None
     host_flags: str | None = None
+    streams: bool = False
 
 
 class CpuRun(msgspec.Struct, frozen=True, kw_only=True):

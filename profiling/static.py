@@ -231,10 +231,26 @@ def vectorisation(text: str, *, only: str | None = None, code: str = "") -> tupl
             reason=_called(loop, lines) or loop.reason,
             in_order=bool(loop.vector_bytes) and not reordered and _adds_floats(loop, lines),
         )
-        for loop in ranked
+        for loop in (_as_written(loop, lines) for loop in ranked)
     )
 
 
+def _as_written(loop: Loop, code: Sequence[str]) -> Loop:
+    """Return a loop that its author wrote in intrinsics as one of such vectors."""
+    if loop.vector_bytes or not 0 < loop.place.line <= len(code):
+        return loop
+    lines = _lines_of(code, loop.place.line)
+    body = "\n".join(code[lines.start - 1 : lines.stop - 1])
+    widths = [int(bits or 128) // 8 for bits in _INTRINSIC.findall(body)]
+    if not widths:
+        return loop
+    return msgspec.structs.replace(loop, vector_bytes=max(widths), reason=None, by_hand=True)
+
+
+# Of x86: _mm_add_ps, _mm256_add_ps, _mm512_add_ps. Scalar ones (_mm_add_ss), hints and fences are
+# none.
+_INTRINSIC = re.compile(r"\b_mm(256|512)?_\w*(?:_p[sdh]|_epi\d+|_epu\d+|_si\d+|_ph)\s*\(")
+_STREAMING = re.compile(r"\b_mm(?:256|512)?_stream_(?!load)\w+\s*\(|__builtin_nontemporal_store")
 MOST_FLAGS = 4096
 _FLAGS = re.compile(r"\Aflags: ([^\n]{0,1000})")
 _REORDERED = re.compile(r"\Aflags: [^\n]*(?:-ffast-math|-Ofast|-fassociative-math)")
@@ -356,6 +372,7 @@ def report(  # noqa: PLR0913  (each is one text that a compiler or the candidate
         kernels=ptxas(ptxas_text),
         opcodes=sass(sass_text),
         loops=vectorisation(vector_text, only=source, code=source_text),
+        streams=bool(_STREAMING.search(source_text)),
         threads_per_block=threads_per_block,
         host_flags=None if flags is None else _harmless(flags.group(1)),
     )

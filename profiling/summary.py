@@ -29,6 +29,8 @@ _RUNG_NAMES: dict[Rung, str] = {
     "static": "compiler and SASS only",
     "timing": "timing only",
 }
+# Where a candidate calls no operator of torch's, torch.profiler has nothing to add to these.
+_ON_A_CPU = "the compiler and the processor's own counts of time and page faults"
 _EMPTY_REPORT = (
     "Nsight Compute's report holds no duration; it collected nothing that this device has"
 )
@@ -76,7 +78,7 @@ def page(  # noqa: PLR0913  (each is one source of evidence, and any may be miss
     found = diagnosis.diagnose(this)
     if rung != "ncu" and cpu is None:
         why_not_higher = why_not_higher or _WHY[rung]
-    head = _head(candidate_digest, device, shape, rung, why_not_higher)
+    head = _head(candidate_digest, device, shape, rung, why_not_higher, on_cpu=cpu is not None)
     lines = [head, *details.overview(this), *_findings(found, this), *_details(this)]
     return Page(
         candidate_digest=candidate_digest,
@@ -129,8 +131,11 @@ def _rung(reports: Sequence[KernelReport], trace: Trace | None, static: Static |
     return "static" if static is not None and (static.kernels or static.loops) else "timing"
 
 
-def _head(digest: str, device: str, shape: str, rung: Rung, why: str | None) -> str:
-    words = f"PROFILE of {digest} on {device}, {shape}; seen by {_RUNG_NAMES[rung]}"
+def _head(  # noqa: PLR0913  (each is a word of one sentence)
+    digest: str, device: str, shape: str, rung: Rung, why: str | None, *, on_cpu: bool
+) -> str:
+    seen_by = _ON_A_CPU if on_cpu and rung == "static" else _RUNG_NAMES[rung]
+    words = f"PROFILE of {digest} on {device}, {shape}; seen by {seen_by}"
     return f"{words} (not higher: {why})" if why else words
 
 

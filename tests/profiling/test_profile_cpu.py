@@ -309,6 +309,39 @@ def test_a_call_of_libm_is_named_where_the_compiler_speaks_of_access_patterns(
     assert (inner.reason or "").startswith("it calls tanh, which has vectors only under")
 
 
+BY_HAND = """#include <immintrin.h>
+void scale(const float* x, float* y, long n) {
+  const __m256 two = _mm256_set1_ps(2.f);
+  for (long i = 0; i + 8 <= n; i += 8)
+    _mm256_stream_ps(y + i, _mm256_mul_ps(_mm256_loadu_ps(x + i), two));
+  _mm_sfence();
+}
+"""
+
+
+@needs_gcc
+def test_a_loop_in_intrinsics_has_vectors_whatever_the_compiler_says(tmp_path: Path) -> None:
+    compiled = loops_of(tmp_path, "-O3", "-mavx2", source=BY_HAND)
+    (loop,) = compiled.loops
+    assert (loop.vector_bytes, loop.by_hand, loop.reason) == (32, True, None)
+    told = page(compiled=compiled)
+    assert "vectorised: cpp_source:4 (32 B, by hand)" in told.text()
+    assert "scalar_loops" not in kinds(told)
+    assert "seen by the compiler and the processor's own counts" in told.text()
+
+
+@needs_gcc
+def test_streaming_stores_are_advised_until_there_are_some(tmp_path: Path) -> None:
+    def advice(source: str) -> str:
+        compiled = loops_of(tmp_path, "-O3", "-mavx2", "-ffast-math", source=source)
+        (found,) = [one for one in page(compiled=compiled).findings if one.kind == "far_from_floor"]
+        return found.advice
+
+    ordinary = BY_HAND.replace("_mm256_stream_ps", "_mm256_storeu_ps")
+    assert "streaming stores" in advice(ordinary)
+    assert "streaming stores" not in advice(BY_HAND)
+
+
 @needs_gcc
 def test_a_float_sum_is_vectorised_in_name_only_until_it_may_be_reordered(tmp_path: Path) -> None:
     strict = loops_of(tmp_path, "-O3", "-mavx2")
