@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import threading
 import time
-from concurrent.futures import Future
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
@@ -39,8 +39,6 @@ BEFORE_SEALING: tuple[Check, ...] = ("memcheck", "racecheck", "initcheck", "sync
 
 # All tools together; instrumented kernels run tens of times slower, racecheck's slowest of all.
 DEADLINE_S = 60.0
-# A tool that is killed is gone soon; nobody waits longer for one that is not.
-ENDING_S = 5.0
 # The tool stops printing there; a hundred threads of one bug are one bug.
 PRINT_LIMIT = 20
 MAX_FINDINGS, MAX_LINE_CHARS, MAX_LOG_BYTES = 4, 240, 1 << 20
@@ -287,26 +285,19 @@ class Underway:
 
     def __init__(self, tools: Sanitizer, candidate: Candidate, checks: Sequence[Check]) -> None:
         self._tools = tools
-        self._told: Future[tuple[Report, ...]] = Future()
-        self._thread = threading.Thread(target=self._run, args=(candidate, checks), daemon=True)
+        self._thread = ThreadPoolExecutor(1)
+        self._told = self._thread.submit(tools.reports, candidate, checks)
 
     def __enter__(self) -> Self:
-        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._tools.close()
-        self._thread.join(ENDING_S)
+        self._thread.shutdown(wait=False)
 
     def reports(self) -> tuple[Report, ...]:
-        """Wait for what they say."""
+        """Wait for what they say; raise what kept them from it."""
         return self._told.result()
-
-    def _run(self, candidate: Candidate, checks: Sequence[Check]) -> None:
-        try:
-            self._told.set_result(self._tools.reports(candidate, checks))
-        except (BenchFault, OSError) as why:
-            self._told.set_exception(why)
 
 
 # --- in a verdict ---------------------------------------------------------------------------------
