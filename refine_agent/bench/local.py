@@ -266,7 +266,7 @@ class LocalBench:
     def seal(self, candidate: Candidate, watch: Watch) -> AnyVerdict:
         """Rebuild with torch's own headers, then try in a fresh process under fresh seeds.
 
-        While the compiler runs, compute-sanitizer has the device to itself.
+        While the compiler runs, compute-sanitizer has the device to itself; on few cores it waits.
         """
         self._begin(watch, "seal")
         builds = _Builds()
@@ -290,7 +290,8 @@ class LocalBench:
         if tool is None:
             return contextlib.nullcontext()
         tools = sanitizer.Sanitizer(self, tool)
-        return tools.begin(candidate, sanitizer.BEFORE_SEALING)
+        at_once = not machine.has_few_cores()  # a compiler would keep the tools waiting for them
+        return tools.begin(candidate, sanitizer.BEFORE_SEALING, at_once=at_once)
 
     def _capture(
         self, candidate: Candidate, builds: _Builds, flavour: Flavour

@@ -13,6 +13,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -233,9 +234,14 @@ class Sanitizer:
                 each.child.close()
                 each.builds.close()
 
-    def begin(self, candidate: Candidate, checks: Sequence[Check]) -> Underway:
-        """Have them run while something else is done that leaves the device alone."""
-        return Underway(self, candidate, checks)
+    def begin(
+        self, candidate: Candidate, checks: Sequence[Check], *, at_once: bool = True
+    ) -> Underway:
+        """Have them run while something else is done that leaves the device alone.
+
+        Where that takes the cores as well, they begin when their reports are asked for.
+        """
+        return Underway(self, candidate, checks, at_once=at_once)
 
     def close(self) -> None:
         """End what still runs; whoever waits for its report hears that there is none."""
@@ -283,10 +289,13 @@ class Sanitizer:
 class Underway:
     """Tools at work in a thread of their own, for as long as it is entered."""
 
-    def __init__(self, tools: Sanitizer, candidate: Candidate, checks: Sequence[Check]) -> None:
+    def __init__(
+        self, tools: Sanitizer, candidate: Candidate, checks: Sequence[Check], *, at_once: bool
+    ) -> None:
         self._tools = tools
+        self._look = partial(tools.reports, candidate, checks)
         self._thread = ThreadPoolExecutor(1)
-        self._told = self._thread.submit(tools.reports, candidate, checks)
+        self._told = self._thread.submit(self._look) if at_once else None
 
     def __enter__(self) -> Self:
         return self
@@ -297,7 +306,7 @@ class Underway:
 
     def reports(self) -> tuple[Report, ...]:
         """Wait for what they say; raise what kept them from it."""
-        return self._told.result()
+        return self._look() if self._told is None else self._told.result()
 
 
 # --- in a verdict ---------------------------------------------------------------------------------

@@ -228,6 +228,9 @@ def test_tools_look_while_something_else_is_built_and_end_with_it(
         with tools.begin(candidate, ("memcheck",)) as underway:
             refused = bench.build(candidate, Quiet())
             looked = underway.reports()
+        later = sanitizer.Sanitizer(bench, tool, deadline_s=40.0)
+        with later.begin(candidate, ("memcheck",), at_once=False) as waiting:
+            looked_later = waiting.reports()
         left = sanitizer.Sanitizer(bench, tool, deadline_s=600.0)
         with left.begin(candidate, ("synccheck",)) as abandoned:
             time.sleep(1.0)
@@ -235,6 +238,7 @@ def test_tools_look_while_something_else_is_built_and_end_with_it(
 
     assert refused is None
     assert looked[0].findings, looked
+    assert looked_later == looked
     assert hung[0].why_not is not None
 
 
