@@ -47,11 +47,9 @@ from refine_agent.worker import fence
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator, Sequence
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from refine_agent.bench.processes import Child
-    from refine_agent.bench.sanitizer import Underway
     from refine_agent.bench.warden import Bounds
     from refine_agent.judge.settled import Settled
     from refine_agent.loop import Watch
@@ -249,49 +247,34 @@ class LocalBench:
         verdict = self._again_if_gone(lambda: self._try(candidate, builds, "light"))
         return self._sanitized(candidate, verdict) if isinstance(verdict, Crashed) else verdict
 
-    def _sanitized(self, candidate: Candidate, crashed: Crashed) -> AnyVerdict:
-        """Say for its author what compute-sanitizer saw of a crash."""
-        checks = sanitizer.of(crashed)
+    def _sanitized(self, candidate: Candidate, verdict: Crashed | Passed) -> AnyVerdict:
+        """Say what compute-sanitizer saw: of a crash for its author, of a keeper for everybody."""
+        checks = sanitizer.of(verdict)
         if self.kind != "cuda" or not self._options.sanitize or not checks:
-            return crashed
+            return verdict
         tool = sanitizer.available()
         if tool is None:
             absent = [sanitizer.Report(check=check, why_not=sanitizer.ABSENT) for check in checks]
-            return sanitizer.told(crashed, absent)
+            return sanitizer.told(verdict, absent)
         began = time.monotonic()
         tools = sanitizer.Sanitizer(self, tool)
         reports = self._again_if_gone(lambda: tools.reports(candidate, checks))
-        return replace(sanitizer.told(crashed, reports), phases=(*crashed.phases, _since(began)))
+        took = Phase(name="sanitizer", seconds=time.monotonic() - began)
+        return replace(
+            sanitizer.told(verdict, reports, source=candidate.source),
+            phases=(*verdict.phases, took),
+        )
 
     def seal(self, candidate: Candidate, watch: Watch) -> AnyVerdict:
-        """Rebuild with torch's own headers, then try in a fresh process under fresh seeds.
-
-        While the compiler runs, compute-sanitizer has the device to itself; on few cores it waits.
-        """
+        """Rebuild with torch's own headers, then try in a fresh process under fresh seeds."""
         self._begin(watch, "seal")
         builds = _Builds()
-        reports: tuple[sanitizer.Report, ...] = ()
-        with self._sanitizing(candidate) as sanitizing:
-            refused = self._again_if_gone(lambda: self._capture(candidate, builds, "stock"))
-            if refused is not None:
-                return refused
-            began = time.monotonic()
-            if sanitizing is not None:
-                reports = sanitizing.reports()
-            waited = _since(began)
-        verdict = self._again_if_gone(lambda: self._try(candidate, builds, "stock"))
-        if not isinstance(verdict, Passed) or not reports:
-            return verdict
-        told = sanitizer.told(verdict, reports, source=candidate.source)
-        return replace(told, phases=(*verdict.phases, waited))
-
-    def _sanitizing(self, candidate: Candidate) -> AbstractContextManager[Underway | None]:
-        tool = sanitizer.available() if self._options.sanitize and self.kind == "cuda" else None
-        if tool is None:
-            return contextlib.nullcontext()
-        tools = sanitizer.Sanitizer(self, tool)
-        at_once = not machine.has_few_cores()  # a compiler would keep the tools waiting for them
-        return tools.begin(candidate, sanitizer.BEFORE_SEALING, at_once=at_once)
+        verdict = self._again_if_gone(
+            lambda: (
+                self._capture(candidate, builds, "stock") or self._try(candidate, builds, "stock")
+            )
+        )
+        return self._sanitized(candidate, verdict) if isinstance(verdict, Passed) else verdict
 
     def _capture(
         self, candidate: Candidate, builds: _Builds, flavour: Flavour
@@ -586,10 +569,6 @@ class LocalBench:
                 self._seat(role)
             self._profiler = Profiler(self, self._settled)
             self._profiler.start_ahead()
-
-
-def _since(began: float) -> Phase:
-    return Phase(name="sanitizer", seconds=time.monotonic() - began)
 
 
 class _Builds:

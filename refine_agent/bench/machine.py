@@ -279,12 +279,7 @@ def build_lock() -> Iterator[None]:
 
 def _cores(how: int, on_wait: Callable[[], None] = lambda: None) -> AbstractContextManager[None]:
     """Hold the cores, where they are so few that a compiler slows down whatever is timed."""
-    return _locked("cores", how, on_wait) if has_few_cores() else nullcontext()
-
-
-def has_few_cores() -> bool:
-    """Whether a compiler disturbs whatever else runs here."""
-    return (os.cpu_count() or 1) <= FEW_CORES
+    return nullcontext() if (os.cpu_count() or 1) > FEW_CORES else _locked("cores", how, on_wait)
 
 
 @contextmanager

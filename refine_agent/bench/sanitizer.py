@@ -11,11 +11,9 @@ import shutil
 import tempfile
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -214,8 +212,6 @@ class Sanitizer:
         self._bench = bench
         self._tool = tool
         self._deadline_s = deadline_s
-        self._running: list[Running] = []
-        self._closed = False
 
     def reports(self, candidate: Candidate, checks: Sequence[Check]) -> tuple[Report, ...]:
         """Return what each tool says of one call of the candidate.
@@ -224,30 +220,12 @@ class Sanitizer:
         """
         ends = time.monotonic() + self._deadline_s
         running = [self._start(check) for check in checks]
-        self._running += running
-        if self._closed:
-            self.close()
         try:
             return tuple(self._report(candidate, each, ends) for each in running)
         finally:
             for each in running:
                 each.child.close()
                 each.builds.close()
-
-    def begin(
-        self, candidate: Candidate, checks: Sequence[Check], *, at_once: bool = True
-    ) -> Underway:
-        """Have them run while something else is done that leaves the device alone.
-
-        Where that takes the cores as well, they begin when their reports are asked for.
-        """
-        return Underway(self, candidate, checks, at_once=at_once)
-
-    def close(self) -> None:
-        """End what still runs; whoever waits for its report hears that there is none."""
-        self._closed = True
-        for each in self._running:
-            each.child.close()
 
     def _start(self, check: Check) -> Running:
         folder = Path(tempfile.mkdtemp(prefix=f"sanitizer-{check}-", dir=self._bench.home))
@@ -286,36 +264,15 @@ class Sanitizer:
             return read(file.read(MAX_LOG_BYTES), running.check)
 
 
-class Underway:
-    """Tools at work in a thread of their own, for as long as it is entered."""
-
-    def __init__(
-        self, tools: Sanitizer, candidate: Candidate, checks: Sequence[Check], *, at_once: bool
-    ) -> None:
-        self._tools = tools
-        self._look = partial(tools.reports, candidate, checks)
-        self._thread = ThreadPoolExecutor(1)
-        self._told = self._thread.submit(self._look) if at_once else None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._tools.close()
-        self._thread.shutdown(wait=False)
-
-    def reports(self) -> tuple[Report, ...]:
-        """Wait for what they say; raise what kept them from it."""
-        return self._look() if self._told is None else self._told.result()
-
-
 # --- in a verdict ---------------------------------------------------------------------------------
 
 
-def of(crashed: Crashed) -> tuple[Check, ...]:
-    """Return the checks that tell where a crash came from."""
+def of(verdict: Crashed | Passed) -> tuple[Check, ...]:
+    """Return the checks that are due: where a crash came from, and everything about a keeper."""
+    if isinstance(verdict, Passed):
+        return BEFORE_SEALING
     # What fails while it loads has launched nothing, or is told by its own traceback.
-    return AFTER_A_CRASH if crashed.during in ("check", "timing") else ()
+    return AFTER_A_CRASH if verdict.during in ("check", "timing") else ()
 
 
 def told(
