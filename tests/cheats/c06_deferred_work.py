@@ -2,7 +2,7 @@
 # mechanism: forward keeps copies of its inputs and returns an empty result; the copy-out that follows computes it
 # layer: clock
 # problem: matmul
-# caught: Disqualified or nothing gained
+# caught: Disqualified
 # device: any
 
 import sys

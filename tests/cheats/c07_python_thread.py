@@ -4,7 +4,7 @@
 # off: clock delivery
 # problem: matmul
 # caught: Mismatch or Disqualified
-# device: cpu
+# device: any
 
 import threading
 
