@@ -1,6 +1,7 @@
-"""A small problem, an honest candidate for it, and some forty ways to misbehave.
+"""A small problem, an honest candidate for it, and some forty ways to misbehave; more on a GPU.
 
-It owns the candidates and which verdicts are right for each; benches are started by the tests.
+It owns the candidates and which verdicts are right for each; benches are started by the tests and,
+where a GPU is, by `python -m tests.bench`.
 """
 
 from __future__ import annotations
@@ -184,5 +185,108 @@ MISBEHAVIOURS: dict[str, tuple[str, tuple[type, ...]]] = {
     "writes past its input": (
         forward("ctypes.memset(x.data_ptr() + x.numel() * 4, 0, 64)"),
         (Disqualified,),
+    ),
+}
+
+
+_SICK = """
+import ctypes, torch
+from torch.utils.cpp_extension import load_inline
+
+SOURCE = r'''
+#include <torch/extension.h>
+#include <c10/cuda/CUDAStream.h>
+#include <cassert>
+
+struct Wide { float at[4]; };
+
+__device__ __noinline__ float deeper(float* p, long depth) {
+  volatile float here[256];
+  here[depth % 256] = p[0] + depth;
+  return depth < 0 ? here[0] : deeper(p, depth + 1) + here[depth % 256];
+}
+
+__global__ void sick(float* p, long n, int how) {
+  volatile float* seen = p;
+  switch (how) {
+    case 0: while (seen[0] == seen[0] || seen[0] != seen[0]) {} break;
+    case 1: p[0] = *reinterpret_cast<volatile float*>(16); break;
+    case 2: *reinterpret_cast<Wide volatile*>(1 + (char*)p); asm volatile("{ .reg .f32 a, b, c, d;"
+              " ld.global.v4.f32 {a, b, c, d}, [%0]; }" :: "l"(1 + (char*)p)); break;
+    case 3: __trap(); break;
+    case 4: assert(p == nullptr); break;
+    case 5: p[0] = deeper(p, 0); break;
+    case 6: p[n + threadIdx.x] = 0; break;
+    case 7: p[threadIdx.x] = 0; break;
+  }
+}
+
+torch::Tensor run(torch::Tensor x, int64_t how, int64_t threads) {
+  auto stream = c10::cuda::getCurrentCUDAStream();
+  sick<<<1, threads, 0, stream>>>(x.data_ptr<float>(), x.numel(), (int)how);
+  return x;
+}
+'''
+built = load_inline("sick", cpp_sources="torch::Tensor run(torch::Tensor, int64_t, int64_t);",
+                    cuda_sources=SOURCE, functions=["run"])
+HANGS, NOWHERE, MISALIGNED, TRAPS, ASSERTS, RECURSES, BEYOND, INPUT = range(8)
+"""
+
+
+def on_gpu(body: str) -> str:
+    """Return a candidate whose forward does something to the GPU first."""
+    return forward(body, before=_SICK)
+
+
+# How a CUDA context may end: none of it may end anybody else's. What fails inside a kernel is a
+# crash of its process; a launch that is refused leaves everything as it was.
+ON_GPU: dict[str, tuple[str, tuple[type, ...]]] = {
+    "hangs in a kernel": (on_gpu("built.run(x, HANGS, 1)"), (TimedOut,)),
+    "hangs in a kernel on another stream": (
+        on_gpu("with torch.cuda.stream(torch.cuda.Stream()): built.run(x, HANGS, 1)"),
+        (TimedOut,),
+    ),
+    "hangs in a kernel at import": (
+        forward(
+            "pass", before=_SICK + "\nbuilt.run(torch.ones(1, device='cuda'), HANGS, 1).item()"
+        ),
+        (TimedOut,),
+    ),
+    "reads an illegal address in a kernel": (on_gpu("built.run(x, NOWHERE, 1)"), (Crashed,)),
+    "reads a misaligned address in a kernel": (on_gpu("built.run(x, MISALIGNED, 1)"), (Crashed,)),
+    "traps in a kernel": (on_gpu("built.run(x, TRAPS, 1)"), (Crashed,)),
+    "fails an assertion in a kernel": (on_gpu("built.run(x, ASSERTS, 1)"), (Crashed,)),
+    "recurses for ever in a kernel": (on_gpu("built.run(x, RECURSES, 1)"), (Crashed,)),
+    "writes past its input in a kernel": (on_gpu("built.run(x, BEYOND, 32)"), (Disqualified,)),
+    "writes its input in a kernel": (
+        on_gpu("right = 1 + 2 * x\nbuilt.run(x, INPUT, 32)\nreturn right"),
+        (Mismatch, Disqualified),
+    ),
+    "launches more threads than a block has": (
+        on_gpu("built.run(x, INPUT, 4096)\nreturn torch.empty_like(x)"),
+        (Mismatch, Crashed),
+    ),
+    "asks for a terabyte of the device": (
+        forward("torch.empty(1 << 38, device=x.device)"),
+        (Crashed,),
+    ),
+    "eats the device's memory": (
+        forward("hoard = []\nwhile True: hoard.append(torch.ones(1 << 28, device=x.device))"),
+        (Crashed,),
+    ),
+    "keeps the device's memory and works": (
+        forward(
+            "if not HOARD:\n"
+            "    free, _ = torch.cuda.mem_get_info()\n"
+            "    HOARD.append(torch.empty(free - (64 << 20), dtype=torch.uint8, device=x.device))",
+            before="HOARD = []",
+        ),
+        (Crashed, Passed),
+    ),
+    "resets the device": (
+        forward(
+            "torch._C._cuda_getDeviceCount()\nctypes.CDLL('libcuda.so.1').cuDevicePrimaryCtxReset_v2(0)"
+        ),
+        (Crashed,),
     ),
 }
