@@ -20,7 +20,7 @@ import msgspec
 
 from benchmarks.aa import RESULTS, itself, opened, options_of, save, subject, where
 from refine_agent.loop import Quiet
-from refine_agent.records import headline
+from refine_agent.records import Passed, headline
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from refine_agent.bench import LocalBench
     from refine_agent.records import Candidate, Problem
 
+# Between two candidates a page is made and a model answers, as in a run; meanwhile processes get
+# ready for the next one.
+ANSWER_S = 6.0
 # KernelBench's defaults: correctness trials, and timed ones after a few to warm up.
-# Between two candidates a model answers; processes get ready meanwhile, as in a run.
-ANSWER_S = 4.0
 COMPARED, WARM_UP, TIMED = 5, 3, 100
 # Seconds per candidate after its build, on an H200 and LayerNorm of 4096 x 8192.
 PROMISED_S = {"cuda": 3.0}
@@ -111,6 +112,8 @@ def _cost(bench: LocalBench, given: Problem, candidate: Candidate) -> Cost:
     began = time.monotonic()
     verdict = bench.build(candidate, Quiet()) or bench.judge(candidate, Quiet())
     wall_s = time.monotonic() - began
+    if isinstance(verdict, Passed):
+        bench.profile(candidate, verdict, Quiet())
     began = time.monotonic()
     bare_check(given, candidate, bench.device)
     return Cost(

@@ -29,6 +29,7 @@ import msgspec
 from msgspec.structs import replace
 
 from benchmarks.peer_metrics import CUDAFORGE, KERNELAGENT
+from refine_agent.builder.run import run_plainly
 from refine_agent.profiling import metrics, ncu, ncu_rep, summary, trace
 from refine_agent.profiling.evidence import KernelReport
 from refine_agent.profiling.records import Page
@@ -37,18 +38,28 @@ from tests.profiling.zoo.studio import bounded
 
 THIS = "this page"
 SETS = "the same by NVIDIA's sets"
-# One call of torch's own LayerNorm on 4096x8192 floats: process start, import, a kernel, a range.
+# One call on 4096x8192 floats: process start, import, a kernel, a range, and the end that
+# `worker.single` makes.
 WORKER = """
-import torch
+import os, sys, torch
+{start}
 x = torch.randn(4096, 8192, device="cuda")
 weight, bias = torch.randn(2, 8192, device="cuda")
-norm = torch.nn.functional.layer_norm
-norm(x, (8192,), weight, bias)
+{call}
 torch.cuda.synchronize()
 torch.cuda.nvtx.range_push("candidate")
-norm(x, (8192,), weight, bias)
+{call}
 torch.cuda.synchronize()
 torch.cuda.nvtx.range_pop()
+os._exit(0)
+"""
+# A candidate as models write them, built on the light headers before the clock starts.
+CANDIDATE = Path(__file__).with_name("kernels") / "layernorm_cuda.py"
+IMPORT = """
+import importlib.machinery, importlib.util
+loader = importlib.machinery.ExtensionFileLoader({module!r}, {path!r})
+built = importlib.util.module_from_spec(importlib.util.spec_from_loader({module!r}, loader))
+loader.exec_module(built)
 """
 COLLECTIONS = {
     THIS: ncu.default_collection(),
@@ -59,7 +70,11 @@ COLLECTIONS = {
 }
 RESULTS = Path(__file__).with_name("results") / "profile_page.md"
 MEASURED = RESULTS.with_name("profile_page-h200.json")
-WHOLE = "A whole candidate: torch's LayerNorm on 4096x8192, from starting its process to its page"
+WHOLE = (
+    "A whole candidate: a LayerNorm of 4096x8192 through load_inline, built before, from starting "
+    "its process to its page"
+)
+LIBRARY = "The same of torch's own LayerNorm, with 2.8 MB of a library's machine code to read"
 PROBED = {
     "costs": "One launch of one kernel, a copy of 537 MB without torch, to the report",
     "costs of three launches": "A call of three kernels without torch, to the report",
@@ -107,22 +122,43 @@ def _measure(out: Path | None, *, budget: float) -> None:
     found: dict[str, Any] = {"device": _device(), "ncu": _ncu_version(), "day": day}
     until = time.monotonic() + budget
     with tempfile.TemporaryDirectory() as scratch:
-        worker = Path(scratch) / "worker.py"
-        worker.write_text(WORKER)
+        workers = {"whole": Path(scratch) / "whole.py", "library": Path(scratch) / "library.py"}
         # All columns before any of them again: none is missing for want of time, and all drift
         # alike. The first start fills the file cache and is not counted.
         try:
-            _seconds([sys.executable, str(worker)])
+            workers["whole"].write_text(_candidate(Path(scratch)))
+            norm = "torch.nn.functional.layer_norm(x, (8192,), weight, bias)"
+            workers["library"].write_text(WORKER.format(start="", call=norm))
+            _seconds([sys.executable, str(workers["whole"])])
         except RuntimeError as error:
             sys.exit(f"nothing to measure here, run it on a CUDA device ({str(error)[-120:]})")
+        rounds = [("whole", name) for name in ("bare process", *COLLECTIONS)]
         for _ in range(REPEATS):
-            for name in ("bare process", *COLLECTIONS):
+            for what, name in [*rounds, ("library", THIS), ("library", SETS)]:
                 if time.monotonic() + LEAST_SECONDS > until:
-                    print(f"{name:24} out of time")
+                    print(f"{what} {name:24} out of time")
                     continue
-                _measure_one(name, worker, Path(scratch), found)
+                _measure_one(name, workers[what], Path(scratch), found.setdefault(what, {}))
                 if out:
                     out.write_text(json.dumps(found, indent=1))
+
+
+def _candidate(folder: Path) -> str:
+    """Build the candidate as turns do, and return the worker that calls it."""
+    from benchmarks.flavours import captured_requests  # noqa: PLC0415 - imports torch
+    from refine_agent import builder  # noqa: PLC0415 - as the above, for --live only
+    from refine_agent.bench import machine  # noqa: PLC0415 - likewise
+
+    source = folder / "candidate.py"
+    source.write_text(CANDIDATE.read_text(encoding="utf-8").replace("SALT", str(time.time_ns())))
+    cache = machine.cache_folder()
+    builder.prepare(run=run_plainly, cache=cache, device="cuda")
+    (request,) = captured_requests(source)
+    built = builder.build(request, run=run_plainly, cache=cache, device="cuda", flavour="light")
+    if isinstance(built, builder.Rejected):
+        sys.exit(f"{CANDIDATE.name} does not build: {built.log[-300:]}")
+    start = IMPORT.format(module=built.module, path=built.path)
+    return WORKER.format(start=start, call="built.layer_norm(x, weight, bias, 1e-5)")
 
 
 def _measure_one(name: str, worker: Path, folder: Path, found: dict[str, Any]) -> None:
@@ -133,11 +169,12 @@ def _measure_one(name: str, worker: Path, folder: Path, found: dict[str, Any]) -
             else {"seconds": _seconds([sys.executable, str(worker)])}
         )
     except (RuntimeError, ncu_rep.UnreadableReport) as error:
-        print(f"{name:24} failed: {error}")
+        print(f"{worker.stem} {name:24} failed: {error}")
         return
     runs = found.setdefault(name, {"runs": []})["runs"]
     runs.append(run)
-    print(f"{name:24} {_spread([float(one['seconds']) for one in runs])}; {_details(run)}")
+    spread = _spread([float(one["seconds"]) for one in runs])
+    print(f"{worker.stem} {name:24} {spread}; {_details(run)}", flush=True)
 
 
 def _details(run: dict[str, Any]) -> str:
@@ -255,9 +292,10 @@ def _pooled(known: Costs | None, new: Costs) -> Costs:
 def _blocks(measured: dict[str, Any]) -> Iterator[Costs]:
     """Yield what `--live` or the zoo's probes wrote, as costs."""
     about = {name: measured.get(name) or "unknown" for name in ("device", "ncu", "day")}
-    whole = [_whole(name, one) for name, one in measured.items() if "runs" in one]
-    if whole:
-        yield Costs(what=WHOLE, costs=tuple(whole), **about)
+    for name, what in {"whole": WHOLE, "library": LIBRARY}.items():
+        if name in measured:
+            costs = tuple(_whole(*one) for one in measured[name].items())
+            yield Costs(what=what, costs=costs, **about)
     for name, what in PROBED.items():
         if name in measured:
             costs = tuple(_probed(*one) for one in measured[name].items())

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from refine_agent import problem
 from refine_agent.bench import LocalBench
@@ -92,17 +93,23 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 def main() -> None:
     """Measure or read, print, save."""
     options = _options()
+    options.out.mkdir(parents=True, exist_ok=True)
+    file = options.out / f"turn_latency-{options.name or options.device}.json"
     if options.recorded:
         measured = _recorded(options.recorded)
+        _save(measured, file, live=False)
     else:
-        measured = _measure(options.device, options.turns)
-    table = "\n".join(_table(measured, live=not options.recorded))
-    print(table)
-    options.out.mkdir(parents=True, exist_ok=True)
-    name = f"turn_latency-{options.name or options.device}"
-    (options.out / f"{name}.md").write_text(table + "\n", encoding="utf-8")
+        for measured in _measure(options.device, options.turns):
+            _save(measured, file, live=True)
+            print(f"turn {len(measured.turns)} at {measured.turns[-1].answer_to_prompt_s:.2f} s")
+    print(file.with_suffix(".md").read_text(encoding="utf-8"))
+
+
+def _save(measured: Measured, file: Path, *, live: bool) -> None:
+    table = "\n".join(_table(measured, live=live))
+    file.with_suffix(".md").write_text(table + "\n", encoding="utf-8")
     written = msgspec.json.format(msgspec.json.encode(measured), indent=1)
-    (options.out / f"{name}.json").write_bytes(written + b"\n")
+    file.write_bytes(written + b"\n")
 
 
 def _options() -> argparse.Namespace:
@@ -127,7 +134,8 @@ def _salted(device: str) -> str:
     return f"IDEA: measure a turn\nPREDICTION: time_us 100 -> 100\n```python\n{salted}\n```\n"
 
 
-def _measure(device: str, count: int) -> Measured:
+def _measure(device: str, count: int) -> Iterator[Measured]:
+    """Yield what was measured after each turn, and with the sealing at the end."""
     subject = problem.load(EXAMPLE)
     options = Options(device=device, budget=Budget(turns=count))
     with tempfile.TemporaryDirectory() as scratch:
@@ -141,6 +149,8 @@ def _measure(device: str, count: int) -> Measured:
         started = time.monotonic()
         with LocalBench(subject, options, Path(scratch) / "run") as bench:
             setup = bench.measure(subject, Quiet())
+            day = dt.datetime.now(tz=dt.UTC).date().isoformat()
+            so_far = Measured(where=(_where(setup.environment),), days=(day,), turns=())
             ready = turned = time.monotonic()
             for turn in refine(run, author, bench):
                 began = time.monotonic()
@@ -149,6 +159,8 @@ def _measure(device: str, count: int) -> Measured:
                 phases = _by_name(turn.ledger) | {"next prompt": prompt_s}
                 seconds = (turn.seconds or 0.0) + prompt_s
                 found.append(_turn("layernorm", turn.number, turn.attempts, phases, seconds))
+                so_far = replace(so_far, turns=tuple(found))
+                yield so_far
                 turned = time.monotonic()
             sealed = time.monotonic()
     whole = Whole(
@@ -158,9 +170,7 @@ def _measure(device: str, count: int) -> Measured:
         sealings=sum(attempt.sealed is not None for attempt in run.attempts),
         wall_s=sealed - started,
     )
-    day = dt.datetime.now(tz=dt.UTC).date().isoformat()
-    where = (_where(setup.environment),)
-    return Measured(where=where, days=(day,), turns=tuple(found), whole=whole)
+    yield replace(so_far, whole=whole)
 
 
 # --- recorded ------------------------------------------------------------------------------------

@@ -45,6 +45,11 @@ _EACH_ALONE = "PYTORCH_NO_CUDA_MEMORY_CACHING" in os.environ
 # block's calls are timed with the page faults of getting it back; above the threshold, which is the
 # largest there is, memory is the kernel's at every call, as it is for who runs the module at home.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _NEVER, _MMAP_FROM_BYTES = -1, -3, -1, 32 << 20
+# PyTorch asks NVML who holds the device's memory before it says that there is none left, and NVML
+# is behind the fence.
+_OUT_OF_MEMORY = (
+    "OutOfMemoryError: CUDA out of memory: the device has no room for what was asked for"
+)
 _CLOSED = (
     " (a candidate may write to its working folder and TMPDIR only, not even to /dev/shm: "
     "use relative paths, tempfile, and threads instead of multiprocessing)"
@@ -77,6 +82,8 @@ def _raised(why: BaseException) -> wire.Raised:
     line = f"{type(why).__name__}: {why}".strip()
     if isinstance(why, PermissionError):
         line += _CLOSED
+    if "nvmlInit" in line:
+        line = _OUT_OF_MEMORY
     trace = "".join(traceback.format_exception(why))
     return wire.Raised(
         error=_unplaced(line[:2000]),

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 # A process that uses a GPU maps gigabytes, and its candidates' kernels are compiled while it loads.
-DEADLINES = {"cpu": SHORT, "cuda": Deadlines(load_s=60.0, calls_s=5.0, sampling_s=0.2)}
+DEADLINES = {"cpu": SHORT, "cuda": Deadlines(load_s=25.0, calls_s=4.0, sampling_s=0.2)}
 BOUNDS = {"cpu": LITTLE, "cuda": Bounds(memory_bytes=12 << 30, disk_bytes=400 << 20)}
 # What belongs to the driver comes and goes; a context that stayed holds some 500 MB.
 LEFT_MB = 100.0

@@ -198,8 +198,6 @@ SOURCE = r'''
 #include <c10/cuda/CUDAStream.h>
 #include <cassert>
 
-struct Wide { float at[4]; };
-
 __device__ __noinline__ float deeper(float* p, long depth) {
   volatile float here[256];
   here[depth % 256] = p[0] + depth;
@@ -211,8 +209,7 @@ __global__ void sick(float* p, long n, int how) {
   switch (how) {
     case 0: while (seen[0] == seen[0] || seen[0] != seen[0]) {} break;
     case 1: p[0] = *reinterpret_cast<volatile float*>(16); break;
-    case 2: *reinterpret_cast<Wide volatile*>(1 + (char*)p); asm volatile("{ .reg .f32 a, b, c, d;"
-              " ld.global.v4.f32 {a, b, c, d}, [%0]; }" :: "l"(1 + (char*)p)); break;
+    case 2: p[0] = *reinterpret_cast<volatile float*>(1 + (char*)p); break;
     case 3: __trap(); break;
     case 4: assert(p == nullptr); break;
     case 5: p[0] = deeper(p, 0); break;

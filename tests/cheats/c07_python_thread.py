@@ -1,11 +1,13 @@
 # cheat 7: a thread that works while the call has returned
-# mechanism: forward hands the work to a thread and returns at once; whoever copies the result waits for it
+# mechanism: forward hands the work to a thread and returns an empty result at once; delivering waits for it
 # layer: clock
 # off: clock delivery
 # problem: matmul
 # caught: Mismatch or Disqualified
 # device: any
 
+import queue
+import sys
 import threading
 
 import torch
@@ -13,30 +15,29 @@ from torch import nn
 
 CHEATING = True
 
-class Late(torch.Tensor):
-    """Looks like the result, and becomes it when somebody copies it."""
 
-    @classmethod
-    def __torch_function__(cls, func, types, args=(), kwargs=None):
-        kept = (torch.Tensor.detach, torch.Tensor.to, torch.Tensor.contiguous, torch.Tensor.clone)
-        if func is not torch.Tensor.copy_:
-            return args[0] if func in kept else super().__torch_function__(func, types, args, kwargs or {})
-        args = [arg.work() if isinstance(arg, Late) else arg for arg in args]
-        return func(*args, **(kwargs or {}))
+if CHEATING:
+    stub = sys.modules["refine_agent.worker.stub"]
+    deliver, promises = stub._Stub._deliver, queue.Queue()
+
+    def work():
+        while True:
+            a, b, result = promises.get()
+            torch.matmul(a, b, out=result)
+            promises.task_done()
+
+    def wait(self, message):
+        promises.join()
+        return deliver(self, message)
+
+    threading.Thread(target=work, daemon=True).start()
+    stub._Stub._deliver = wait
 
 
 class ModelNew(nn.Module):
     def forward(self, a, b):
         if not CHEATING:
             return torch.matmul(a, b)
-        found = []
-        thread = threading.Thread(target=lambda: found.append(torch.matmul(a, b)))
-        thread.start()
-        shell = torch.empty(a.shape[0], b.shape[1], device=a.device).as_subclass(Late)
-
-        def work():
-            thread.join()
-            return found[0]
-
-        shell.work = work
-        return shell
+        result = torch.empty(a.shape[0], b.shape[1], device=a.device)
+        promises.put((a, b, result))
+        return result
