@@ -327,7 +327,7 @@ class Examiner:
         for number, slot in enumerate(slots):
             copies += self._take_inputs_away(seat, slot, block.lent[number] if block.lent else ())
         self._house.settle()
-        delivered = seat.deliver(slots, block, during=during)
+        delivered = seat.deliver(slots, block, during=during, lead=self._cadence.lead)
         if self._layers.delivery and not all(copy.is_whole for copy in copies):
             raise Ended(
                 Disqualified(

@@ -181,14 +181,21 @@ class Seat:
             lent=answer.lent,
         )
 
-    def deliver(self, slots: tuple[int, ...], block: Block, *, during: str) -> Block:
+    def deliver(
+        self, slots: tuple[int, ...], block: Block, *, during: str, lead: Lead | None = None
+    ) -> Block:
         """Have the worker put the results of the calls it last made into their slots.
 
-        Whatever it does to that end is on the clock of the delivery, until the device is free.
+        Whatever it does to that end is on the clock of the delivery, until the device is free; with
+        a lead, from when the device is: what is left is copies, and no host that was late.
         """
         began = time.perf_counter_ns()
+        if lead is not None:
+            lead.begin()
         self._tell(wire.Deliver(slots=slots), during)
         self._go()
+        if lead is not None:
+            began = lead.end(began)
         self._expect(wire.Delivered, during, self._deadlines.calls_s)
         self._touch_device()
         took_us = (time.perf_counter_ns() - began) / 1e3
