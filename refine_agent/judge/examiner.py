@@ -87,6 +87,8 @@ class Samples:
         self.claims_us: list[tuple[float, ...]] = []
         self.counted_us: list[tuple[float, ...]] = []
         self.hidden: list[bool] = []  # block by block, whether every launch was
+        self.beyond_us: list[float] = []  # the device was at work, beyond the claims of a block
+        self.delivering_us: list[float] = []  # it was at work while results were delivered
 
     def add(self, block: Block, *, trusted: bool) -> None:
         """Take down one block; what a trusted worker was late to launch is not what it takes."""
@@ -96,6 +98,9 @@ class Samples:
         self.claims_us.append(block.claims_us)
         self.counted_us.append(_unhurried(block) if trusted else block.claims_us)
         self.hidden.append(all(block.hidden))
+        if block.busy_us is not None and block.delivery_busy_us is not None:
+            self.beyond_us.append(block.busy_us - sum(block.claims_us))
+            self.delivering_us.append(block.delivery_busy_us)
 
     @property
     def flat_us(self) -> list[float]:
@@ -318,7 +323,8 @@ class Examiner:
         in that time must not matter. The worker is stopped between the two.
         """
         self._prepare(seat, slots, questions)
-        block = seat.call(slots, during=during, lead=lead)
+        looks = self._cadence.looks and lead is not None
+        block = seat.call(slots, during=during, lead=lead, looks=looks)
         # Of witnesses too: what the judge reads meanwhile leaves results in caches, or does not.
         broken = [self._broken(seat, *asked) for asked in zip(slots, questions, strict=True)]
         if seat is self._seat:
@@ -327,7 +333,7 @@ class Examiner:
         for number, slot in enumerate(slots):
             copies += self._take_inputs_away(seat, slot, block.lent[number] if block.lent else ())
         self._house.settle()
-        delivered = seat.deliver(slots, block, during=during, lead=self._cadence.lead)
+        delivered = seat.deliver(slots, block, during=during, lead=self._cadence.lead, looks=looks)
         if self._layers.delivery and not all(copy.is_whole for copy in copies):
             raise Ended(
                 Disqualified(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import torch
+from msgspec.structs import replace
 
 from refine_agent.judge import statistics
 
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 LEAD_US = 1900.0
 # A lead that took so much longer than it should was interrupted, and the worker ran within it.
 INTERRUPTED, INTERRUPTED_SLACK_US = 1.25, 100.0
+# Contexts take turns of some 2 ms: behind a lead, a kernel of the judge's comes when the worker's
+# context has nothing left to do, if that is less than a turn. So it tells how long the device was
+# at work, whoever's answer is heard late; it would interrupt a longer block.
+TURN_US = 1000.0
 # A block has so many calls at least: the judge's clock is the finer the more there are.
 LEAST_CALLS = 6
 # A host is late now and then: a cadence is too quick for a worker that fails to keep it so often.
@@ -66,10 +71,13 @@ class Cadence(msgspec.Struct, frozen=True, kw_only=True):
     calls: int
     lead: Lead | None = None
 
+    looks: bool = False
+    """Whether the judge looks at when the device is free: blocks are shorter than a turn."""
+
     def smaller(self) -> Cadence:
         """Return one of half as many calls; itself where there can be no fewer."""
         calls = max(min(self.calls, LEAST_CALLS), self.calls // 2)
-        return self if calls == self.calls else Cadence(calls=calls, lead=self.lead)
+        return self if calls == self.calls else replace(self, calls=calls)
 
 
 def unhurried(cadence: Cadence, ask: Callable[[Cadence], Block]) -> Cadence:

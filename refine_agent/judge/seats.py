@@ -71,6 +71,9 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     settling_us: float = 0.0  # what the judge's own next kernel took: a GPU may still be at work
     lent: tuple[tuple[int, ...], ...] = ()  # per call and output: the input it is, or -1
     delivery_us: float = 0.0
+    # Until the device was free, seen by the judge's own kernel and not by an answer; behind a lead.
+    busy_us: float | None = None
+    delivery_busy_us: float | None = None
     prints: tuple[int, ...] = ()  # of the outputs when they were delivered, where asked for
 
 
@@ -147,6 +150,7 @@ class Seat:
         during: str,
         nvtx: str | None = None,
         lead: Lead | None = None,
+        looks: bool = False,
     ) -> Block:
         """Have the worker call its module on some slots and keep the results, on the judge's clock.
 
@@ -162,6 +166,7 @@ class Seat:
         self._go()
         if lead is not None:
             began = lead.end(began)
+        busy_us = self._busy_us(began) if looks else None
         answer = self._expect(wire.Done, during, self._deadlines.calls_s)
         answered = time.perf_counter_ns()
         self._touch_device()
@@ -179,10 +184,17 @@ class Seat:
             hidden=answer.hidden,
             settling_us=(settled - answered) / 1e3,
             lent=answer.lent,
+            busy_us=busy_us,
         )
 
     def deliver(
-        self, slots: tuple[int, ...], block: Block, *, during: str, lead: Lead | None = None
+        self,
+        slots: tuple[int, ...],
+        block: Block,
+        *,
+        during: str,
+        lead: Lead | None = None,
+        looks: bool = False,
     ) -> Block:
         """Have the worker put the results of the calls it last made into their slots.
 
@@ -196,12 +208,23 @@ class Seat:
         self._go()
         if lead is not None:
             began = lead.end(began)
+        busy_us = self._busy_us(began) if looks else None
         self._expect(wire.Delivered, during, self._deadlines.calls_s)
         self._touch_device()
         took_us = (time.perf_counter_ns() - began) / 1e3
         prints = self.prints(slots)
         self.stop()
-        return replace(block, delivery_us=took_us + self._ran_on_us(), prints=prints)
+        return replace(
+            block,
+            delivery_us=took_us + self._ran_on_us(),
+            delivery_busy_us=busy_us,
+            prints=prints,
+        )
+
+    def _busy_us(self, began_ns: int) -> float:
+        """Return the microseconds from then to when the judge's own kernel gets the device."""
+        self._touch_device()
+        return (time.perf_counter_ns() - began_ns) / 1e3
 
     def _ran_on_us(self) -> float:
         """Return what a system call that outlasted the stop took of the processor, on a CPU.

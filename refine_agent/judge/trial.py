@@ -19,10 +19,10 @@ from refine_agent.judge import cases, ceilings, statistics, tolerance, unsteady,
 from refine_agent.judge.ahead import Ahead
 from refine_agent.judge.examiner import PACES, Examiner, Key, Pace, Question, all_right, seed
 from refine_agent.judge.layers import ALL_LAYERS
-from refine_agent.judge.lead import Cadence, Lead, unhurried
+from refine_agent.judge.lead import TURN_US, Cadence, Lead, unhurried
 from refine_agent.judge.leash import Leash
 from refine_agent.judge.reference import ProblemFault, Reference
-from refine_agent.judge.seats import Deadlines, Ended, Seat
+from refine_agent.judge.seats import Block, Deadlines, Ended, Seat
 from refine_agent.judge.settled import Known, Settled
 from refine_agent.profiling import roofline
 from refine_agent.records import AnyVerdict, Baseline, Fitness, Mismatch, Phase, Suspicion
@@ -359,12 +359,15 @@ class House:
         """Make blocks so small that no witness is timed by its launches."""
         if self.kind == "cpu":
             return
-        self.cadence = unhurried(
-            self.cadence,
-            lambda cadence: seat.call(
-                tuple(range(cadence.calls)), during="warm-up", lead=cadence.lead
-            ),
-        )
+
+        def ask(cadence: Cadence) -> Block:
+            slots = tuple(range(cadence.calls))
+            return seat.call(slots, during="warm-up", lead=cadence.lead)
+
+        self.cadence = unhurried(self.cadence, ask)
+        if seat.role == "eager":
+            looks = sum(ask(self.cadence).claims_us) < TURN_US
+            self.cadence = replace(self.cadence, looks=looks)
 
     def settle(self) -> None:
         """Wait until what the judge itself asked of the device is done."""

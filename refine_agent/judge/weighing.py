@@ -67,6 +67,9 @@ DELIVERY_FACTOR, DELIVERY_SLACK_US = 1.25, {"cuda": 50.0, "cpu": 100.0}
 # On an H200 a guest took 0.1 to 0.35 ms longer than a witness to hand over results, one or 24 of
 # them, whatever it computed. What it takes longer for one is allowed for a block, up to this.
 SPARE_US = 300.0
+# What the device was at work for in a block, beyond what it was for a witness, is no lateness: the
+# judge's own kernel stood in line behind it.
+SEEN_AT_WORK_US = 30.0
 # One call alone may cost this many times what it costs among others: launching it is not hidden.
 ALONE_FACTOR, ALONE_SLACK_US = 2.0, {"cuda": 120.0, "cpu": 150.0}
 
@@ -267,6 +270,8 @@ def weigh(evidence: Evidence, settled: Settled, layers: Layers, *, kind: str) ->
     found = _agreement(clocks, kind)
     if layers.clock and found.disputed:
         return _dispute(clocks["candidate"])
+    if layers.clock and (seen := _seen_at_work(evidence.blocks)) is not None:
+        return seen
     believed = found.believed or not layers.clock
     chosen = list(range(found.taken))
     if layers.clock and found.believed:
@@ -500,6 +505,39 @@ def _dispute(mine: _Clocks) -> Disqualified:
         f"judge's clock {mine.clock.median_us:.1f} µs [{mine.clock.low_us:.1f}, "
         f"{mine.clock.high_us:.1f}], over {mine.claim.samples} calls",
     )
+
+
+def _seen_at_work(blocks: dict[str, Samples]) -> Disqualified | None:
+    """Work on the device that no claim accounts for, where the judge looked."""
+    mine, witnesses = blocks["candidate"], _witnesses(blocks).values()
+    # Of a witness whose launches were not hidden, the judge's kernel may have come too early.
+    quiet = [list(itertools.compress(each.beyond_us, each.hidden)) for each in witnesses]
+    if len(mine.beyond_us) < ENOUGH_BLOCKS or min(map(len, quiet)) < ENOUGH_HIDDEN:
+        return None
+    calls = len(mine.claims_us[0])
+    beyond_us = _above(mine.beyond_us, quiet)
+    if beyond_us > SEEN_AT_WORK_US:
+        return Disqualified(
+            rule="the clocks disagree",
+            evidence=f"the device was at work for {beyond_us / calls:.1f} µs per call longer than "
+            f"the candidate's process reports ({calls} calls a block, {len(mine.beyond_us)} "
+            "blocks; the judge's own kernel stood in line behind them)",
+        )
+    late_us = _above(mine.delivering_us, [each.delivering_us for each in witnesses])
+    if late_us > SEEN_AT_WORK_US:
+        return Disqualified(
+            rule="work in the delivery",
+            evidence=f"while results that were said to be there were handed over, the device was "
+            f"at work for {late_us / calls:.1f} µs per call longer than for the baselines "
+            f"({calls} calls a block, {len(mine.delivering_us)} blocks)",
+        )
+    return None
+
+
+def _above(mine: list[float], others: list[list[float]]) -> float:
+    """How far nearly all of the candidate's lie above nearly all of each witness's."""
+    usual = max(-statistics.lower_quartile([-value for value in other]) for other in others)
+    return statistics.lower_quartile(mine) - usual
 
 
 def _slower_counts(mine: _Clocks, *, busy: bool) -> Suspicion:

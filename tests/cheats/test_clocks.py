@@ -18,6 +18,7 @@ from refine_agent.judge.seats import Block
 from refine_agent.records import Checks
 
 PER_BLOCK, CALL_US, PROTOCOL_US, DELIVERY_US = 10, 100.0, 200.0, 300.0
+SHORT_US, SWITCH_US = 10.0, 60.0  # of calls whose device the judge looks at, and of its turns
 
 
 def samples(
@@ -28,6 +29,8 @@ def samples(
     delivery_us: float = DELIVERY_US,
     hidden: bool = True,
     trusted: bool = False,
+    busy_us: float | None = None,
+    delivering_us: float = SWITCH_US,
 ) -> Samples:
     """Return ten blocks of calls of one length, with claims that may be others."""
     made = Samples()
@@ -38,6 +41,8 @@ def samples(
             hidden=(hidden,) * PER_BLOCK,
             settling_us=settling_us,
             delivery_us=delivery_us,
+            busy_us=busy_us,
+            delivery_busy_us=delivering_us,
         )
         made.add(block, trusted=trusted)
     return made
@@ -79,6 +84,51 @@ def test_work_in_the_delivery_is_on_the_judges_clock_and_named() -> None:
     assert weighing._agreement(clocks, "cpu").disputed
     assert clocks["candidate"].clock.median_us > 0.8 * CALL_US
     assert verdict.rule == "work in the delivery"
+
+
+def looked_at(*, work_us: float = SHORT_US, delivering_us: float = SWITCH_US) -> dict[str, Samples]:
+    """Blocks too short for anybody's answer to tell, whose device the judge looked at."""
+
+    def seen(claim_us: float, work_us: float, delivering_us: float = SWITCH_US) -> Samples:
+        return samples(
+            claims=(claim_us,) * PER_BLOCK,
+            busy_us=SWITCH_US + PER_BLOCK * work_us,
+            delivering_us=delivering_us,
+        )
+
+    return {
+        "null": seen(2.0, 2.0),
+        "eager": seen(SHORT_US, SHORT_US),
+        "candidate": seen(SHORT_US, work_us, delivering_us),
+    }
+
+
+def test_a_device_at_work_for_longer_than_was_claimed_is_seen_whoever_is_heard_late() -> None:
+    verdict = weighing._seen_at_work(looked_at(work_us=1.5 * SHORT_US))
+
+    assert verdict is not None
+    assert verdict.rule == "the clocks disagree"
+    assert "5.0 µs per call longer" in verdict.evidence
+
+
+def test_a_device_at_work_while_results_are_handed_over_is_seen() -> None:
+    late = looked_at(delivering_us=SWITCH_US + PER_BLOCK * SHORT_US)
+    verdict = weighing._seen_at_work(late)
+
+    assert verdict is not None
+    assert verdict.rule == "work in the delivery"
+    assert "10.0 µs per call longer" in verdict.evidence
+
+
+def test_a_device_that_did_what_was_claimed_and_copied_as_for_everybody_tells_nothing() -> None:
+    assert weighing._seen_at_work(looked_at()) is None
+
+
+def test_a_witness_whose_launches_came_late_is_no_measure_of_what_the_device_did() -> None:
+    taken = looked_at(work_us=1.5 * SHORT_US)
+    taken["eager"].hidden[2:] = [False] * 8
+
+    assert weighing._seen_at_work(taken) is None
 
 
 def test_a_delivery_that_takes_what_it_takes_the_witnesses_costs_nothing() -> None:
