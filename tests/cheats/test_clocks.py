@@ -215,8 +215,8 @@ def test_a_guest_may_take_longer_to_hand_over_one_result_and_no_longer_for_each(
         taken = blocks(samples(delivery_us=DELIVERY_US + extra_us + PER_BLOCK * each_us))
         return clocks_of(taken, alone, "cuda")["candidate"].late_us[0]
 
-    assert late(200.0) == 0.0
-    assert late(200.0, each_us=CALL_US) > 0.9 * CALL_US
+    assert late(100.0) == 0.0
+    assert late(100.0, each_us=CALL_US) > 0.9 * CALL_US
     assert late(1000.0) > 0.5 * (1000.0 - weighing.SPARE_US) / PER_BLOCK
 
 
