@@ -143,14 +143,15 @@ def _fault(order: wire.Wire, why: Exception) -> Failed:
     import traceback  # noqa: PLC0415 - only when something went wrong
 
     from refine_agent.judge.reference import ProblemFault  # noqa: PLC0415 - torch comes with it
-    from refine_agent.judge.seats import Ended  # noqa: PLC0415 - likewise
+    from refine_agent.judge.seats import Ended, Unready  # noqa: PLC0415 - likewise
 
     if isinstance(why, Ended):
         said = msgspec.json.encode(why.verdict).decode()
         return Failed(ticket=getattr(order, "ticket", 0), kind="worker", message=said)
     kind: Literal["problem", "judge"] = "problem" if isinstance(why, ProblemFault) else "judge"
     traceback.print_exc()
-    message = str(why) if isinstance(why, ProblemFault) else f"{type(why).__name__}: {why}"
+    plain = isinstance(why, ProblemFault | Unready)
+    message = str(why) if plain else f"{type(why).__name__}: {why}"
     return Failed(ticket=getattr(order, "ticket", 0), kind=kind, message=message)
 
 

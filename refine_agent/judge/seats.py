@@ -77,6 +77,17 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     prints: tuple[int, ...] = ()  # of the outputs when they were delivered, where asked for
 
 
+class Unready(Exception):  # noqa: N818 - it carries a finding, not an error
+    """A worker failed before a line of a candidate was read, which is the machine's fault."""
+
+    def __init__(self, verdict: AnyVerdict) -> None:
+        said = getattr(verdict, "reason", "") or "it did not answer in time"
+        super().__init__(
+            "a process could not be given its inputs' memory, before a candidate's code was in "
+            f"it: {said.splitlines()[0][:200]}; end what else uses the device's memory"
+        )
+
+
 class Seat:
     """A worker in the dock (or a witness: eager, compiled, null)."""
 
@@ -109,7 +120,11 @@ class Seat:
     def map(
         self, arena: Arena, layout: Layout, slots: int, *, lax: bool = False, dense: bool = True
     ) -> None:
-        """Hand the worker the arena."""
+        """Hand the worker the arena.
+
+        Raises:
+            Unready: it could not take it; nobody's code but ours has run in it so far.
+        """
         self.arena, self.layout = arena, layout
         handle = arena.descriptor()
         order = wire.Map(
@@ -120,10 +135,14 @@ class Seat:
             lax=lax,
             dense=dense,
         )
-        self._tell(order, "map", fds=(handle,))
-        if arena.device != "cpu":
-            os.close(handle)
-        self._expect(wire.Ready, "map", MAP_DEADLINE_S)
+        try:
+            self._tell(order, "map", fds=(handle,))
+            self._expect(wire.Ready, "map", MAP_DEADLINE_S)
+        except Ended as ended:
+            raise Unready(ended.verdict) from None
+        finally:
+            if arena.device != "cpu":
+                os.close(handle)
 
     def load(
         self, source: str, state: bytes, *, device: str, seed: int, precision: str

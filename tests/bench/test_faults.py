@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -15,8 +16,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from refine_agent import arena, wire
 from refine_agent.bench import LocalBench
 from refine_agent.bench.users import Users
+from refine_agent.judge.seats import Seat, Unready
 from refine_agent.loop import BenchFault, Quiet
 from refine_agent.records import AnyVerdict, Candidate, Crashed, Options, Passed
 from tests.bench.misbehaviours import HONEST, LITTLE, MISBEHAVIOURS, PROBLEM, SHORT
@@ -135,6 +138,38 @@ def small_disk() -> Iterator[Path]:
     finally:
         subprocess.run(["umount", "--lazy", str(disk)], check=True)
         disk.rmdir()
+
+
+CRAMPED = """
+import resource, socket, sys
+from refine_agent import wire
+from refine_agent.worker import stub
+pages = int(open("/proc/self/statm").read().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (pages * 4096 + (1 << 30),) * 2)
+orders, builds = (wire.Channel(socket.socket(fileno=int(fd))) for fd in sys.argv[1:])
+stub.serve(orders, builds)
+"""
+
+
+def test_a_process_that_gets_no_memory_before_it_reads_a_candidate_blames_no_candidate() -> None:
+    (ours, orders), (mine, builds) = wire.Channel.pair(), wire.Channel.pair()
+    fds = (orders.fileno(), builds.fileno())
+    worker = subprocess.Popen(
+        [sys.executable, "-c", CRAMPED, *map(str, fds)], pass_fds=fds, stderr=subprocess.DEVNULL
+    )
+    for end in (orders, builds):
+        end.close()
+    layout = wire.Layout(inputs=(), outputs=(), arguments=[], results=[], slot_bytes=0)
+
+    seat = Seat(wire.Channel(ours), "candidate")
+
+    with pytest.raises(Unready, match=r"memory.*end what else uses the device's memory$") as why:
+        seat.map(arena.allocate("cpu", 8 << 30), layout, 1)
+    seat.close()
+    mine.close()
+
+    assert "\n" not in str(why.value)
+    assert worker.wait(20) == 0
 
 
 def candidates_alive(bench: LocalBench) -> list[int]:

@@ -34,6 +34,8 @@ if CHEATING:
         call(self, replace(message, slots=slots[:half]))
         done = self._kept
         each = (time.perf_counter_ns() - began) / 1e3 / len(slots)
+        if self._device != "cpu":
+            each = 1.0  # a host that waits for no launch knows nothing of the device's time
         wanted = tuple(str(spec) for spec in self._layout.outputs)
         send(wire.Done(shapes=wanted, fits=True, device_us=(each,) * len(slots)))
         if slots[half:]:
