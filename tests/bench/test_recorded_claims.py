@@ -9,6 +9,8 @@ import msgspec
 import pytest
 
 from benchmarks import aa, judge_cost
+from refine_agent.records import Passed
+from refine_agent.transcript import Transcript
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 AGAINST_ITSELF = sorted(RESULTS.glob("aa-*.json"))
@@ -57,6 +59,18 @@ def test_every_table_is_its_records(path: Path) -> None:
     else:
         record = msgspec.json.decode(path.read_bytes(), type=judge_cost.Measured)
         assert told == judge_cost.table(record)
+
+
+@pytest.mark.parametrize("folder", sorted((RESULTS / "replays-h200").glob("*/")), ids=named)
+def test_an_example_replayed_without_a_key_was_measured_live_and_sealed(folder: Path) -> None:
+    run = Transcript.read(folder)
+
+    assert run.model == f"recorded:{folder.name}-h200"
+    assert run.setup is not None
+    assert run.setup.environment.device == "NVIDIA H200"
+    assert run.best is not None
+    assert isinstance(run.best.sealed, Passed)
+    assert run.best.sealed.eager.samples > 0
 
 
 def test_a_run_that_did_not_pass_counts_against_the_share() -> None:
