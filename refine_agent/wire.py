@@ -159,12 +159,14 @@ class Done(Wire, frozen=True, kw_only=True, tag="done"):
     """The calls are over. ``shapes`` are the results' specs; times are the worker's own claim.
 
     ``lent`` says, call by call, which results are an input as it lies in the arena: its number, or
-    ``NOT_LENT``. Nothing need be delivered of those, the judge takes them from there.
+    ``NOT_LENT``. Nothing need be delivered of those, the judge takes them from there. ``places``
+    says where in a CPU's memory the bytes of the others lie; 0 stands for those.
     """
 
     shapes: tuple[str, ...]
     fits: bool  # every result has the layout's shape and dtype, so its bytes can be delivered
     lent: tuple[tuple[int, ...], ...] = ()
+    places: tuple[tuple[int, ...], ...] = ()
     device_us: tuple[float, ...] = ()
     hidden: tuple[bool, ...] = ()  # per call: the device had not begun it when all was launched
     peak_bytes: int | None = None

@@ -185,7 +185,7 @@ class Examiner:
         seat = self._candidate()
         slots = tuple(self._draw_slots(len(questions)))
         block = self._ask(seat, slots, questions, during="check", lead=self._cadence.lead)
-        self._verify_all(seat, slots, questions, block.prints, exactly=True)
+        self._verify_all(seat, slots, questions, block, exactly=True)
 
     def held(self) -> list[Suspicion]:
         """See whether results survive the calls of a block, as a caller who keeps them needs.
@@ -203,7 +203,7 @@ class Examiner:
             return []
         seat.copies_results = True
         block = self._ask(seat, slots, questions, during="check", lead=self._cadence.lead)
-        self._verify_all(seat, slots, questions, block.prints, exactly=True)
+        self._verify_all(seat, slots, questions, block, exactly=True)
         return [
             Suspicion(
                 kind="reused output",
@@ -282,7 +282,7 @@ class Examiner:
             block = self._ask(seat, slots, questions, during="timing", lead=lead)
             found[role].add(block, trusted=role != "candidate")
             if role == "candidate" and self._layers.every:
-                self._verify_all(seat, slots, questions, block.prints, exactly=False)
+                self._verify_all(seat, slots, questions, block, exactly=False)
 
     def _timed_question(self, slot: int) -> Question:
         """Draw a question like those of the check: mostly nominal, some of another kind."""
@@ -414,7 +414,7 @@ class Examiner:
         seat: Seat,
         slots: tuple[int, ...],
         questions: list[Question],
-        prints: tuple[int, ...],
+        block: Block,
         *,
         exactly: bool,
     ) -> None:
@@ -423,7 +423,7 @@ class Examiner:
             finding = self._right(seat, slot, question, exactly=exactly)
             if finding is not None:
                 raise Ended(self._mismatch(question.case, finding))
-        if prints != seat.prints(slots):
+        if block.prints != seat.prints(slots):
             raise Ended(
                 Disqualified(
                     rule="outputs changed after the answer",
@@ -431,6 +431,7 @@ class Examiner:
                     "there when they had been compared",
                 )
             )
+        seat.must_have_been_there(block)
 
     def _right(self, seat: Seat, slot: int, question: Question, *, exactly: bool) -> _Wrong | None:
         """Return what is wrong with an answer; a quick look first, where that will do."""

@@ -17,13 +17,17 @@ from msgspec.structs import replace
 
 from refine_agent import arena as arenas
 from refine_agent import wire
+from refine_agent.judge.glimpse import Glimpse, glimpses
 from refine_agent.judge.leash import Unstoppable
 from refine_agent.records import Crashed, Disqualified, Mismatch, TimedOut
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import torch
 
     from refine_agent.arena import Arena
+    from refine_agent.judge.glimpse import Memory
     from refine_agent.judge.lead import Lead
     from refine_agent.judge.leash import Bearing, Leash
     from refine_agent.records import AnyVerdict
@@ -70,11 +74,13 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     hidden: tuple[bool, ...] = ()  # per call, whether its launch was hidden; the worker's claim
     settling_us: float = 0.0  # what the judge's own next kernel took: a GPU may still be at work
     lent: tuple[tuple[int, ...], ...] = ()  # per call and output: the input it is, or -1
+    places: tuple[tuple[int, ...], ...] = ()  # per call and output: where its bytes lie, or 0
     delivery_us: float = 0.0
     # Until the device was free, seen by the judge's own kernel and not by an answer; behind a lead.
     busy_us: float | None = None
     delivery_busy_us: float | None = None
     prints: tuple[int, ...] = ()  # of the outputs when they were delivered, where asked for
+    glimpses: tuple[Glimpse, ...] = ()  # of the results before that, where they could be seen
 
 
 class Unready(Exception):  # noqa: N818 - it carries a finding, not an error
@@ -91,7 +97,7 @@ class Unready(Exception):  # noqa: N818 - it carries a finding, not an error
 class Seat:
     """A worker in the dock (or a witness: eager, compiled, null)."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a keyword for each thing that only a candidate's has
         self,
         channel: Channel,
         role: str,
@@ -99,6 +105,7 @@ class Seat:
         deadlines: Deadlines = DEADLINES,
         leash: Leash | None = None,
         takes_prints: bool = False,
+        memory: Memory | None = None,
     ) -> None:
         self.role = role
         self.fence: str | None = None
@@ -109,6 +116,7 @@ class Seat:
         self._deadlines = deadlines
         self._leash = leash
         self._takes_prints = takes_prints
+        self._memory = memory if memory is not None and memory.readable else None
         self._bearings: dict[int, Bearing] = {}
 
     def greet(self) -> None:
@@ -203,6 +211,7 @@ class Seat:
             hidden=answer.hidden,
             settling_us=(settled - answered) / 1e3,
             lent=answer.lent,
+            places=answer.places,
             busy_us=busy_us,
         )
 
@@ -218,8 +227,10 @@ class Seat:
         """Have the worker put the results of the calls it last made into their slots.
 
         Whatever it does to that end is on the clock of the delivery, until the device is free; with
-        a lead, from when the device is: what is left is copies, and no host that was late.
+        a lead, from when the device is: what is left is copies, and no host that was late. Where
+        its memory can be read, it is looked at first, while the worker is stopped.
         """
+        seen = tuple(self._glimpses(slots, block))
         began = time.perf_counter_ns()
         if lead is not None:
             lead.begin()
@@ -235,10 +246,38 @@ class Seat:
         self.stop()
         return replace(
             block,
+            glimpses=seen,
             delivery_us=took_us + self._ran_on_us(),
             delivery_busy_us=busy_us,
             prints=prints,
         )
+
+    def _glimpses(self, slots: tuple[int, ...], block: Block) -> Iterator[Glimpse]:
+        if self._memory is None:
+            return
+        assert self.layout is not None  # noqa: S101 - mapped before it is called
+        wanted = len(self.layout.outputs)
+        if len(block.places) != len(slots) or any(len(each) != wanted for each in block.places):
+            raise Ended(_not_there("its process does not say where its results lie"))
+        lent = block.lent or ((wire.NOT_LENT,) * wanted,) * len(slots)
+        for slot, places, inputs in zip(slots, block.places, lent, strict=True):
+            outputs = self.outputs(slot)
+            owned = (number == wire.NOT_LENT for number in inputs)
+            for place, own, output in zip(places, owned, outputs, strict=True):
+                if bool(place) != own and output.nbytes:
+                    raise Ended(_not_there("its process does not say where a result lies"))
+            yield from glimpses(self._memory, places, outputs, slot=slot)
+
+    def must_have_been_there(self, block: Block) -> None:
+        """Hold what was delivered against what was seen before.
+
+        Raises:
+            Ended: it was not there when the worker was stopped, so it was computed on no clock.
+        """
+        if not all(each.is_of(self.outputs(each.slot)[each.output]) for each in block.glimpses):
+            raise Ended(
+                _not_there("what was delivered did not lie there when its process was stopped")
+            )
 
     def _busy_us(self, began_ns: int) -> float:
         """Return the microseconds from then to when the judge's own kernel gets the device."""
@@ -347,6 +386,8 @@ class Seat:
 
     def close(self) -> None:
         """Let the worker go; the bench sees to its end."""
+        if self._memory is not None:
+            self._memory.close()
         if self._leash is not None:
             self._leash.close()
         with contextlib.suppress(wire.Broken):
@@ -422,6 +463,10 @@ class Seat:
         except wire.Broken as why:
             raise Ended(Crashed(during=during, reason=str(why))) from None
         return answer
+
+
+def _not_there(evidence: str) -> Disqualified:
+    return Disqualified(rule="work in the delivery", evidence=evidence)
 
 
 def _sum_of_bytes(tensor: torch.Tensor) -> torch.Tensor:

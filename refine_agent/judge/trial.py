@@ -18,6 +18,7 @@ from refine_agent import arena as arenas
 from refine_agent.judge import cases, ceilings, statistics, tolerance, unsteady, weighing, work
 from refine_agent.judge.ahead import Ahead
 from refine_agent.judge.examiner import PACES, Examiner, Key, Pace, Question, all_right, seed
+from refine_agent.judge.glimpse import Memory
 from refine_agent.judge.layers import ALL_LAYERS
 from refine_agent.judge.lead import TURN_US, Cadence, Lead, unhurried
 from refine_agent.judge.leash import Leash
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from refine_agent.judge.cases import Case
+    from refine_agent.judge.layers import Layers
     from refine_agent.judge.orders import Try
     from refine_agent.wire import Channel, Traced
 
@@ -425,6 +427,7 @@ class House:
             deadlines=order.deadlines,
             leash=leash,
             takes_prints=self.kind == "cuda" and order.layers.idle,
+            memory=Memory(order.pid) if self._looks_inside(order.layers) else None,
         )
         self.ahead.open(order.source)
         noticed: list[Suspicion] = []
@@ -436,6 +439,11 @@ class House:
             self.ahead.close()
             seat.close()
         return replace(verdict, phases=tuple(ledger), fence=seat.fence)
+
+    def _looks_inside(self, layers: Layers) -> bool:
+        """Whether results are looked at where they lie: dense, stopped, and off the clock."""
+        wanted = layers.clock and layers.delivery and layers.stopped
+        return self.kind == "cpu" and wanted and layers.dense and layers.shapes
 
     def _try(
         self, seat: Seat, order: Try, ledger: list[Phase], noticed: list[Suspicion]

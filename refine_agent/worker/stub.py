@@ -195,7 +195,7 @@ class _Stub:
         clock = _DeviceClock() if self._device != "cpu" else _HostClock()
         shapes: tuple[str, ...] = ()
         misfit: tuple[str, ...] = ()
-        fits, lent, self._kept = True, [], []
+        fits, lent, places, self._kept = True, [], [], []
         gc.disable()  # a collection inside a timed call would be charged to it
         try:
             for slot, arguments in calls:
@@ -208,11 +208,14 @@ class _Stub:
                     fits, misfit = False, (wire.described(tree_of(result), shapes),)
                 lent.append(tuple(self._lent(slot, leaf) for leaf in leaves))
                 self._kept.append(_without(leaves, lent[-1]))
+                if self._device == "cpu":
+                    places.append(tuple(map(_place, self._kept[-1])))
                 del result, leaves
             return wire.Done(
                 shapes=misfit or shapes,
                 fits=fits,
                 lent=tuple(lent),
+                places=tuple(places),
                 device_us=clock.read(),
                 hidden=tuple(clock.hidden),
             )
@@ -543,6 +546,10 @@ def are_numbers(tree: Any) -> tuple[bool, ...]:  # noqa: ANN401 - trees are of a
     if isinstance(tree, list | tuple):
         return tuple(leaf for item in tree for leaf in are_numbers(item))
     return (True,) if isinstance(tree, int | float | bool) else ()
+
+
+def _place(leaf: torch.Tensor | None) -> int:
+    return 0 if leaf is None else leaf.data_ptr()
 
 
 def _without(leaves: list[torch.Tensor], lent: tuple[int, ...]) -> list[torch.Tensor | None]:
