@@ -244,7 +244,8 @@ def _table(measured: Measured, *, live: bool) -> Iterator[str]:
     turns = measured.turns
     names = list(dict.fromkeys(name for turn in turns for name in turn.phases))
     devices = sorted({place.partition(",")[0] for place in measured.where})
-    yield f"# What a turn costs on {' and '.join(devices)}"
+    said = "What a turn costs on" if live else "What a turn cost in the recorded sessions on"
+    yield f"# {said} {' and '.join(devices)}"
     yield ""
     subject = "LayerNorm 4096x8192 fp32, every kernel new to every cache" if live else "Recorded"
     yield f"{subject}, on {'; '.join(measured.where)}; {', '.join(measured.days)}."

@@ -14,8 +14,9 @@ from refine_agent.judge import weighing
 from refine_agent.judge.examiner import Samples
 from refine_agent.judge.layers import ALL_LAYERS
 from refine_agent.judge.leash import Leash
-from refine_agent.judge.seats import Block
-from refine_agent.records import Checks
+from refine_agent.judge.seats import LATE_STOPS, STILL_S, Block, Ended, Seat
+from refine_agent.records import Checks, headline
+from refine_agent.wire import Channel
 
 PER_BLOCK, CALL_US, PROTOCOL_US, DELIVERY_US = 10, 100.0, 200.0, 300.0
 SHORT_US, SWITCH_US = 10.0, 60.0  # of calls whose device the judge looks at, and of its turns
@@ -269,6 +270,37 @@ def test_a_baseline_is_not_made_slower_by_a_host_that_launches_it_late() -> None
     made.add(Block(wall_us=900.0, claims_us=claims, hidden=(False,) * 4), trusted=True)
 
     assert made.flat_us == [70.0, 70.0, 70.0]
+
+
+def stood_still_but_for(seconds: float, *, times: int) -> None:
+    """Stop a real process so often, and have it go on as if it had run for so long meanwhile."""
+    process = subprocess.Popen([sys.executable, "-S", "-c", "while True: pass"])
+    leash = Leash(process.pid, uid=None)
+    ours, theirs = Channel.pair()
+    seat = Seat(Channel(ours), "candidate", leash=leash)
+    try:
+        for _ in range(times):
+            leash.stop()
+            leash._spent_s = {pid: spent - seconds for pid, spent in leash._spent_s.items()}
+            seat._go()
+    finally:
+        seat.close()
+        theirs.close()
+        process.kill()
+        process.wait()
+
+
+def test_who_was_a_little_late_to_stop_once_or_twice_did_not_work_out_of_turn() -> None:
+    stood_still_but_for(2 * STILL_S["cpu"], times=LATE_STOPS - 1)
+    with pytest.raises(Ended) as ended:
+        stood_still_but_for(2 * STILL_S["cpu"], times=LATE_STOPS)
+
+    assert "works out of turn" in headline(ended.value.verdict)
+
+
+def test_who_works_for_long_although_it_was_stopped_is_disqualified_at_once() -> None:
+    with pytest.raises(Ended):
+        stood_still_but_for(20 * STILL_S["cpu"], times=1)
 
 
 RUNNER = """
