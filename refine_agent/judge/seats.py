@@ -261,9 +261,10 @@ class Seat:
             return
         assert self.layout is not None  # noqa: S101 - mapped before it is called
         wanted = len(self.layout.outputs)
-        if len(block.places) != len(slots) or any(len(each) != wanted for each in block.places):
-            raise Ended(_not_there("its process does not say where its results lie"))
         lent = block.lent or ((wire.NOT_LENT,) * wanted,) * len(slots)
+        told = (*block.places, *lent)
+        if len(block.places) != len(slots) or any(len(each) != wanted for each in told):
+            raise Ended(_not_there("its process does not say where its results lie"))
         for slot, places, inputs in zip(slots, block.places, lent, strict=True):
             outputs = self.outputs(slot)
             owned = (number == wire.NOT_LENT for number in inputs)

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from refine_agent.bench import LocalBench
+from refine_agent.judge.glimpse import Memory
 from refine_agent.judge.seats import Deadlines
 from refine_agent.loop import Quiet
-from refine_agent.records import AnyVerdict, Candidate, Crashed, Mismatch, Options, Passed, Problem
+from refine_agent.records import (
+    AnyVerdict,
+    Candidate,
+    Crashed,
+    Disqualified,
+    Mismatch,
+    Options,
+    Passed,
+    Problem,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,3 +138,83 @@ honest = wire.Done
 wire.Done = lambda **told: honest(**told | {{"lent": ({lent},) * len(told["lent"])}})
 """
     assert isinstance(judged(bench, REACH + lie + HONEST), Crashed)
+
+
+SAVED = """
+asked = []
+
+def deliver(self, message):
+    for slot, (x, y) in zip(message.slots, asked[-len(message.slots):]):
+        outputs = arenas.outputs(self._arena, self._layout, slot)
+        for target, leaf in zip(outputs, (x[:16], x + y, x.mT)):
+            target.copy_(leaf)
+    asked.clear()
+    return wire.Delivered()
+
+stub._Stub._deliver = deliver
+"""
+LATER = (
+    "        asked.append((x.clone(), y.clone()))\n"
+    "        return torch.empty(16, 48), torch.empty(32, 48), torch.empty(48, 32)"
+)
+
+
+def looked_into(bench: LocalBench) -> None:
+    if not Memory(os.getppid()).readable:
+        pytest.skip("the judge may look into nobody's memory here")
+    assert bench.layers.delivery
+
+
+def test_results_made_of_saved_inputs_after_the_calls_were_not_there_when_they_were_to_be(
+    bench: LocalBench,
+) -> None:
+    looked_into(bench)
+    verdict = judged(bench, REACH + SAVED + with_results(LATER))
+
+    assert isinstance(verdict, Disqualified)
+    assert verdict.rule == "work in the delivery"
+    assert "did not lie there" in verdict.evidence
+
+
+@pytest.mark.parametrize(
+    "places",
+    ["()", "((),) * count", "((1, 2),) * count", "((0, 0, 0),) * count", "((8, 8, 8),) * count",
+     "((-1, -1, -1),) * count", "((2**63 - 1,) * 3,) * count", "((4096,) * 3,) * (count + 1)"],
+)  # fmt: skip
+def test_who_does_not_say_where_results_lie_or_says_it_wrongly_is_disqualified(
+    bench: LocalBench, places: str
+) -> None:
+    looked_into(bench)
+    lie = f"""
+honest = wire.Done
+
+def done(**told):
+    count = len(told["lent"])
+    return honest(**told | {{"places": {places}, "lent": ((-1, -1, -1),) * count}})
+
+wire.Done = done
+"""
+    body = "        y.add_(x)\n        return x[:16].clone(), y.clone(), x.mT.clone()"
+    verdict = judged(bench, REACH + lie + with_results(body))
+
+    assert isinstance(verdict, Disqualified), verdict
+    assert verdict.rule == "work in the delivery"
+
+
+@pytest.mark.parametrize("lent", ["()", "((),) * count", "((-1,) * 9,) * count"])
+def test_who_tells_of_too_few_or_too_many_results_ends_its_own_trial_and_no_judge(
+    bench: LocalBench, lent: str
+) -> None:
+    lie = f"""
+honest = wire.Done
+
+def done(**told):
+    count = len(told["lent"])
+    return honest(**told | {{"lent": {lent}}})
+
+wire.Done = done
+"""
+    verdict = judged(bench, REACH + lie + HONEST)
+
+    assert isinstance(verdict, Crashed | Disqualified | Mismatch), verdict
+    assert isinstance(judged(bench, HONEST), Passed)
