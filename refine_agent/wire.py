@@ -160,7 +160,7 @@ class Done(Wire, frozen=True, kw_only=True, tag="done"):
 
     ``lent`` says, call by call, which results are an input as it lies in the arena: its number, or
     ``NOT_LENT``. Nothing need be delivered of those, the judge takes them from there. ``places``
-    says where in a CPU's memory the bytes of the others lie; 0 stands for those.
+    says where in a CPU's memory the bytes of the others lie; it is 0 for what is lent.
     """
 
     shapes: tuple[str, ...]

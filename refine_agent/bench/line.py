@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 JUDGE_DEADLINE_S = 1800.0
 
 
+class NoRoom(BenchFault):
+    """A process of ours could not be given its memory."""
+
+
 class JudgeGone(BenchFault):
     """The judge's process ended."""
 
@@ -109,6 +113,8 @@ class Line:
 def _fault(answer: orders.Failed) -> BenchFault:
     if answer.kind == "problem":
         return ProblemRefused(answer.message)
+    if answer.kind == "machine":
+        return NoRoom(f"{answer.message[:600]}, then resume the run")
     if answer.kind == "worker":
         return BenchFault(f"a witness ended early: {answer.message[:600]}")
     return BenchFault(f"the judge failed ({answer.message[:600]}); resume the run")

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from refine_agent import builder, wire
 from refine_agent.bench import endings, machine, origins, sanitizer
-from refine_agent.bench.line import JudgeGone, Line
+from refine_agent.bench.line import JudgeGone, Line, NoRoom
 from refine_agent.bench.processes import (
     Nursery,
     NurseryGone,
@@ -208,6 +208,8 @@ class LocalBench:
         )
         try:
             seated: orders.Seated = self._ask(order, worker.orders)
+        except NoRoom:
+            raise  # no baseline is left out because a machine is full
         except BenchFault as why:
             if role not in ("compiled", "autotuned"):
                 raise

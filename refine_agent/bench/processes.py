@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -360,13 +361,14 @@ def start_judge(output: Path) -> Child:
     return Child(process, ours, output)
 
 
-def start_profiled(
+def start_profiled(  # noqa: PLR0913 - each says one thing about a process of its own
     around: Callable[[list[str]], list[str]],
     folder: Path,
     output: Path,
     *,
     rules: Rules,
-    **variables: str,
+    ends_at_once: bool = False,
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Child, Channel]:
     """Start a worker of its own process under a tool's command line; it waits for orders."""
     orders_ours, orders_theirs = Channel.pair()
@@ -378,6 +380,7 @@ def start_profiled(
         "refine_agent.worker.single",
         *map(str, fds),
         json.dumps(msgspec.to_builtins(rules)),
+        *(["--at-once"] if ends_at_once else []),
     ]
     log = _capped_output(output)
     process = subprocess.Popen(

@@ -104,6 +104,7 @@ class Profiler:
             around,
             folder,
             folder / "out",
+            ends_at_once=True,
             rules=Rules(
                 # ncu and what it injects meet in this folder, as the user that started both: the
                 # process keeps its user id and loses its capabilities.

@@ -240,7 +240,7 @@ class Sanitizer:
             rules=Rules(
                 folder=str(inside), readable=(str(self._bench.cache),), writable=(str(folder),)
             ),
-            **ENVIRONMENT,
+            variables=ENVIRONMENT,
         )
         return Running(check=check, child=child, builds=builds, log=log)
 

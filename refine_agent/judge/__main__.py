@@ -145,13 +145,17 @@ def _fault(order: wire.Wire, why: Exception) -> Failed:
     from refine_agent.judge.reference import ProblemFault  # noqa: PLC0415 - torch comes with it
     from refine_agent.judge.seats import Ended, Unready  # noqa: PLC0415 - likewise
 
-    if isinstance(why, Ended):
-        said = msgspec.json.encode(why.verdict).decode()
-        return Failed(ticket=getattr(order, "ticket", 0), kind="worker", message=said)
-    kind: Literal["problem", "judge"] = "problem" if isinstance(why, ProblemFault) else "judge"
-    traceback.print_exc()
-    plain = isinstance(why, ProblemFault | Unready)
-    message = str(why) if plain else f"{type(why).__name__}: {why}"
+    kind: Literal["problem", "machine", "worker", "judge"] = "judge"
+    message = f"{type(why).__name__}: {why}"
+    match why:
+        case Ended():
+            kind, message = "worker", msgspec.json.encode(why.verdict).decode()
+        case ProblemFault():
+            kind, message = "problem", str(why)
+        case Unready():
+            kind, message = "machine", str(why)
+        case _:
+            traceback.print_exc()
     return Failed(ticket=getattr(order, "ticket", 0), kind=kind, message=message)
 
 

@@ -31,7 +31,7 @@ LEAD_US = 1900.0
 INTERRUPTED, INTERRUPTED_SLACK_US = 1.25, 100.0
 # Contexts take turns of some 2 ms: behind a lead, a kernel of the judge's comes when the worker's
 # context has nothing left to do, if that is less than a turn. So it tells how long the device was
-# at work, whoever's answer is heard late; it would interrupt a longer block.
+# at work, whoever's answer is heard late; it would interrupt a longer block. This is half a turn.
 TURN_US = 1000.0
 # A block has so many calls at least: the judge's clock is the finer the more there are.
 LEAST_CALLS = 6
@@ -72,7 +72,7 @@ class Cadence(msgspec.Struct, frozen=True, kw_only=True):
     lead: Lead | None = None
 
     looks: bool = False
-    """Whether the judge looks at when the device is free: blocks are shorter than a turn."""
+    """Whether the judge looks at when the device is free: eager's blocks are well within a turn."""
 
     def smaller(self) -> Cadence:
         """Return one of half as many calls; itself where there can be no fewer."""

@@ -120,7 +120,7 @@ class Failed(Wire, frozen=True, kw_only=True, tag="failed"):
     """Something other than the candidate is at fault, or a worker ended where no verdict is due."""
 
     ticket: int
-    kind: Literal["problem", "judge", "worker"]
+    kind: Literal["problem", "judge", "worker", "machine"]
     message: str
 
 

@@ -93,7 +93,7 @@ class Unready(Exception):  # noqa: N818 - it carries a finding, not an error
         said = getattr(verdict, "reason", "") or "it did not answer in time"
         super().__init__(
             "a process could not be given its inputs' memory, before a candidate's code was in "
-            f"it: {said.splitlines()[0][:200]}; end what else uses the device's memory"
+            f"it: {said.splitlines()[0][:200]}; end what else uses that memory"
         )
 
 
@@ -279,7 +279,8 @@ class Seat:
         Raises:
             Ended: it was not there when the worker was stopped, so it was computed on no clock.
         """
-        if not all(each.is_of(self.outputs(each.slot)[each.output]) for each in block.glimpses):
+        delivered = {slot: self.outputs(slot) for slot in {each.slot for each in block.glimpses}}
+        if not all(each.is_of(delivered[each.slot][each.output]) for each in block.glimpses):
             raise Ended(
                 _not_there("what was delivered did not lie there when its process was stopped")
             )

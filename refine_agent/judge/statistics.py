@@ -39,6 +39,11 @@ def lower_quartile(values: Sequence[float]) -> float:
     return float(np.quantile(np.asarray(values, dtype=np.float64), 0.25))
 
 
+def upper_quartile(values: Sequence[float]) -> float:
+    """Return what a quarter of the values lie above."""
+    return float(np.quantile(np.asarray(values, dtype=np.float64), 0.75))
+
+
 def quartile_range(values: Sequence[float]) -> float:
     """Return the distance between the quartiles: the scatter, whatever the outliers."""
     low, high = np.quantile(np.asarray(values, dtype=np.float64), (0.25, 0.75))

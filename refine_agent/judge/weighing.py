@@ -101,6 +101,7 @@ class _Clocks(msgspec.Struct, frozen=True, kw_only=True):
     clock_us: list[float]  # per call
     late_us: list[float]  # per call, part of it: what delivering took longer than it should
     hidden: list[bool]  # whether the launches of the block were, as its process says
+    odd: list[bool]  # whether the device was seen to do something else than was claimed
 
     @property
     def usual_gap_us(self) -> float:
@@ -141,6 +142,7 @@ class _Clocks(msgspec.Struct, frozen=True, kw_only=True):
             number
             for number, (gap, claims) in enumerate(zip(self.gaps_us, self.claims_us, strict=True))
             if gap <= usual_us + CLOCKS_AGREE[kind] * statistics.mean(claims)
+            and not self.odd[number]
         ]
 
     def calm(self, usual_us: float, kind: str, uneven: float) -> list[int]:
@@ -156,6 +158,7 @@ class _Clocks(msgspec.Struct, frozen=True, kw_only=True):
             clock_us=[self.clock_us[i] for i in chosen],
             late_us=[self.late_us[i] for i in chosen],
             hidden=[self.hidden[i] for i in chosen],
+            odd=[self.odd[i] for i in chosen],
         )
 
     @property
@@ -354,6 +357,7 @@ def _all_clocks(
 ) -> dict[str, _Clocks]:
     idle_us = _idle_us(blocks, kind, hidden=True)
     first = _first(alone, kind)
+    usual = _usually_seen(blocks)
     return {
         role: _Clocks(
             claims_us=list(each.claims_us),
@@ -363,6 +367,7 @@ def _all_clocks(
             ),
             late_us=late_us,
             hidden=list(each.hidden),
+            odd=_odd(each, usual) if role == "candidate" else [False] * len(each.hidden),
         )
         for role, each in blocks.items()
         if role != "null"
@@ -509,15 +514,53 @@ def _dispute(mine: _Clocks) -> Disqualified:
     )
 
 
-def _seen_at_work(blocks: dict[str, Samples]) -> Disqualified | None:
-    """Work on the device that no claim accounts for, where the judge looked."""
-    mine, witnesses = blocks["candidate"], _witnesses(blocks).values()
+class _Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """What the device does in a witness's block, from nearly the least to nearly the most."""
+
+    low_us: float  # beyond the claims
+    high_us: float
+    delivering_us: float
+
+
+def _usually_seen(blocks: dict[str, Samples]) -> _Seen | None:
+    """What the judge sees of a device that did what was claimed; None where it did not look."""
+    witnesses = _witnesses(blocks).values()
     # Of a witness whose launches were not hidden, the judge's kernel may have come too early.
     quiet = [list(itertools.compress(each.beyond_us, each.hidden)) for each in witnesses]
-    if len(mine.beyond_us) < ENOUGH_BLOCKS or min(map(len, quiet)) < ENOUGH_HIDDEN:
+    if min(map(len, quiet), default=0) < ENOUGH_HIDDEN:
+        return None
+    return _Seen(
+        low_us=min(map(statistics.lower_quartile, quiet)),
+        high_us=max(map(statistics.upper_quartile, quiet)),
+        delivering_us=max(statistics.upper_quartile(each.delivering_us) for each in witnesses),
+    )
+
+
+def _odd(mine: Samples, usual: _Seen | None) -> list[bool]:
+    """Say of each block whether the device did something else than was claimed.
+
+    Whose launches were hidden has work for it from the lead's end on: the judge's kernel does not
+    come early.
+    """
+    if usual is None or len(mine.beyond_us) != len(mine.hidden):
+        return [False] * len(mine.hidden)
+    return [
+        beyond > usual.high_us + SEEN_AT_WORK_US
+        or delivering > usual.delivering_us + SEEN_AT_WORK_US
+        or (hidden and beyond < usual.low_us - SEEN_AT_WORK_US)
+        for beyond, delivering, hidden in zip(
+            mine.beyond_us, mine.delivering_us, mine.hidden, strict=True
+        )
+    ]
+
+
+def _seen_at_work(blocks: dict[str, Samples]) -> Disqualified | None:
+    """Work on the device that no claim accounts for, in most blocks, where the judge looked."""
+    mine, usual = blocks["candidate"], _usually_seen(blocks)
+    if usual is None or len(mine.beyond_us) < ENOUGH_BLOCKS:
         return None
     calls = len(mine.claims_us[0])
-    beyond_us = _above(mine.beyond_us, quiet)
+    beyond_us = statistics.median(mine.beyond_us) - usual.high_us
     if beyond_us > SEEN_AT_WORK_US:
         return Disqualified(
             rule="the clocks disagree",
@@ -525,7 +568,7 @@ def _seen_at_work(blocks: dict[str, Samples]) -> Disqualified | None:
             f"the candidate's process reports ({calls} calls a block, {len(mine.beyond_us)} "
             "blocks; the judge's own kernel stood in line behind them)",
         )
-    late_us = _above(mine.delivering_us, [each.delivering_us for each in witnesses])
+    late_us = statistics.median(mine.delivering_us) - usual.delivering_us
     if late_us > SEEN_AT_WORK_US:
         return Disqualified(
             rule="work in the delivery",
@@ -534,12 +577,6 @@ def _seen_at_work(blocks: dict[str, Samples]) -> Disqualified | None:
             f"({calls} calls a block, {len(mine.delivering_us)} blocks)",
         )
     return None
-
-
-def _above(mine: list[float], others: list[list[float]]) -> float:
-    """How far nearly all of the candidate's lie above nearly all of each witness's."""
-    usual = max(-statistics.lower_quartile([-value for value in other]) for other in others)
-    return statistics.lower_quartile(mine) - usual
 
 
 def _slower_counts(mine: _Clocks, *, busy: bool) -> Suspicion:

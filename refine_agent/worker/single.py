@@ -16,7 +16,10 @@ from refine_agent.worker import fence
 
 
 def main() -> None:
-    """Serve on the sockets whose numbers are the first two arguments, behind the given rules."""
+    """Serve on the sockets whose numbers are the first two arguments, behind the given rules.
+
+    With ``--at-once`` it ends without taking anything down, as no tool minds that has seen all.
+    """
     orders, builds = (wire.Channel(socket.socket(fileno=int(fd))) for fd in sys.argv[1:3])
     rules = msgspec.json.decode(sys.argv[3], type=fence.Rules)
     import torch.utils.cpp_extension  # noqa: F401, PLC0415 - before the fence closes
@@ -26,10 +29,11 @@ def main() -> None:
     level = fence.enter(rules)
     orders.send(wire.Ready(note=str(level)))
     stub.serve(orders, builds)
-    # Nobody needs this process any more, and its page waits for its end: taking torch and a CUDA
-    # context down takes 0.4 s (H200).
-    sys.stdout.flush()
-    os._exit(0)
+    if "--at-once" in sys.argv:
+        # Nobody needs this process any more, and its page waits for its end: taking torch and a
+        # CUDA context down takes 0.4 s (H200).
+        sys.stdout.flush()
+        os._exit(0)
 
 
 if __name__ == "__main__":

@@ -232,6 +232,8 @@ class _Stub:
         leaves = harvest(result)
         if self._device != "cpu":
             leaves = [leaf.to(self._device) for leaf in leaves]
+        elif any(leaf.device.type != "cpu" for leaf in leaves):
+            raise TypeError("a result does not lie in the CPU's memory, as the reference's do")
         if copied:
             return [leaf.clone(memory_format=torch.contiguous_format) for leaf in leaves]
         dense = [leaf.contiguous().resolve_conj().resolve_neg() for leaf in leaves]

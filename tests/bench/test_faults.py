@@ -163,7 +163,7 @@ def test_a_process_that_gets_no_memory_before_it_reads_a_candidate_blames_no_can
 
     seat = Seat(wire.Channel(ours), "candidate")
 
-    with pytest.raises(Unready, match=r"memory.*end what else uses the device's memory$") as why:
+    with pytest.raises(Unready, match=r"memory.*end what else uses that memory$") as why:
         seat.map(arena.allocate("cpu", 8 << 30), layout, 1)
     seat.close()
     mine.close()

@@ -43,7 +43,7 @@ def samples(
             settling_us=settling_us,
             delivery_us=delivery_us,
             busy_us=busy_us,
-            delivery_busy_us=delivering_us,
+            delivery_busy_us=delivering_us if busy_us is not None else None,
         )
         made.add(block, trusted=trusted)
     return made
@@ -123,6 +123,24 @@ def test_a_device_at_work_while_results_are_handed_over_is_seen() -> None:
 
 def test_a_device_that_did_what_was_claimed_and_copied_as_for_everybody_tells_nothing() -> None:
     assert weighing._seen_at_work(looked_at()) is None
+
+
+def test_blocks_in_which_the_device_did_more_than_was_claimed_do_not_count() -> None:
+    taken = looked_at()
+    taken["candidate"].beyond_us[:4] = [SWITCH_US + 100.0] * 4
+    taken["candidate"].delivering_us[4:6] = [SWITCH_US + 100.0] * 2
+    found = weighing._agreement(clocks_of(taken, kind="cuda"), "cuda")
+
+    assert weighing._seen_at_work(taken) is None
+    assert found.agreeing == [6, 7, 8, 9]
+
+
+def test_nor_do_blocks_in_which_it_was_free_before_it_could_be() -> None:
+    taken = looked_at()
+    taken["candidate"].beyond_us[:6] = [-100.0] * 6
+    taken["candidate"].hidden[:2] = [False] * 2  # who was late to launch has no work for it yet
+
+    assert weighing._agreement(clocks_of(taken, kind="cuda"), "cuda").agreeing == [0, 1, 6, 7, 8, 9]
 
 
 def test_a_witness_whose_launches_came_late_is_no_measure_of_what_the_device_did() -> None:

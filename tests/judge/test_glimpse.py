@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from refine_agent.judge.glimpse import BYTES, PLACES, Memory, glimpses
+from refine_agent.judge.glimpse import BYTES, PLACES, Glimpse, Memory, glimpses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,6 +77,14 @@ def test_results_that_are_computed_after_the_look_are_not(
     holder.stdin.write("and back\n")
     holder.stdin.flush()
     assert holder.stdout.readline() == "done\n"
+
+
+def test_true_is_any_byte_but_0_as_it_is_to_whoever_copies_it() -> None:
+    seen = Glimpse(slot=0, output=0, offset=1, seen=bytes([255, 0, 7]))
+
+    assert seen.is_of(torch.tensor([False, True, False, True]))
+    assert not seen.is_of(torch.tensor([True, True, True, True]))
+    assert not Glimpse(slot=0, output=0, offset=1, seen=b"").is_of(torch.tensor([True] * 4))
 
 
 @pytest.mark.parametrize("nowhere", [8, (1 << 47) - 8, (1 << 63) - 1, 1 << 64, -8])
