@@ -51,6 +51,11 @@ STEPS = (
         on="cuda",
     ),
     Step(
+        name="faults",
+        command="-m tests.bench --device {device} --seconds 250 --out {out}/faults-{device}.json",
+        seconds=290,
+    ),
+    Step(
         name="zoo",
         command="tests/profiling/zoo/record.py --what stale --out {out}/zoo.tar",
         seconds=270,
