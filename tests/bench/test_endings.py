@@ -3,12 +3,16 @@
 import signal
 from pathlib import Path
 
+import pytest
 import torch
 
+from refine_agent import wire
 from refine_agent.bench.endings import explain
+from refine_agent.bench.processes import start_profiled
 from refine_agent.builder.records import Rejected
 from refine_agent.records import BuildFailed, Crashed, TimedOut
 from refine_agent.worker import stub
+from refine_agent.worker.fence import Rules
 
 GONE = Crashed(during="check", reason="the other side closed the channel")
 
@@ -53,3 +57,27 @@ def test_a_traceback_tells_no_folder_of_this_machine() -> None:
     assert 'File "tests/bench/test_endings.py"' in said.trace
     assert str(Path.cwd()) not in said.trace
     assert str(Path(torch.__file__).parents[1]) not in said.trace
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_process_under_a_tool_ends_well_when_it_is_let_go(
+    tmp_path: Path,
+    at_once: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    inside = tmp_path / "work"
+    inside.mkdir()
+    child, builds = start_profiled(
+        lambda inner: inner,
+        tmp_path,
+        tmp_path / "out",
+        rules=Rules(folder=str(inside), readable=(), writable=(str(tmp_path),)),
+        ends_at_once=at_once,
+    )
+    channel = wire.Channel(child.sock)
+
+    assert isinstance(channel.receive(), wire.Ready)
+    channel.send(wire.Bye())
+    assert child.process.wait(30) == 0
+    assert (tmp_path / "out").read_text() == ""
+    builds.close()
+    child.close()
