@@ -41,7 +41,7 @@ SETS = "the same by NVIDIA's sets"
 # One call on 4096x8192 floats: process start, import, a kernel, a range, and the end that
 # `worker.single` makes.
 WORKER = """
-import os, sys, torch
+import os, torch
 {start}
 x = torch.randn(4096, 8192, device="cuda")
 weight, bias = torch.randn(2, 8192, device="cuda")

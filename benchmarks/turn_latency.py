@@ -101,7 +101,9 @@ def main() -> None:
     else:
         for measured in _measure(options.device, options.turns):
             _save(measured, file, live=True)
-            print(f"turn {len(measured.turns)} at {measured.turns[-1].answer_to_prompt_s:.2f} s")
+            if measured.whole is None:
+                took_s = measured.turns[-1].answer_to_prompt_s
+                print(f"turn {len(measured.turns)}: {took_s:.2f} s to the next prompt", flush=True)
     print(file.with_suffix(".md").read_text(encoding="utf-8"))
 
 

@@ -154,8 +154,8 @@ def _fault(order: wire.Wire, why: Exception) -> Failed:
             kind, message = "problem", str(why)
         case Unready():
             kind, message = "machine", str(why)
-        case _:
-            traceback.print_exc()
+    if kind != "worker":
+        traceback.print_exc()
     return Failed(ticket=getattr(order, "ticket", 0), kind=kind, message=message)
 
 

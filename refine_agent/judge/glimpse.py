@@ -33,10 +33,12 @@ class Memory:
 
     def __init__(self, pid: int) -> None:
         self._file: int | None = None
-        with contextlib.suppress(OSError, ValueError):
+        known: int | None = None
+        with contextlib.suppress(OSError):
             self._file = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
-            if not self.read(_mapped(pid), 1):
-                self.close()
+            known = _mapped(pid)
+        if known is None or not self.read(known, 1):
+            self.close()
 
     @property
     def readable(self) -> bool:
@@ -60,7 +62,7 @@ class Memory:
 
 
 def _mapped(pid: int) -> int:
-    """Return an address that anybody who may read the process's memory can read."""
+    """Return an address that anybody who may read the process's memory can read; 0 if none is."""
     with Path(f"/proc/{pid}/maps").open(encoding="utf-8", errors="replace") as maps:
         readable = (line for line in maps if line.split()[1].startswith("r"))
         return int(next(readable, "0-").partition("-")[0], 16)

@@ -48,7 +48,8 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _NEVER, _MMAP_FROM_BYTES = -1, -3, -1, 32 
 # PyTorch asks NVML who holds the device's memory before it says that there is none left, and NVML
 # is behind the fence.
 _OUT_OF_MEMORY = (
-    "OutOfMemoryError: CUDA out of memory: the device has no room for what was asked for"
+    "OutOfMemoryError: CUDA out of memory: the device has no room for what was asked for; "
+    "keep less, or ask for less"
 )
 _CLOSED = (
     " (a candidate may write to its working folder and TMPDIR only, not even to /dev/shm: "
@@ -82,7 +83,7 @@ def _raised(why: BaseException) -> wire.Raised:
     line = f"{type(why).__name__}: {why}".strip()
     if isinstance(why, PermissionError):
         line += _CLOSED
-    if "nvmlInit" in line:
+    if "nvmlInit_v2_" in line and "INTERNAL ASSERT" in line:
         line = _OUT_OF_MEMORY
     trace = "".join(traceback.format_exception(why))
     return wire.Raised(
@@ -233,7 +234,9 @@ class _Stub:
         if self._device != "cpu":
             leaves = [leaf.to(self._device) for leaf in leaves]
         elif any(leaf.device.type != "cpu" for leaf in leaves):
-            raise TypeError("a result does not lie in the CPU's memory, as the reference's do")
+            raise TypeError(
+                "a result does not lie in the CPU's memory, as the reference's do; return it there"
+            )
         if copied:
             return [leaf.clone(memory_format=torch.contiguous_format) for leaf in leaves]
         dense = [leaf.contiguous().resolve_conj().resolve_neg() for leaf in leaves]

@@ -1,9 +1,8 @@
 """Misbehaviours in a row on one bench: ``python -m tests.bench --device cuda --out FILE``.
 
-After each, the device must be as it was: no process of the candidate's, its memory given back, and
-an honest candidate passes
-after whatever broke a CUDA context and at the end. ``--out``
-writes what was seen, row by row; ``--seconds`` begins nothing after, and says what was left.
+After each, the device must be as it was: no process of the candidate's, its memory given back; and
+an honest candidate passes after whatever broke a CUDA context and at the end. ``--out`` writes what
+was seen, row by row; ``--seconds`` begins nothing after, and says what was left.
 """
 
 from __future__ import annotations
@@ -27,7 +26,8 @@ from refine_agent.bench import LocalBench
 from refine_agent.bench.warden import Bounds
 from refine_agent.judge.seats import Deadlines
 from refine_agent.loop import BenchFault, Quiet
-from refine_agent.records import Candidate, Crashed, Options, Passed, headline
+from refine_agent.records import Crashed, Options, Passed, headline
+from tests.bench.leftovers import candidates_alive, verdict_on
 from tests.bench.misbehaviours import HONEST, LITTLE, MISBEHAVIOURS, ON_GPU, PROBLEM, SHORT
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def _seen(bench: LocalBench, name: str, trouble: Trouble, idle_mb: float | None)
     with trouble.meanwhile(bench):
         kind, said = _judged(bench, trouble.source)
     took = time.monotonic() - began
-    processes = _processes(bench)
+    processes = len(candidates_alive(bench))
     grown = None if idle_mb is None else _device_mb() - idle_mb
     after = _judged(bench, f"{HONEST}# after: {name}\n")[0] if trouble.honest_after else None
     return Seen(
@@ -200,17 +200,11 @@ def _seen(bench: LocalBench, name: str, trouble: Trouble, idle_mb: float | None)
 
 
 def _judged(bench: LocalBench, source: str) -> tuple[str, str]:
-    candidate = Candidate(source=source)
     try:
-        verdict = bench.build(candidate, Quiet()) or bench.judge(candidate, Quiet())
+        verdict = verdict_on(bench, source)
     except BenchFault as why:
         return "BenchFault", str(why)
     return type(verdict).__name__, headline(verdict)
-
-
-def _processes(bench: LocalBench) -> int:
-    users = bench._nursery._users if bench._nursery is not None else None
-    return len(users.processes()) if users is not None else 0
 
 
 def _device_mb() -> float:

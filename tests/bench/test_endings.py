@@ -59,6 +59,14 @@ def test_a_traceback_tells_no_folder_of_this_machine() -> None:
     assert str(Path(torch.__file__).parents[1]) not in said.trace
 
 
+def test_a_device_without_room_is_called_that_although_torch_may_not_ask_who_fills_it() -> None:
+    nvml = "NVML_SUCCESS == DriverAPI::get()->nvmlInit_v2_() INTERNAL ASSERT FAILED at somewhere"
+
+    assert "CUDA out of memory" in stub._raised(RuntimeError(nvml)).error
+    assert "ask for less" in stub._raised(RuntimeError(nvml)).error
+    assert "memory" not in stub._raised(RuntimeError("nvmlInit failed")).error
+
+
 @pytest.mark.parametrize("at_once", [True, False])
 def test_a_process_under_a_tool_ends_well_when_it_is_let_go(
     tmp_path: Path,

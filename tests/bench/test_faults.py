@@ -21,7 +21,8 @@ from refine_agent.bench import LocalBench
 from refine_agent.bench.users import Users
 from refine_agent.judge.seats import Seat, Unready
 from refine_agent.loop import BenchFault, Quiet
-from refine_agent.records import AnyVerdict, Candidate, Crashed, Options, Passed
+from refine_agent.records import Crashed, Options, Passed
+from tests.bench.leftovers import candidates_alive, verdict_on
 from tests.bench.misbehaviours import HONEST, LITTLE, MISBEHAVIOURS, PROBLEM, SHORT
 
 if TYPE_CHECKING:
@@ -46,11 +47,6 @@ def opened(folder: Path, bounds: Bounds | None = None) -> Iterator[LocalBench]:
     with LocalBench(PROBLEM, options, folder, deadlines=SHORT, bounds=bounds) as bench:
         bench.measure(PROBLEM, Quiet())
         yield bench
-
-
-def verdict_on(bench: LocalBench, source: str) -> AnyVerdict:
-    candidate = Candidate(source=source)
-    return bench.build(candidate, Quiet()) or bench.judge(candidate, Quiet())
 
 
 @pytest.mark.parametrize("name", MISBEHAVIOURS)
@@ -170,27 +166,6 @@ def test_a_process_that_gets_no_memory_before_it_reads_a_candidate_blames_no_can
 
     assert "\n" not in str(why.value)
     assert worker.wait(20) == 0
-
-
-def candidates_alive(bench: LocalBench) -> list[int]:
-    """Return what runs as one of this bench's candidates; where they have no users, what is left
-    in their folders."""
-    assert bench._nursery is not None
-    users = bench._nursery._users
-    if users is not None:
-        return users.processes()
-    return [pid for pid in everybody() if str(folder_of(pid)).endswith("(deleted)")]
-
-
-def everybody() -> list[int]:
-    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-
-
-def folder_of(pid: int) -> Path:
-    try:
-        return Path(f"/proc/{pid}/cwd").readlink()
-    except OSError:
-        return Path()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives candidates users of their own")

@@ -106,8 +106,8 @@ stub._Stub._deliver = lambda self, message: wire.Delivered()
     assert "NaN" in verdict.reason
 
 
-def test_results_made_of_the_inputs_after_the_calls_are_wrong(bench: LocalBench) -> None:
-    late = """
+# It makes the results of what it was asked, or of copies of that, when they are to be delivered.
+LATE = """
 asked = []
 
 def deliver(self, message):
@@ -120,12 +120,32 @@ def deliver(self, message):
 
 stub._Stub._deliver = deliver
 """
+
+
+def late(*kept: str) -> str:
     body = (
-        "        asked.append((x, y))\n"
+        f"        asked.append(({', '.join(kept)}))\n"
         "        return torch.empty(16, 48), torch.empty(32, 48), torch.empty(48, 32)"
     )
+    return REACH + LATE + with_results(body)
 
-    assert isinstance(judged(bench, REACH + late + with_results(body)), Mismatch)
+
+def telling(**fields: str) -> str:
+    """Return what has a candidate's process tell something else of its calls, `count` in number."""
+    lies = ", ".join(f'"{name}": {value}' for name, value in fields.items())
+    return f"""
+honest = wire.Done
+
+def done(**told):
+    count = len(told["lent"])
+    return honest(**told | {{{lies}}})
+
+wire.Done = done
+"""
+
+
+def test_results_made_of_the_inputs_after_the_calls_are_wrong(bench: LocalBench) -> None:
+    assert isinstance(judged(bench, late("x", "y")), Mismatch)
 
 
 @pytest.mark.parametrize("lent", ["(-1, 1, 0)", "(-1, 7, -1)"])
@@ -133,34 +153,16 @@ def test_a_result_that_cannot_be_the_input_it_is_said_to_be_ends_the_trial(
     bench: LocalBench, lent: str
 ) -> None:
     """The third result is of another shape than input 0, and there is no input 7."""
-    lie = f"""
-honest = wire.Done
-wire.Done = lambda **told: honest(**told | {{"lent": ({lent},) * len(told["lent"])}})
-"""
+    lie = telling(lent=f"({lent},) * count")
+
     assert isinstance(judged(bench, REACH + lie + HONEST), Crashed)
 
 
-SAVED = """
-asked = []
-
-def deliver(self, message):
-    for slot, (x, y) in zip(message.slots, asked[-len(message.slots):]):
-        outputs = arenas.outputs(self._arena, self._layout, slot)
-        for target, leaf in zip(outputs, (x[:16], x + y, x.mT)):
-            target.copy_(leaf)
-    asked.clear()
-    return wire.Delivered()
-
-stub._Stub._deliver = deliver
-"""
-LATER = (
-    "        asked.append((x.clone(), y.clone()))\n"
-    "        return torch.empty(16, 48), torch.empty(32, 48), torch.empty(48, 32)"
-)
-
-
 def looked_into(bench: LocalBench) -> None:
-    if not Memory(os.getppid()).readable:
+    parent = Memory(os.getppid())
+    readable = parent.readable
+    parent.close()
+    if not readable:
         pytest.skip("the judge may look into nobody's memory here")
     assert bench.layers.delivery
 
@@ -169,7 +171,7 @@ def test_results_made_of_saved_inputs_after_the_calls_were_not_there_when_they_w
     bench: LocalBench,
 ) -> None:
     looked_into(bench)
-    verdict = judged(bench, REACH + SAVED + with_results(LATER))
+    verdict = judged(bench, late("x.clone()", "y.clone()"))
 
     assert isinstance(verdict, Disqualified)
     assert verdict.rule == "work in the delivery"
@@ -185,15 +187,7 @@ def test_who_does_not_say_where_results_lie_or_says_it_wrongly_is_disqualified(
     bench: LocalBench, places: str
 ) -> None:
     looked_into(bench)
-    lie = f"""
-honest = wire.Done
-
-def done(**told):
-    count = len(told["lent"])
-    return honest(**told | {{"places": {places}, "lent": ((-1, -1, -1),) * count}})
-
-wire.Done = done
-"""
+    lie = telling(places=places, lent="((-1, -1, -1),) * count")
     body = "        y.add_(x)\n        return x[:16].clone(), y.clone(), x.mT.clone()"
     verdict = judged(bench, REACH + lie + with_results(body))
 
@@ -205,16 +199,7 @@ wire.Done = done
 def test_who_tells_of_too_few_or_too_many_results_ends_its_own_trial_and_no_judge(
     bench: LocalBench, lent: str
 ) -> None:
-    lie = f"""
-honest = wire.Done
-
-def done(**told):
-    count = len(told["lent"])
-    return honest(**told | {{"lent": {lent}}})
-
-wire.Done = done
-"""
-    verdict = judged(bench, REACH + lie + HONEST)
+    verdict = judged(bench, REACH + telling(lent=lent) + HONEST)
 
     assert isinstance(verdict, Crashed | Disqualified | Mismatch), verdict
     assert isinstance(judged(bench, HONEST), Passed)
