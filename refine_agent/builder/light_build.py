@@ -10,6 +10,7 @@ from pathlib import Path
 
 from refine_agent.builder.flags import Flags
 from refine_agent.builder.job import Compiled, Job, readable
+from refine_agent.builder.nvcc import compile_device_code
 from refine_agent.builder.records import Finished
 from refine_agent.builder.remarks import collect, vectorisation_flags
 from refine_agent.builder.sources import Unit, units_of, write_texts
@@ -44,9 +45,13 @@ def compile_lightly(job: Job, folder: Path, home: Path) -> Compiled:
         environment = scrubbed_environment(folder / "tmp")
         return job.run(argv, cwd=folder, env=environment, deadline_s=job.deadline_s)
 
-    # Threads only wait. nvcc is a chain of single-threaded programs: two units, two cores.
+    def compiled(unit: Unit) -> Finished:
+        command = _compile_command(unit, job)
+        return compile_device_code(command, job, folder) if unit.is_device_code else run(command)
+
+    # Threads only wait, and every compiler has one.
     with ThreadPoolExecutor(max_workers=len(units)) as pool:
-        ended = list(pool.map(run, [_compile_command(unit, job) for unit in units]))
+        ended = list(pool.map(compiled, units))
     if all(each.exit_code == 0 for each in ended):
         ended.append(run(_link_command(units, job)))
     collect(folder, job.flags.host)
@@ -68,7 +73,7 @@ def _compile_command(unit: Unit, job: Job) -> list[str]:
     common += [f"-I{path}" for path in job.flags.include_paths]
     common += ["-isystem", unit.include, "-isystem", str(toolchain.include)]
     output = ["-c", unit.file, "-o", f"{unit.file}.o"]
-    if unit.file.endswith(".cu"):
+    if unit.is_device_code:
         return [*_device_command(job), *common, *_device_flags(job.flags, job), *output]
     if request.uses_cuda and toolchain.toolkit is not None:
         common += ["-isystem", f"{toolchain.toolkit}/include"]

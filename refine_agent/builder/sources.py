@@ -101,6 +101,11 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     """The folder that holds this unit's `candidate/` headers."""
     texts: dict[str, str]
 
+    @property
+    def is_device_code(self) -> bool:
+        """Whether it is nvcc's to compile."""
+        return self.file.endswith(".cu")
+
 
 def units_of(
     request: BuildRequest,
