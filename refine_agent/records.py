@@ -149,6 +149,21 @@ class Share(Record, frozen=True, kw_only=True):
     example: str | None = None
 
 
+class Sanitized(Record, frozen=True, kw_only=True):
+    """What one tool of compute-sanitizer came to, on one call."""
+
+    check: str  # "memcheck"
+    errors: int | None  # ``None``: it did not look, or not to the end
+    why_not: str | None = None
+
+    @property
+    def text(self) -> str:
+        """Return it in a few words."""
+        if self.errors is None:
+            return f"{self.check} says nothing: {self.why_not or 'its report was cut short'}"
+        return f"{self.check} {f'{self.errors:,} errors' if self.errors else 'clean'}"
+
+
 class Checks(Record, frozen=True, kw_only=True):
     """What a candidate had to get right before anybody looked at its time."""
 
@@ -238,6 +253,7 @@ class Passed(Verdict, frozen=True, kw_only=True, tag="Passed"):
     flavour: Literal["light", "stock", "python"] = "python"
     builds: tuple[str, ...] = ()  # digests of the artifacts that ran
     sealed: bool = False  # survived the stock rebuild in a fresh process with a fresh seed
+    sanitized: tuple[Sanitized, ...] = ()  # where a result was sealed on a GPU
 
     @property
     def single(self) -> Timing | None:

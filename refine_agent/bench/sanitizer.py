@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from refine_agent.bench.processes import start_profiled
 from refine_agent.legible import legible
 from refine_agent.loop import BenchFault
-from refine_agent.records import Crashed, Passed, Suspicion
+from refine_agent.records import Crashed, Passed, Sanitized, Suspicion
 from refine_agent.worker.fence import Rules
 
 if TYPE_CHECKING:
@@ -290,7 +290,19 @@ def told(
         for report in reports
         if report.findings
     ]
-    return replace(verdict, suspicions=(*verdict.suspicions, *doubts))
+    return replace(
+        verdict,
+        suspicions=(*verdict.suspicions, *doubts),
+        sanitized=tuple(map(_record, reports)),
+    )
+
+
+def _record(report: Report) -> Sanitized:
+    """Return what a tool came to; errors that are not the candidate's are none of it."""
+    if report.why_not is not None:
+        return Sanitized(check=report.check, errors=None, why_not=report.why_not)
+    counted = (report.count or len(report.findings)) if report.findings else 0
+    return Sanitized(check=report.check, errors=counted)
 
 
 def _with_caveat(report: Report, source: str) -> str:

@@ -133,6 +133,8 @@ def _passed(verdict: Passed) -> Iterator[str]:
         example = f" ({legible(share.example)})" if share.example else ""
         yield f"device time   {share.share_pct:.0f} % {share.origin}{example}"
     yield f"built         {verdict.flavour}" + (", sealed" if verdict.sealed else "")
+    if verdict.sanitized:
+        yield f"sanitizer     {legible('; '.join(tool.text for tool in verdict.sanitized))}"
 
 
 def _timing(timing: Timing) -> str:

@@ -217,6 +217,8 @@ def _best_rows(best: Attempt, passed: Passed, *, target: float | None) -> Iterab
     yield from (("", said) for said in standing(passed.speedup, target))
     yield "time", measured(passed.timing)
     yield "sealed", _sealing(best)
+    if passed.sanitized:
+        yield "sanitizer", phrase("; ".join(tool.text for tool in passed.sanitized), chars=240)
 
 
 def standing(speedup: Ratio, target: float | None) -> Iterable[str]:

@@ -167,7 +167,9 @@ def _sealing(attempt: Attempt) -> str | None:
     if attempt.sealed is None:
         return None
     if isinstance(attempt.sealed, Passed):
-        return "survived the rebuild with torch's own headers, in a fresh process, on a fresh seed"
+        tools = "".join(f"; {phrase(tool.text)}" for tool in attempt.sealed.sanitized)
+        afresh = "in a fresh process, on a fresh seed"
+        return f"survived the rebuild with torch's own headers, {afresh}{tools}"
     return f"did not survive its sealing: {phrase(headline(attempt.sealed))}"
 
 

@@ -158,6 +158,19 @@ def test_a_crash_is_told_its_line_and_a_keeper_is_doubted() -> None:
     assert [doubt.kind for doubt in doubted.suspicions] == ["memcheck"]
 
 
+def test_a_keeper_says_which_tools_found_nothing_and_which_did_not_look_to_the_end() -> None:
+    reports = (read(RACELESS, "racecheck"), Report(check="initcheck", why_not="it left no log"))
+
+    kept = sanitizer.told(passed(1.5), reports)
+
+    assert isinstance(kept, Passed)
+    assert not kept.suspicions
+    assert [tool.text for tool in kept.sanitized] == [
+        "racecheck clean",
+        "initcheck says nothing: it left no log",
+    ]
+
+
 def test_a_hazard_of_a_kernel_with_its_own_mbarriers_says_what_racecheck_cannot_follow() -> None:
     race = sanitizer.Finding(check="racecheck", what="Race reported between Write access at f()")
     reports = [sanitizer.Report(check="racecheck", findings=(race,), count=1)]
