@@ -11,6 +11,7 @@ import itertools
 import os
 import threading
 import time
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
@@ -129,16 +130,15 @@ class LocalBench:
         phases: list[Phase] = []
         with self._phase(phases, watch, "start"):
             device = self._start()
-        with self._phase(phases, watch, "toolchain"):
-            self._prepare_builder()
         with self._phase(phases, watch, "problem"), self._device_to_itself():
             settled = self._settled = self._open().settled
         machine.remember(self._cache, self._device_name, problem, settled)
-        level = None
-        for role in self._roles():
-            with self._phase(phases, watch, f"witness {role}"):
-                level = self._seat(role) or level
-            self._must_be_fenced(level)
+        # The shim and torch.compile's kernels are many seconds of a compiler where a cache is new.
+        seated = _aside(self._seat_witnesses)
+        with self._phase(phases, watch, "toolchain"):
+            self._prepare_builder()
+        with self._phase(phases, watch, "witnesses"):
+            level = seated.result()
         with self._phase(phases, watch, "baseline"), self._device_to_itself():
             baseline = self._ask(orders.Open(measure_baseline=True), None).baseline
         self._setup = Setup(
@@ -197,6 +197,14 @@ class LocalBench:
         if self._options.autotune_baseline:
             roles.append("autotuned")
         return roles
+
+    def _seat_witnesses(self) -> str | None:
+        """Seat them all; return the fence that their processes reached."""
+        level = None
+        for role in self._roles():
+            level = self._seat(role) or level
+            self._must_be_fenced(level)
+        return level
 
     def _seat(self, role: Any) -> str | None:  # noqa: ANN401 - a literal of orders.Seat
         inductor = self._inductor_cache()
@@ -567,10 +575,23 @@ class LocalBench:
             self._witnesses = []
             self._start()
             self._open()
-            for role in self._roles():
-                self._seat(role)
+            self._seat_witnesses()
             self._profiler = Profiler(self, self._settled)
             self._profiler.start_ahead()
+
+
+def _aside(work: Callable[[], R]) -> Future[R]:
+    """Do work in a thread that nobody need wait for: whoever interrupts a run ends it at once."""
+    future: Future[R] = Future()
+
+    def fulfil() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as why:  # noqa: BLE001 - whatever it is, the caller raises it
+            future.set_exception(why)
+
+    threading.Thread(target=fulfil, daemon=True).start()
+    return future
 
 
 class _Builds:

@@ -41,11 +41,9 @@ CHARS_PER_TOKEN = 4
 WIDTH_WITHOUT_TERMINAL = 160
 _NAMES = {
     "start": "starting judge and workers",
-    "toolchain": "preparing the compiler",
+    "toolchain": "preparing the compiler and PyTorch",
     "problem": "examining the problem: inputs, oracle, impostors",
-    "witness null": "starting the witness that does nothing",
-    "witness eager": "warming PyTorch up",
-    "witness compiled": "letting torch.compile compile",
+    "witnesses": "warming PyTorch up and letting torch.compile compile",
     "baseline": "timing PyTorch",
     "prompt": "writing the prompt",
     "model": "waiting for the answer",
