@@ -310,6 +310,7 @@ class Fitness(Record, frozen=True, kw_only=True):
     accepted: tuple[str, ...] = ()  # impostors that passed: why no speedup is claimed here
     cases: tuple[str, ...] = ()  # input distributions in use
     dropped: tuple[str, ...] = ()  # distributions on which the reference itself is not sound
+    blind_to: tuple[str, ...] = ()  # impostors that nominal inputs alone would let through
     allowed_error: float | None = None
     inputs: tuple[str, ...] = ()  # "float32[4096, 8192]"
     outputs: tuple[str, ...] = ()

@@ -245,7 +245,8 @@ class Channel:
 
     decoder: msgspec.msgpack.Decoder[Any] = _decoder
 
-    def __init__(self, sock: socket.socket, *, takes_fds: bool = True) -> None:
+    # Descriptors are for those to take who trust the other side: a candidate could send thousands.
+    def __init__(self, sock: socket.socket, *, takes_fds: bool = False) -> None:
         self._sock = sock
         self._takes_fds = takes_fds
         self._sock.setblocking(True)  # noqa: FBT003 - the standard library's signature
@@ -281,7 +282,8 @@ class Channel:
             raise Broken(f"a message of {length} bytes is longer than any honest one")
         try:
             return self.decoder.decode(self._exactly(length, ends))
-        except msgspec.DecodeError as why:
+        # RecursionError: nested thousands deep, also where nobody would have looked.
+        except (msgspec.DecodeError, ValueError, RecursionError) as why:
             raise Broken(f"a message does not keep to the protocol ({why})") from None
 
     def _exactly(self, count: int, ends: float | None) -> bytes:

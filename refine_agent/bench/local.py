@@ -13,6 +13,7 @@ import threading
 import time
 from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import msgspec
@@ -42,7 +43,7 @@ from refine_agent.judge import orders
 from refine_agent.judge.layers import ALL_LAYERS
 from refine_agent.judge.seats import DEADLINES, Deadlines
 from refine_agent.loop import BenchFault, Quiet
-from refine_agent.records import Crashed, Passed, Phase, Setup, Share
+from refine_agent.records import Crashed, Disqualified, Passed, Phase, Setup, Share
 from refine_agent.worker import fence
 
 if TYPE_CHECKING:
@@ -61,6 +62,11 @@ R = TypeVar("R")
 # Inductor precompiles its headers into the temporary folder, which is each worker's own: six
 # seconds of every run, also where what it compiles lies in its cache.
 NO_HEADERS = {"TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS": "0"}
+LEFT_A_COMPILER = Disqualified(
+    rule="work goes on after the answer",
+    evidence="a build that a call had asked for was still running when the call had returned: "
+    "the compiler would work while others are timed; wait for it in the call",
+)
 # Waiting for another run to let go of the device is a line of the ledger from here on.
 WORTH_A_LINE_S = 0.1
 
@@ -313,6 +319,7 @@ class LocalBench:
     def _try(self, candidate: Candidate, builds: _Builds, flavour: Flavour) -> AnyVerdict:
         sealed = flavour == "stock"
         worker = self._spawn()
+        builds.left_running = False
         serving = self._serve_builds(worker, builds, flavour)
         order = orders.Try(
             ticket=next(self._tickets),
@@ -333,6 +340,8 @@ class LocalBench:
             serving.join(1.0)
         builds.raise_fault()
         verdict = self._explained(answer.verdict, worker, builds)
+        if builds.left_running and isinstance(verdict, Passed):
+            verdict = replace(LEFT_A_COMPILER, fence=verdict.fence, phases=verdict.phases)
         waits = (Phase(name="wait for device", seconds=queued),) if queued > WORTH_A_LINE_S else ()
         verdict = replace(verdict, phases=(builds.phase, *waits, *verdict.phases))
         if isinstance(verdict, Passed):
@@ -515,8 +524,14 @@ class LocalBench:
         )
 
     def _serve_builds(self, worker: Worker, builds: _Builds, flavour: Any) -> threading.Thread:  # noqa: ANN401
+        def abandoned() -> bool:
+            builds.left_running |= worker.is_stopped
+            return builds.left_running or worker.ended.is_set()
+
         thread = threading.Thread(
-            target=_answer_builds, args=(self, worker.builds, builds, flavour), daemon=True
+            target=_answer_builds,
+            args=(self, worker.builds, builds, flavour, abandoned),
+            daemon=True,
         )
         thread.start()
         return thread
@@ -527,9 +542,13 @@ class LocalBench:
         flavour: Any,  # noqa: ANN401 - a literal of builder.records
         *,
         trial_of: str | None = None,
+        abandoned: Callable[[], bool] | None = None,
     ) -> Artifact | Rejected:
-        """Compile one request with the trusted builder; meanwhile, the judge prepares a trial."""
-        run = run_fenced if self.layers.walls else run_trusted
+        """Compile one request with the trusted builder; meanwhile, the judge prepares a trial.
+
+        A compiler that nobody waits for any more is ended: others are being timed.
+        """
+        run = partial(run_fenced if self.layers.walls else run_trusted, abandoned=abandoned)
         with contextlib.nullcontext() if self._has_device else self._preparing(trial_of):
             return builder.build(
                 request, run=run, cache=self._cache, device=self.kind, flavour=flavour
@@ -603,6 +622,7 @@ class _Builds:
         self.fault: str | None = None
         self.seconds: float | None = None
         self.trial_of: str | None = None  # the source, while it is built to be tried
+        self.left_running = False  # it was not waited for: its worker's call had returned
 
     def raise_fault(self) -> None:
         """Raise what kept the machine from building: no candidate answers for that."""
@@ -622,24 +642,38 @@ class _Builds:
         return "stock" if "stock" in flavours else "light" if flavours else "python"
 
 
-def _answer_builds(bench: LocalBench, channel: wire.Channel, builds: _Builds, flavour: Any) -> None:  # noqa: ANN401
+def _answer_builds(
+    bench: LocalBench,
+    channel: wire.Channel,
+    builds: _Builds,
+    flavour: Any,  # noqa: ANN401 - a literal of builder.records
+    abandoned: Callable[[], bool] | None = None,
+) -> None:
     """Answer a worker's requests to build until it closes its channel."""
     while True:
         try:
             asked = channel.receive()
             if not isinstance(asked, wire.BuildAsked):
                 return
-            answer = _built(bench, asked, builds, flavour)
+            answer = _built(bench, asked, builds, flavour, abandoned)
             channel.send(answer)
         except (wire.Broken, OSError, ValueError):
             return
 
 
-def _built(bench: LocalBench, asked: wire.BuildAsked, builds: _Builds, flavour: Any) -> wire.Wire:  # noqa: ANN401
+def _built(
+    bench: LocalBench,
+    asked: wire.BuildAsked,
+    builds: _Builds,
+    flavour: Any,  # noqa: ANN401 - a literal of builder.records
+    abandoned: Callable[[], bool] | None,
+) -> wire.Wire:
     try:
         request = msgspec.json.decode(asked.request, type=BuildRequest)
-        answer = bench.build_request(request, flavour, trial_of=builds.trial_of)
-    except msgspec.DecodeError as why:
+        answer = bench.build_request(
+            request, flavour, trial_of=builds.trial_of, abandoned=abandoned
+        )
+    except (msgspec.DecodeError, ValueError, RecursionError) as why:
         answer = Rejected(
             log=f"the build request is malformed: {why}", seconds=0.0, flavour="light"
         )

@@ -38,6 +38,8 @@ _EXTENSION = re.compile(r"\bload_inline\b|\bcpp_extension\b|@triton\.jit|\bctype
 BESIDE_PCT = 50.0
 # A copy or a fill here and there is no library's work.
 INCIDENTAL_PCT = 5.0
+# No call takes an hour.
+MOST_US = 3.6e9
 
 Origin = Literal["authored", "library", "compiler", "unknown"]
 
@@ -60,7 +62,7 @@ def shares(rows: bytes, source: str, *, call_us: float) -> tuple[Share, ...]:
     """
     try:
         read = msgspec.json.decode(rows, type=_Rows)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return ()
     own = {name for pair in _AUTHORED.findall(source) for name in pair if name}
     spent: dict[Origin, float] = {}
@@ -68,6 +70,8 @@ def shares(rows: bytes, source: str, *, call_us: float) -> tuple[Share, ...]:
     for row in read.kernels or read.operators:
         origin = _origin(row.name, own)
         microseconds = row.duration_us or row.self_us
+        if not 0 <= microseconds <= MOST_US:
+            return ()  # rows are what the candidate's own process says, and these are of no call
         spent[origin] = spent.get(origin, 0.0) + microseconds
         example.setdefault(origin, row.name[:80])
     if not read.kernels:

@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -73,6 +74,8 @@ HOARD = {
 }
 START_DEADLINE_S = 120.0
 OUTPUT_TAIL_BYTES = 16 << 10
+# So often a compiler's bench looks whether anybody still waits for it.
+LOOK_UP_S = 0.05
 # A child's output goes to a file that may not grow past this; the rest is lost, not buffered.
 MAX_OUTPUT_BYTES = 8 << 20
 # A worker writes its source and little else by itself.
@@ -114,6 +117,15 @@ class Worker:
     def excess(self) -> str | None:
         """What of the machine it took too much of, if it was ended for that."""
         return self.warden.excess if self.warden is not None else None
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it is being kept from running, as it is between calls."""
+        try:
+            stat = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii", errors="replace")
+        except OSError:
+            return False
+        return stat.rpartition(")")[2].split()[:1] == ["T"]
 
     def output(self) -> str:
         """Return the end of what it printed."""
@@ -400,7 +412,12 @@ def start_profiled(  # noqa: PLR0913 - each says one thing about a process of it
 
 
 def run_fenced(
-    argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], deadline_s: float
+    argv: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    deadline_s: float,
+    abandoned: Callable[[], bool] | None = None,
 ) -> Finished:
     """Run a compiler on sources nobody vouches for.
 
@@ -408,7 +425,8 @@ def run_fenced(
     and Landlock around it: what it may read are compilers, headers and libraries, what it may write
     is the folder of this build. ``#include`` and ``.incbin`` reach no further.
     """
-    return run_trusted(_confined(argv, cwd=cwd, env=env), cwd=cwd, env=env, deadline_s=deadline_s)
+    command = _confined(argv, cwd=cwd, env=env)
+    return run_trusted(command, cwd=cwd, env=env, deadline_s=deadline_s, abandoned=abandoned)
 
 
 def _confined(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> list[str]:
@@ -434,9 +452,17 @@ def _tool_folders(argv: Sequence[str], env: Mapping[str, str]) -> list[str]:
 
 
 def run_trusted(
-    argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], deadline_s: float
+    argv: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    deadline_s: float,
+    abandoned: Callable[[], bool] | None = None,
 ) -> Finished:
-    """Run a compiler on our own sources: own group, deadline, bounded output, given environment."""
+    """Run a compiler on our own sources: own group, deadline, bounded output, given environment.
+
+    It is also ended when nobody waits for it any more.
+    """
     began = time.monotonic()
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
@@ -448,20 +474,32 @@ def run_trusted(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        code: int | None
         try:
-            code = process.wait(timeout=deadline_s)
-        except subprocess.TimeoutExpired:
-            code = None
-        except BaseException:
+            code = _code_of(process, deadline_s, abandoned or (lambda: False))
+        finally:
             _stop(process)
-            raise
-        _stop(process)
         output.seek(0, os.SEEK_END)
         size = output.tell()
         output.seek(max(0, size - MAX_OUTPUT_BYTES))
         text = output.read(MAX_OUTPUT_BYTES).decode("utf-8", "replace")
     return Finished(exit_code=code, output=text, seconds=time.monotonic() - began)
+
+
+def _code_of(
+    process: subprocess.Popen[bytes], deadline_s: float, abandoned: Callable[[], bool]
+) -> int | None:
+    """Wait for a process to end; ``None`` at its deadline, or when it is not waited for."""
+    ends = time.monotonic() + deadline_s
+    watched = os.pidfd_open(process.pid)
+    try:
+        poll = select.poll()
+        poll.register(watched, select.POLLIN)
+        while (left := ends - time.monotonic()) > 0 and not abandoned():
+            if poll.poll(1e3 * min(left, LOOK_UP_S)):
+                return process.wait()
+        return None
+    finally:
+        os.close(watched)
 
 
 def _start_module(

@@ -29,6 +29,9 @@ from refine_agent.builder.stock_build import compile_with_torch
 from refine_agent.builder.store import Store, disk_full
 from refine_agent.builder.toolchain import Toolchain, prepare
 
+# A header of a candidate is a file below its build, and file systems have their limits.
+MOST_NAME_CHARS = 200
+
 __all__ = [
     "Artifact",
     "BuildRequest",
@@ -183,9 +186,16 @@ def _refusal(request: BuildRequest, device: Device) -> str | None:
         return "CUDA sources cannot be built for the CPU; write C++ in cpp_sources instead."
     if not (request.name.isidentifier() and request.name.isascii()):
         return f"The extension's name {request.name!r} is not a C identifier; rename it."
-    for name in request.headers:
-        if Path(name).is_absolute() or ".." in Path(name).parts:
-            return f"The header {name!r} lies outside the candidate's folder; move it inside."
+    return next(filter(None, (_header_refusal(name, request) for name in request.headers)), None)
+
+
+def _header_refusal(name: str, request: BuildRequest) -> str | None:
+    path = Path(name)
+    if path.is_absolute() or ".." in path.parts:
+        return f"The header {name!r} lies outside the candidate's folder; move it inside."
+    folders = {str(parent) for other in request.headers for parent in Path(other).parents}
+    if "\0" in name or len(name) > MOST_NAME_CHARS or str(path) in folders:
+        return f"The header {name[:80]!r} is no name of a file; rename it."
     return None
 
 

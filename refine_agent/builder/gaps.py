@@ -75,6 +75,11 @@ _MISSING_FILE = re.compile(
 _INCOMPLETE = re.compile(
     r"incomplete type ['\"](?:class |struct )?(?:const )?((?:at|torch|c10)::[\w:<>]+)"
 )
+# What a header of torch's may have brought along; few authors name what nobody has.
+_OF_STD = re.compile(
+    r"'(\w+)' is not a member of 'std(?:::\w+)*'"
+    r"|namespace \"std(?:::\w+)*\" has no (?:actual )?member \"(\w+)\""
+)
 _ERROR = re.compile(r"\berror\b")
 
 
@@ -134,6 +139,8 @@ def _gap_of_a_name(line: str, names: Names) -> str | None:
         theirs = names.tensor if found["owner"] == "at::Tensor" else names.torch
         of_torch = _TORCH.match(found["owner"]) and found["name"] in theirs
         return f"lacks {found['owner']}::{found['name']}" if of_torch else None
+    if found := _OF_STD.search(line):
+        return f"lacks std::{found[1] or found[2]}"
     if found := _first(_ABSENT, line):
         concerns_torch = _TORCH.search(line) or found["name"] in names.macros
         lacking = found["name"] in names.torch and found["name"] not in names.light

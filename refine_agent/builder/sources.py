@@ -18,8 +18,13 @@ _IDENTIFIER = re.compile(r"[A-Za-z_]\w*\Z", re.ASCII)
 
 # What torch's headers bring along without being asked, and only costs time where it is not used.
 _STANDARD_HEADERS = {
-    "algorithm": """all_of any_of binary_search clamp copy copy_n count count_if equal fill fill_n
-        find find_if for_each generate is_sorted lower_bound max_element merge min_element minmax
+    "algorithm": """adjacent_find copy_if equal_range find_first_of find_if_not for_each_n
+        generate_n includes inplace_merge is_heap is_sorted_until make_heap next_permutation partial_sort_copy
+        partition_copy partition_point pop_heap prev_permutation push_heap ranges
+        remove_copy_if replace_if reverse_copy rotate_copy sample search set_difference
+        set_intersection set_union sort_heap stable_partition unique_copy all_of any_of
+        binary_search clamp copy copy_n count count_if equal fill fill_n find find_if
+        for_each generate is_sorted lower_bound max_element merge min_element minmax
         minmax_element none_of nth_element partial_sort partition remove_if replace reverse
         rotate shuffle sort stable_sort swap_ranges transform unique upper_bound""",
     "any": "any any_cast",
@@ -32,35 +37,49 @@ _STANDARD_HEADERS = {
     "climits": "CHAR_BIT INT_MAX INT_MIN LONG_MAX UINT_MAX",
     "cmath": """abs acos asin atan atan2 cbrt ceil copysign cos cosh erf exp exp2 expm1 fabs floor
         fma fmax fmin fmod hypot isfinite isinf isnan lgamma log log1p log2 lround nearbyint pow
-        round rsqrt sin sinh sqrt tan tanh tgamma trunc""",
-    "complex": "complex",
+        round rsqrt sin sinh sqrt tan tanh tgamma trunc erfc fdim float_t fpclassify frexp
+        ilogb isgreater isnormal ldexp llround log10 logb lrint modf nan nextafter remainder
+        rint signbit acosf asinf atan2f atanf cbrtf ceilf copysignf cosf coshf erfcf erff
+        exp2f expf expm1f fabsf floorf fmaf fmaxf fminf fmodf hypotf ldexpf lgammaf log10f
+        log1pf log2f logf lrintf lroundf nearbyintf powf rintf roundf sinf sinhf sqrtf tanf
+        tanhf tgammaf truncf HUGE_VAL HUGE_VALF INFINITY NAN M_1_PI M_2_SQRTPI M_E M_LN2
+        M_LOG2E M_PI M_PI_2 M_SQRT1_2 M_SQRT2""",
+    "cinttypes": "PRId64 PRIu64",
+    "complex": "complex conj imag norm polar real",
     "condition_variable": "condition_variable",
     "deque": "deque",
     "fstream": "fstream ifstream ofstream",
-    "functional": "bind cref function greater hash less multiplies plus ref reference_wrapper",
+    "functional": """invoke mem_fn not_fn bind cref function greater hash less multiplies plus ref
+        reference_wrapper""",
     "future": "async future promise",
-    "iomanip": "fixed setfill setprecision setw",
-    "iostream": "cerr cin clog cout endl",
+    "iomanip": "put_time quoted fixed setfill setprecision setw",
+    "iostream": "cerr cin clog cout endl flush",
     "list": "forward_list list",
     "map": "map multimap",
-    "memory": "make_shared make_unique shared_ptr unique_ptr weak_ptr",
-    "mutex": "call_once lock_guard mutex once_flag recursive_mutex scoped_lock unique_lock",
-    "numeric": "accumulate gcd inner_product iota lcm partial_sum reduce",
+    "memory": """align assume_aligned default_delete dynamic_pointer_cast enable_shared_from_this
+        static_pointer_cast make_shared make_unique shared_ptr unique_ptr weak_ptr""",
+    "mutex": """lock timed_mutex try_lock call_once lock_guard mutex once_flag recursive_mutex
+        scoped_lock unique_lock""",
+    "numeric": """adjacent_difference exclusive_scan inclusive_scan transform_exclusive_scan
+        transform_inclusive_scan transform_reduce accumulate gcd inner_product iota lcm
+        partial_sum reduce""",
     "queue": "priority_queue queue",
     "random": """mt19937 mt19937_64 normal_distribution random_device uniform_int_distribution
         uniform_real_distribution""",
     "set": "multiset set",
+    "span": "span",
+    "typeindex": "type_index",
     "sstream": "istringstream ostringstream stringstream",
     "stack": "stack",
     "thread": "this_thread thread",
-    "unordered_map": "unordered_map",
+    "unordered_map": "unordered_map unordered_multimap",
     "unordered_set": "unordered_set",
     "variant": "get_if holds_alternative monostate variant visit",
 }
 _HEADER_OF = {name: header for header, names in _STANDARD_HEADERS.items() for name in names.split()}
 _STD_NAME = re.compile(r"\bstd\s*::\s*(\w+)")
 # These are used without std:: as well.
-_C_HEADERS = frozenset(("cassert", "cfloat", "climits", "cmath"))
+_C_HEADERS = frozenset(("cassert", "cfloat", "cinttypes", "climits", "cmath"))
 _OF_PYBIND = re.compile(r"\bpy\s*::")
 _OF_A_LIST = re.compile(r"\b(?:max|min)\s*(?:<\w+>)?\s*\(\s*\{")
 # The parts of the light headers that only some candidates need, and the names that call for them.
@@ -75,7 +94,7 @@ _PARTS = {
         "RA_USES_INDEXING": r"indexing|Slice|TensorIndex|index_put_|index",
         "RA_USES_LITERALS": r"tensor|from_blob",
         "RA_USES_PARALLEL": r"parallel_\w+|[gs]et_num_threads|in_parallel_region|get_thread_num"
-        r"|divup|GRAIN_SIZE",
+        r"|divup|GRAIN_SIZE|omp_\w+",
         "RA_USES_MODES": r"\w*GradGuard|\w*GradMode|manual_seed|\w*DeviceGuard|InferenceMode"
         r"|AutoDispatchBelow\w+|AutoNonVariableTypeMode",
         "RA_USES_GENERATORS": r"\w*[gG]enerator\w*|\w*[pP]hilox\w*",
@@ -178,7 +197,9 @@ def _unit(source: _Source, request: BuildRequest, operators: Operators, headers:
     file = "main.cpp" if source.label == "cpp_source" else "cuda.cu"
     include = f"for_{source.label}"
     implicit = () if request.no_implicit_headers else source.implicit
-    lines = [f"#include <{name}>" for name in ("candidate/prelude.h", *implicit)]
+    # Before the candidate's macros, whose names are short.
+    own = ("light/bind.h",) if source.bindings and implicit else ()
+    lines = [f"#include <{name}>" for name in ("candidate/prelude.h", *implicit, *own)]
     lines += [
         f'#line 1 "{source.lines_of}"',
         source.text,

@@ -44,7 +44,7 @@ PARENT_LOOKED_FOR_EVERY_S = 2.0
 
 def main() -> None:
     """Serve the bench on the socket whose number is the only argument."""
-    channel = JudgeChannel(socket.socket(fileno=int(sys.argv[1])))
+    channel = JudgeChannel(socket.socket(fileno=int(sys.argv[1])), takes_fds=True)
     # Where it may, the judge hears answers before anything else runs: it is the clock.
     with contextlib.suppress(OSError):
         os.nice(PRIORITY)
@@ -110,7 +110,7 @@ class _Bench:
         if house is None:
             raise RuntimeError("no problem was opened before the first candidate")
         assert handle is not None  # noqa: S101 - every other order brings one
-        worker = wire.Channel(socket.socket(fileno=handle), takes_fds=False)
+        worker = wire.Channel(socket.socket(fileno=handle))
         match order:
             case Seat():
                 fence = house.seat(worker, order.role, order.source, order.pid)

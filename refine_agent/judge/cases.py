@@ -28,6 +28,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
 
 NOMINAL = Case(name="nominal", transform="as drawn")
+PARTLY = Case(name="a part eight times larger", transform="part")
 STRESSES = (
     Case(name="ten times larger", transform="x10"),
     Case(name="shifted by five", transform="+5"),
@@ -36,6 +37,7 @@ STRESSES = (
     Case(name="rows that vary little", transform="rows"),
     Case(name="a thousandth", transform="x0.001"),
     Case(name="signs reversed", transform="-x"),
+    PARTLY,
 )
 # Where a reference is linear in inputs like these, float32 is exact in any order of summation,
 # and what rounds its operands to TF32, float16 or bfloat16 is not.
@@ -49,6 +51,12 @@ LEAST_SORTED = 10
 LARGEST_INTEGER, SMALL_INTEGER, TERMS = 8191, 15, 64
 # Of all values so many are outliers, but so many at least, and so many times what is typical.
 OUTLIERS, FEWEST_OUTLIERS, LARGE = 1e-4, 3, 30.0
+# A part that matters more than the rest: this share of an input, so many times larger, mostly a
+# block and otherwise indices that lie up to so many apart. What reads some of its input to know the
+# rest does not know where that part lies.
+PART, PART_FACTOR, BLOCKS, MOST_APART = 1 / 32, 8.0, 0.75, 14
+# Where nominal inputs do not tell half of themselves from all, so many such questions are asked.
+OFTEN = 16
 # Above this the reference itself has lost the answer, and nothing can be held against a candidate.
 UNSOUND = 2e-2
 # Two units in the last place of float32, relative.
@@ -107,6 +115,8 @@ def transform(
     generator = _generator(tensors, seed)
     if case is INTEGERS:
         changed = _integers(tensors, generator)
+    elif case is PARTLY:
+        changed = _partly(tensors, structures, generator)
     else:
         change = _TRANSFORMS[case.transform]
         changed = [
@@ -194,6 +204,43 @@ def _outliers(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     return flat.view_as(tensor)
 
 
+def _partly(
+    tensors: Sequence[torch.Tensor], structures: Sequence[Structure], generator: torch.Generator
+) -> list[torch.Tensor]:
+    """Make a part of one input larger, anywhere: no part of the inputs stands for the others."""
+    pairs = enumerate(zip(tensors, structures, strict=True))
+    free = [n for n, (tensor, promised) in pairs if not promised.labels and tensor.numel() > 1]
+    if not free:
+        return list(tensors)
+    drawn = draws.uniform(torch.empty(3, device=tensors[0].device), generator).tolist()
+    number = free[int(drawn[0] * len(free))]
+    larger = tensors[number].clone(memory_format=torch.contiguous_format)
+    part = _block(larger, generator) if drawn[1] < BLOCKS else _comb(larger, drawn[2], generator)
+    part.mul_(PART_FACTOR)
+    return [larger if n == number else tensor for n, tensor in enumerate(tensors)]
+
+
+def _block(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Return a view of a stretch of every dimension, ``PART`` of all elements together."""
+    starts = draws.uniform(torch.empty(tensor.dim(), device=tensor.device), generator).tolist()
+    each = PART ** (1 / sum(size > 1 for size in tensor.shape))
+    for dim, start in enumerate(starts):
+        size = tensor.shape[dim]
+        length = max(1, int(each * size))
+        tensor = tensor.narrow(dim, int(start * (size - length + 1)), length)
+    return tensor
+
+
+def _comb(tensor: torch.Tensor, which: float, generator: torch.Generator) -> torch.Tensor:
+    """Return a view of every so many-th index of one dimension."""
+    long = [dim for dim, size in enumerate(tensor.shape) if size > 1]
+    dim = long[int(which * len(long))]
+    apart, first = draws.uniform(torch.empty(2, device=tensor.device), generator).tolist()
+    step = min(tensor.shape[dim], int(2 + MOST_APART * apart))
+    narrowed = tensor.transpose(0, dim)[int(first * step) :: step]
+    return narrowed.transpose(0, dim)
+
+
 def _rows(tensor: torch.Tensor, _generator: torch.Generator) -> torch.Tensor:
     """Every row (last dimension) lies close around one value: a variance or epsilon shows."""
     return tensor[..., :1] + tensor * 0.05 if tensor.dim() else tensor
@@ -245,6 +292,9 @@ _TRANSFORMS: dict[str, Callable[[torch.Tensor, torch.Generator], torch.Tensor]] 
 
 
 # --- impostors ------------------------------------------------------------------------------------
+
+
+HALF_READ = "half of the inputs not read"
 
 
 class Impostor(msgspec.Struct, frozen=True, kw_only=True):
@@ -308,6 +358,7 @@ def _wrong_answers(
         name = f"inputs rounded to {str(lower).removeprefix('torch.')}"
         rounded = lambda: reference.oracle(reference.replant(_rounded(tensors, lower)))  # noqa: E731
         yield _WrongAnswer(name, rounded)
+    yield _WrongAnswer(HALF_READ, lambda: _half_read(reference, tensors, exact))
     for name, _ in list(reference.model.named_parameters())[:8]:
         yield _WrongAnswer(f"{name} dropped", partial(_dropped, reference, tensors, name))
 
@@ -343,6 +394,28 @@ def _unwritten(tensor: torch.Tensor) -> torch.Tensor:
     flat = spoiled.view(-1)
     flat[-max(1, flat.numel() // 100) :] = 0
     return spoiled
+
+
+def _half_read(
+    reference: Reference, tensors: list[torch.Tensor], exact: Sequence[torch.Tensor]
+) -> Sequence[torch.Tensor] | None:
+    """The answer to inputs whose second half, along the last dimension, repeats the first.
+
+    A reference that does not look at it either makes no impostor of whoever does not.
+    """
+    answer = reference.oracle(reference.replant([*map(_repeated, tensors)]))
+    if answer is None or all(map(torch.equal, answer, exact)):
+        return None
+    return answer
+
+
+def _repeated(tensor: torch.Tensor) -> torch.Tensor:
+    half = tensor.shape[-1] // 2 if tensor.dim() and tensor.is_floating_point() else 0
+    if not half:
+        return tensor
+    repeated = tensor.clone()
+    repeated[..., half : 2 * half] = tensor[..., :half]
+    return repeated
 
 
 def _one_step_below(tensors: list[torch.Tensor], allowed: float) -> torch.dtype | None:

@@ -171,6 +171,8 @@ class Examiner:
         if not every and self._house.layout.slot_bytes > MANY_BYTES:
             stresses = stresses[:FEW_STRESSES]
         plan = [cases.NOMINAL, cases.NOMINAL, *stresses]
+        if cases.PARTLY in self._house.stresses and self._layers.cases:
+            plan += [cases.PARTLY] * (cases.OFTEN if self._house.tells_no_half else 0)
         if self._layers.integers and self._house.exact_in_integers:
             plan.append(cases.INTEGERS)
         random.SystemRandom().shuffle(plan)

@@ -354,7 +354,8 @@ _QUICK_ELEMENT_SLACK = 8.0
 def near(got: torch.Tensor, native: torch.Tensor) -> bool:
     """Look at every element quickly: near enough to the reference at its own precision?
 
-    Tighter than the limits, so that what it passes is right and what it does not is looked at.
+    Tighter than the limits, so that what it passes is right and what it does not is looked at. An
+    infinity in the answer, or a square that is one, would allow everything, so it passes nothing.
     """
     if got.numel() == 0:
         return True
@@ -374,6 +375,8 @@ def near(got: torch.Tensor, native: torch.Tensor) -> bool:
         errors.append(torch.linalg.vector_norm(off))
         norms.append(torch.linalg.vector_norm(b, dtype=wide))
     allowed = floor * torch.linalg.vector_norm(torch.stack(norms))
+    if not math.isfinite(allowed):
+        return False
     typical = _QUICK_ELEMENT_SLACK * allowed / native.numel() ** 0.5
     return bool(torch.linalg.vector_norm(torch.stack(errors)) <= allowed) and bool(
         torch.stack(peaks).abs().max() <= typical

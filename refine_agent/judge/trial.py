@@ -130,6 +130,7 @@ class House:
         usable: list[Case] = []
         dropped: list[str] = []
         seen: dict[str, bool] = {}
+        blind_to: list[str] = []
         allowed: float | None = None
         stale = None
         for case in (cases.NOMINAL, *cases.STRESSES):
@@ -151,7 +152,10 @@ class House:
                 allowed=allowed,
                 known=caught,
             ):
-                seen[impostor.name] = not all_right(impostor.results, key.exact, key.limits)
+                right = all_right(impostor.results, key.exact, key.limits)
+                seen[impostor.name] = not right
+                if right and case is cases.NOMINAL:
+                    blind_to.append(impostor.name)
         if not usable:
             raise ProblemFault(
                 "the reference is not finite, or not within 2 % of its float64 self, on any "
@@ -165,6 +169,7 @@ class House:
             accepted=tuple(sorted(seen.keys() - rejected)),
             cases=tuple(case.name for case in usable),
             dropped=tuple(dropped),
+            blind_to=tuple(blind_to),
             allowed_error=allowed,
             inputs=tuple(map(str, self.layout.inputs)),
             outputs=tuple(map(str, self.layout.outputs)),
@@ -197,6 +202,11 @@ class House:
     def stresses(self) -> list[Case]:
         """The cases besides the nominal one on which the reference is sound."""
         return list(self._usable)
+
+    @property
+    def tells_no_half(self) -> bool:
+        """Whether half of nominal inputs has the same answer as all, as far as limits tell."""
+        return cases.HALF_READ in self.fitness.blind_to
 
     def question(self, case: Case) -> Question:
         """Return fresh inputs of a kind, prepared for this trial or drawn now, and the answer."""

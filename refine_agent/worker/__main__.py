@@ -29,7 +29,7 @@ DYING_DEADLINE_S = 8.0
 
 def main() -> None:
     """Serve the bench on the socket whose number is the only argument."""
-    channel = NurseryChannel(socket.socket(fileno=int(sys.argv[1])))
+    channel = NurseryChannel(socket.socket(fileno=int(sys.argv[1])), takes_fds=True)
     # Orphans of a candidate come here instead of to init, so that none escapes its end.
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
@@ -120,7 +120,7 @@ def _live(message: Spawn, fds: tuple[int, ...]) -> None:
 
     if message.rules.warm_profiler_on is not None:
         traces.warm(message.rules.warm_profiler_on)
-    channel = wire.Channel(socket.socket(fileno=orders))
+    channel = wire.Channel(socket.socket(fileno=orders), takes_fds=True)
     channel.send(wire.Ready(note=str(level)))
     stub.serve(channel, wire.Channel(socket.socket(fileno=builds)))
 

@@ -20,7 +20,9 @@ def main() -> None:
 
     With ``--at-once`` it ends without taking anything down, as no tool minds that has seen all.
     """
-    orders, builds = (wire.Channel(socket.socket(fileno=int(fd))) for fd in sys.argv[1:3])
+    orders, builds = (
+        wire.Channel(socket.socket(fileno=int(fd)), takes_fds=True) for fd in sys.argv[1:3]
+    )
     rules = msgspec.json.decode(sys.argv[3], type=fence.Rules)
     import torch.utils.cpp_extension  # noqa: F401, PLC0415 - before the fence closes
 

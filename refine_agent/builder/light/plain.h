@@ -21,12 +21,11 @@
 
 namespace c10 {
 
-template <class T>
-using optional = std::optional<T>;
+using std::optional;
 using std::in_place;
 using std::make_optional;
 using std::nullopt;
-using nullopt_t = std::nullopt_t;
+using std::nullopt_t;
 using string_view = std::string_view;
 using DeviceIndex = int8_t;
 

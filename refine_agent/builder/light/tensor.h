@@ -59,8 +59,16 @@ class MaybeOwned {
 };
 }  // namespace c10
 
-namespace at {
+namespace c10 {
+#define RA_CONSTANT(type, name, number) constexpr ScalarType k##name = ScalarType::name;
+RA_FORALL_DTYPES(RA_CONSTANT)
+#undef RA_CONSTANT
+constexpr ScalarType kQInt8 = ScalarType::QInt8, kQUInt8 = ScalarType::QUInt8,
+                     kQInt32 = ScalarType::QInt32;
+}  // namespace c10
 
+namespace at {
+using namespace c10;  // as torch's macros header says it
 using c10::ArrayRef;
 using c10::BFloat16;
 using c10::canCast;
@@ -112,15 +120,8 @@ using c10::sum_integers;
 using c10::TensorOptions;
 using c10::toString;
 using c10::typeMetaToScalarType;
-template <class T>
-using optional = std::optional<T>;
+using std::optional;
 using std::nullopt;
-
-#define RA_CONSTANT(type, name, number) constexpr ScalarType k##name = ScalarType::name;
-RA_FORALL_DTYPES(RA_CONSTANT)
-#undef RA_CONSTANT
-constexpr ScalarType kQInt8 = ScalarType::QInt8, kQUInt8 = ScalarType::QUInt8,
-                     kQInt32 = ScalarType::QInt32;
 
 // What the deprecated Tensor::type() answers.
 class DeprecatedTypeProperties {
