@@ -19,8 +19,8 @@ _IDENTIFIER = re.compile(r"[A-Za-z_]\w*\Z", re.ASCII)
 # What torch's headers bring along without being asked, and only costs time where it is not used.
 _STANDARD_HEADERS = {
     "algorithm": """adjacent_find copy_if equal_range find_first_of find_if_not for_each_n
-        generate_n includes inplace_merge is_heap is_sorted_until make_heap next_permutation partial_sort_copy
-        partition_copy partition_point pop_heap prev_permutation push_heap ranges
+        generate_n includes inplace_merge is_heap is_sorted_until make_heap next_permutation
+        partial_sort_copy partition_copy partition_point pop_heap prev_permutation push_heap ranges
         remove_copy_if replace_if reverse_copy rotate_copy sample search set_difference
         set_intersection set_union sort_heap stable_partition unique_copy all_of any_of
         binary_search clamp copy copy_n count count_if equal fill fill_n find find_if

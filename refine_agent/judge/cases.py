@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import torch
 
-from refine_agent.judge import draws
+from refine_agent.judge import draws, tolerance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -48,6 +48,8 @@ NEARLY = Case(name="one element changed", transform="as drawn")
 STRUCTURAL_ZEROS = 0.1
 # So many numbers in a row are not sorted by chance: one draw in 3.6 million is.
 LEAST_SORTED = 10
+# Two in a row are sorted in every other draw, by chance; in none of so many they are not.
+DRAWS_TO_BE_SURE = 24
 LARGEST_INTEGER, SMALL_INTEGER, TERMS = 8191, 15, 64
 # Of all values so many are outliers, but so many at least, and so many times what is typical.
 OUTLIERS, FEWEST_OUTLIERS, LARGE = 1e-4, 3, 30.0
@@ -61,6 +63,11 @@ OFTEN = 16
 UNSOUND = 2e-2
 # Two units in the last place of float32, relative.
 NUDGE = 2.0**-22
+# A unit in the last place of float64, in those of float32.
+DOUBLE_UNIT = 2.0**-29
+_DOUBLE = (torch.float64, torch.complex128)
+# What two orders of summation in float64 differ by, norm-wise, at most.
+ROUNDING = 1e-9
 # The norm-wise error of TF32 products of normal inputs is 2.9e-4, whatever their length.
 TF32_ERROR = 2e-4
 
@@ -71,12 +78,35 @@ class Structure(msgspec.Struct, frozen=True, kw_only=True):
     sparse: bool = False  # zeros stay where they are: triangular, banded, masked
     symmetric: bool = False
     ordered: bool = False  # every row ascends
+    falling: bool = False  # or descends
     labels: bool = False  # whole numbers: classes, signs, masks; these stay as drawn
 
 
-def structure(tensors: Sequence[torch.Tensor]) -> tuple[Structure, ...]:
-    """Read the structure off one draw of the inputs."""
-    return tuple(map(_structure, tensors))
+def structure(
+    tensors: Sequence[torch.Tensor],
+    again: Callable[[], Sequence[torch.Tensor]] | None = None,
+) -> tuple[Structure, ...]:
+    """Read the structure off a draw of the inputs; off others where one may be an accident."""
+    found = list(map(_structure, tensors))
+    if again is None:
+        return tuple(found)
+    for falling in (False, True):
+        short = [n for n, tensor in enumerate(tensors) if _is_short(tensor)]
+        draw: Sequence[torch.Tensor] = tensors
+        for _ in range(DRAWS_TO_BE_SURE):
+            short = [n for n in short if _is_sorted(draw[n], falling=falling)]
+            if not short:
+                break
+            draw = again()
+        for number in short:
+            found[number] = Structure(ordered=True, falling=falling)
+    return tuple(found)
+
+
+def _is_short(tensor: torch.Tensor) -> bool:
+    """Whether its rows may be sorted by chance."""
+    real = tensor.is_floating_point() and tensor.numel() and tensor.dim()
+    return bool(real) and 1 < tensor.shape[-1] < LEAST_SORTED
 
 
 def _structure(tensor: torch.Tensor) -> Structure:
@@ -86,8 +116,10 @@ def _structure(tensor: torch.Tensor) -> Structure:
         return Structure(labels=True)
     if bool((tensor == tensor.round()).all()):
         return Structure(labels=True)
-    if _ascends(tensor):
-        return Structure(ordered=True)
+    if tensor.dim() and tensor.shape[-1] >= LEAST_SORTED:
+        for falling in (False, True):
+            if _is_sorted(tensor, falling=falling):
+                return Structure(ordered=True, falling=falling)
     square = tensor.dim() > 1 and tensor.shape[-1] == tensor.shape[-2]
     return Structure(
         sparse=float((tensor == 0).double().mean()) > STRUCTURAL_ZEROS,
@@ -95,11 +127,10 @@ def _structure(tensor: torch.Tensor) -> Structure:
     )
 
 
-def _ascends(tensor: torch.Tensor) -> bool:
-    """Whether every row is sorted, and long enough for that to be no accident."""
-    if not tensor.dim() or tensor.shape[-1] < LEAST_SORTED:
-        return False
-    return bool((tensor[..., 1:] >= tensor[..., :-1]).all())
+def _is_sorted(tensor: torch.Tensor, *, falling: bool) -> bool:
+    """Whether every row is."""
+    rows = tensor.flip(-1) if falling else tensor
+    return bool((rows[..., 1:] >= rows[..., :-1]).all())
 
 
 def transform(
@@ -133,7 +164,7 @@ def _restored(new: torch.Tensor, old: torch.Tensor, promised: Structure) -> torc
     if promised.labels:
         return old
     if promised.ordered:
-        return new.sort(dim=-1).values
+        return new.sort(dim=-1, descending=promised.falling).values
     if promised.symmetric:
         new = new.triu() + new.triu(1).mT
     return torch.where(old == 0, old, new) if promised.sparse else new
@@ -260,7 +291,7 @@ def nudged(
     size: float = NUDGE,
     structures: Sequence[Structure] = (),
 ) -> list[torch.Tensor]:
-    """Return float64 tensors that differ from these as another float32 summation order might.
+    """Return float64 tensors that differ from these as another summation order might.
 
     With ``structures``, labels stay as they are.
     """
@@ -269,7 +300,8 @@ def nudged(
     def nudge(tensor: torch.Tensor) -> torch.Tensor:
         if not (tensor.is_floating_point() or tensor.is_complex()) or not tensor.numel():
             return tensor
-        noise = draws.uniform(tensor, generator).mul_(2).sub_(1).double().mul_(size).add_(1)
+        units = size * (DOUBLE_UNIT if tensor.dtype in _DOUBLE else 1.0)
+        noise = draws.uniform(tensor, generator).mul_(2).sub_(1).double().mul_(units).add_(1)
         return noise.mul_(tensor) if tensor.is_floating_point() else noise * tensor
 
     fixed = [promised.labels for promised in structures] or [False] * len(tensors)
@@ -360,7 +392,7 @@ def _wrong_answers(
         yield _WrongAnswer(name, rounded)
     yield _WrongAnswer(HALF_READ, lambda: _half_read(reference, tensors, exact))
     for name, _ in list(reference.model.named_parameters())[:8]:
-        yield _WrongAnswer(f"{name} dropped", partial(_dropped, reference, tensors, name))
+        yield _WrongAnswer(f"{name} dropped", partial(_dropped, reference, tensors, exact, name))
 
 
 def _mean(tensor: torch.Tensor) -> torch.Tensor:
@@ -404,9 +436,7 @@ def _half_read(
     A reference that does not look at it either makes no impostor of whoever does not.
     """
     answer = reference.oracle(reference.replant([*map(_repeated, tensors)]))
-    if answer is None or all(map(torch.equal, answer, exact)):
-        return None
-    return answer
+    return None if answer is None or _same(answer, exact) else answer
 
 
 def _repeated(tensor: torch.Tensor) -> torch.Tensor:
@@ -422,6 +452,8 @@ def _one_step_below(tensors: list[torch.Tensor], allowed: float) -> torch.dtype 
     """Return the precision one step below what the limit lets through."""
     kinds = {t.dtype for t in tensors if t.is_floating_point()}
     if torch.float32 in kinds or torch.float64 in kinds:
+        if allowed > tolerance.NORM_FLOOR["bfloat16"]:  # the reference rounds to it by itself
+            return torch.float8_e4m3fn
         # TF32 has float16's mantissa: where the reference uses it, float16 inputs are no downgrade.
         return torch.float16 if allowed < TF32_ERROR else torch.bfloat16
     return torch.float8_e4m3fn if kinds else None
@@ -432,9 +464,12 @@ def _rounded(tensors: list[torch.Tensor], dtype: torch.dtype) -> list[torch.Tens
 
 
 def _dropped(
-    reference: Reference, tensors: list[torch.Tensor], name: str
+    reference: Reference, tensors: list[torch.Tensor], exact: Sequence[torch.Tensor], name: str
 ) -> Sequence[torch.Tensor] | None:
-    """The answer with one parameter left at zero or one, as if it had been forgotten."""
+    """The answer with one parameter left at zero or one, as if it had been forgotten.
+
+    One that takes no part in the answer, as a bias before a normalisation, may be forgotten.
+    """
     value = dict(reference.model.named_parameters())[name]
     neutral = 1.0 if name.rsplit(".", 1)[-1] == "weight" and value.dim() == 1 else 0.0
     kept = value.detach().clone()
@@ -442,4 +477,14 @@ def _dropped(
         value.fill_(neutral)
         answer = reference.oracle(reference.replant(tensors))
         value.copy_(kept)
-    return answer
+    return None if answer is None or _same(answer, exact) else answer
+
+
+def _same(answer: Sequence[torch.Tensor], exact: Sequence[torch.Tensor]) -> bool:
+    """Whether two answers in float64 are one but for rounding."""
+    return all(
+        tolerance.distance(one, other) < ROUNDING
+        if other.is_floating_point() or other.is_complex()
+        else torch.equal(one, other)
+        for one, other in zip(answer, exact, strict=True)
+    )

@@ -15,12 +15,13 @@ import sys
 import threading
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
 import torch
 from torch.nn.parameter import is_lazy
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from refine_agent.arena import ALIGNMENT
 from refine_agent.judge import tolerance
@@ -33,6 +34,7 @@ from refine_agent.worker.stub import are_numbers, harvest, plant, tree_of
 OFF_DEFAULT = 0.25
 # Two answers to the same inputs that differ by more than this are no rounding in another order.
 REPEATED = 2e-2
+_NARROW = (torch.float32, torch.float16, torch.bfloat16)
 
 
 class ProblemFault(Exception):  # noqa: N818 - a fault of the problem file
@@ -64,8 +66,10 @@ class Reference:
         self.args, self.kwargs = _construction(args)
         self.model = self._construct()
         example = self.draw(seed=seed)
+        _must_be_comparable(self.tensors(example), "get_inputs() returns")
         self._changes = bool(self.mutable) or self._changes_any(example)
         results = self.answer(example)
+        _must_be_comparable(results, "Model.forward returns")
         self._must_repeat(example, results)
         self.finite = all(map(tolerance.is_finite, results))
         self.layout = self._lay_out(example, results)
@@ -171,13 +175,19 @@ class Reference:
 
         ``moved`` nudges every parameter by up to this part of it, at random.
         """
-        try:
-            model = _in_double(copy.deepcopy(self.model))
-            for value in model.parameters() if moved else ():
-                value.mul_(1 + moved * (2 * torch.rand(value.shape, device=value.device) - 1))
-            result = model(*[_doubled(item) for item in arguments])
-        except (RuntimeError, TypeError, NotImplementedError, AssertionError):
-            return None
+        for widened in (nullcontext(), _Widened()):
+            try:
+                with widened:
+                    return self._in_float64(arguments, moved)
+            except (RuntimeError, TypeError, NotImplementedError, AssertionError):
+                continue
+        return None
+
+    def _in_float64(self, arguments: Sequence[Any], moved: float) -> list[torch.Tensor]:
+        model = _in_double(copy.deepcopy(self.model))
+        for value in model.parameters() if moved else ():
+            value.mul_(1 + moved * (2 * torch.rand(value.shape, device=value.device) - 1))
+        result = model(*[_doubled(item) for item in arguments])
         return [_wide(leaf.contiguous()) for leaf in harvest(result)]
 
     @torch.no_grad()
@@ -186,7 +196,7 @@ class Reference:
         copied = _copied(arguments)
         _call(lambda: self.model(*copied), "Model.forward(*get_inputs())")
         pairs = zip(self.tensors(copied), self.tensors(arguments), strict=True)
-        return any(not torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in pairs)
+        return any(not torch.equal(_bytes(a), _bytes(b)) for a, b in pairs)
 
     def _must_repeat(self, arguments: Sequence[Any], results: list[torch.Tensor]) -> None:
         """Refuse what answers the same inputs in two ways: nobody could be held against it."""
@@ -222,6 +232,22 @@ class Reference:
     def replant(self, tensors: list[torch.Tensor]) -> list[Any]:
         """Return arguments with other tensors in their places."""
         return [plant(tree, tensors) for tree in self.layout.arguments]
+
+
+def _must_be_comparable(tensors: Sequence[torch.Tensor], who: str) -> None:
+    """Refuse types that PyTorch has next to no arithmetic for."""
+    narrow = [t.dtype for t in tensors if t.is_floating_point() and t.dtype.itemsize == 1]
+    if narrow:
+        kind = str(narrow[0]).removeprefix("torch.")
+        raise ProblemFault(
+            f"{who} a tensor of {kind}, whose values PyTorch can neither draw nor compare; hand "
+            f"over bfloat16 and convert to {kind} and back within forward"
+        )
+
+
+def _bytes(tensor: torch.Tensor) -> torch.Tensor:
+    """Return what lies in memory, in which a NaN is itself."""
+    return tensor.contiguous().reshape(-1).view(torch.uint8) if tensor.numel() else tensor
 
 
 def set_precision(policy: str) -> None:
@@ -313,7 +339,31 @@ def _like(item: Any, parts: list[Any]) -> Any:  # noqa: ANN401 - a list or a tup
     return type(item)(*parts) if hasattr(item, "_fields") else type(item)(parts)
 
 
+class _Widened(TorchDispatchMode):
+    """Casts to a floating-point type go to float64: of models that name types in ``forward``."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    def __torch_dispatch__(
+        self,
+        func: Any,  # noqa: ANN401 - torch's signature
+        types: Any,  # noqa: ANN401 - torch's signature
+        args: Any = (),  # noqa: ANN401 - torch's signature
+        kwargs: Any = None,  # noqa: ANN401 - torch's signature
+    ) -> Any:  # noqa: ANN401 - torch's signature
+        named = {
+            name: torch.float64 if isinstance(value, torch.dtype) and value in _NARROW else value
+            for name, value in (kwargs or {}).items()
+        }
+        return func(*args, **named)
+
+
 def _in_double(model: torch.nn.Module) -> torch.nn.Module:
+    for module in model.modules():
+        for name, value in list(vars(module).items()):
+            if isinstance(value, torch.Tensor):  # neither a parameter nor a buffer
+                setattr(module, name, _wide(value.detach()))
     for value in (*model.parameters(), *model.buffers()):
         if value.is_complex():
             value.data = value.data.to(torch.complex128)

@@ -18,6 +18,7 @@ import time
 import traceback
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -31,7 +32,6 @@ from refine_agent.worker import load_inline, tally, traces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import ModuleType
 
     from refine_agent.wire import Channel, Layout
 
@@ -94,9 +94,25 @@ def _raised(why: BaseException) -> wire.Raised:
 
 def _unplaced(text: str) -> str:
     """Leave out where this machine keeps things: it is nobody's business, and prompts are kept."""
-    for folder in (Path.cwd(), Path(torch.__file__).parents[1], _PACKAGE.parent):
+    library = Path(os.__file__).parent
+    for folder in (Path.cwd(), Path(torch.__file__).parents[1], _PACKAGE.parent, library):
         text = text.replace(f"{folder}/", "")
     return text
+
+
+class _Standing(ModuleType):
+    """Answers for the problem's module, which no candidate sees, where its model is constructed.
+
+    An object of a class of the problem's has the candidate's class of that name, or a bare one.
+    """
+
+    def __init__(self, candidate: ModuleType) -> None:
+        super().__init__("problem")
+        self._candidate = candidate
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the problem had there
+        found = getattr(self._candidate, name, None)
+        return found if found is not None else type(name, (), {})
 
 
 class _Stub:
@@ -158,8 +174,7 @@ class _Stub:
             self._model = _Null(self)
             return wire.Loaded(state="none")
         module = _import(message.source, load_inline_with=self._ask_builder)
-        # A class that the problem constructs its model with is the candidate's to define as well.
-        sys.modules.setdefault("problem", module)
+        sys.modules.setdefault("problem", _Standing(module))
         given = torch.load(io.BytesIO(state), weights_only=False)
         cls = _model_class(module, wanted="ModelNew" if message.role == "candidate" else "Model")
         torch.manual_seed(message.seed)
