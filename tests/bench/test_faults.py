@@ -142,7 +142,8 @@ from refine_agent import wire
 from refine_agent.worker import stub
 pages = int(open("/proc/self/statm").read().split()[0])
 resource.setrlimit(resource.RLIMIT_AS, (pages * 4096 + (1 << 30),) * 2)
-orders, builds = (wire.Channel(socket.socket(fileno=int(fd)), takes_fds=True) for fd in sys.argv[1:])
+ours = [socket.socket(fileno=int(fd)) for fd in sys.argv[1:]]
+orders, builds = (wire.Channel(each, takes_fds=True) for each in ours)
 stub.serve(orders, builds)
 """
 

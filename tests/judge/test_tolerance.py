@@ -135,6 +135,14 @@ def test_a_quick_look_passes_only_what_is_within_the_limits() -> None:
     assert not near(spoiled, EXACT.float())
 
 
+@pytest.mark.parametrize("large", [-torch.inf, 1e25])
+def test_a_quick_look_passes_nothing_where_a_norm_is_infinite(large: float) -> None:
+    wanted = torch.randn(64, 64)
+    wanted[3, 5] = large
+
+    assert not near(torch.zeros(64, 64), wanted)
+
+
 def test_large_values_are_finite_and_their_squares_need_not_be() -> None:
     assert is_finite(torch.full((9,), 1e200, dtype=torch.float64))
     assert not is_finite(torch.tensor([1.0, float("inf")], dtype=torch.float64))

@@ -15,6 +15,9 @@ from refine_agent.profiling.records import Ceilings
 from refine_agent.worker import stub
 
 HEAD = "import torch\nfrom torch import nn\nimport torch.nn.functional as F\n"
+EDGES = "[torch.randn(64), torch.rand(5).cumsum(0).flip(0)]"
+BFLOATS = "[torch.randn(512, 2048).bfloat16(), torch.randn(512, 2048).bfloat16()]"
+INPUT = "[torch.randn(8, 16)]"
 KNOWN = Known(ceilings=Ceilings(device="a test's"))
 
 
@@ -63,6 +66,20 @@ def test_a_reference_that_no_candidate_could_answer_for_is_refused(
 ) -> None:
     with pytest.raises(ProblemFault, match=said):
         reference(forward, "[torch.randn(8, 16)]", init)
+
+
+@pytest.mark.parametrize(
+    ("forward", "inputs", "who"),
+    [
+        ("return x.float()", "[torch.randn(8).to(torch.float8_e4m3fn)]", "get_inputs"),
+        ("return x.to(torch.float8_e5m2)", "[torch.randn(8)]", "Model.forward"),
+    ],
+)
+def test_types_without_arithmetic_are_refused_with_what_to_do(
+    forward: str, inputs: str, who: str
+) -> None:
+    with pytest.raises(ProblemFault, match=rf"{who}.*float8.*hand over bfloat16"):
+        reference(forward, inputs)
 
 
 def test_shapes_that_depend_on_values_are_refused() -> None:
@@ -146,6 +163,106 @@ def test_sorted_inputs_stay_sorted() -> None:
 
 
 # --- complex numbers, plain numbers, masks --------------------------------------------------------
+
+
+def test_few_sorted_inputs_stay_sorted_and_few_that_happen_to_be_need_not() -> None:
+    sorted_ = house("return torch.bucketize(x, given[1].flip(0))", EDGES)
+    random = house("return x.sum() + given[1]", "[torch.randn(64), torch.randn(2)]")
+
+    assert [s.ordered for s in sorted_._structures] == [False, True]
+    assert sorted_._structures[1].falling
+    for case in sorted_.stresses:
+        edges = sorted_.question(case).tensors[1]
+        assert bool((edges[1:] <= edges[:-1]).all()), case.name
+    assert not any(s.ordered for s in random._structures)
+
+
+def test_a_reference_without_an_oracle_is_not_exact_by_comparison_with_itself() -> None:
+    single = house("return x.float() @ self.w.float()", INPUT, "self.w = torch.randn(16, 4)")
+    product = house("return x @ given[1]", "[torch.randn(8, 16), torch.randn(16, 4)]")
+
+    assert not single.exact_in_integers
+    assert product.exact_in_integers
+
+
+@pytest.mark.parametrize(
+    ("forward", "init"),
+    [
+        ("return x @ self.b", "self.b = torch.randn(16, 32)"),  # neither parameter nor buffer
+        (
+            "return self.f(x.to(torch.bfloat16)).float()",
+            "self.f = nn.Linear(16, 32).bfloat16()",
+        ),
+    ],
+)
+def test_an_oracle_sees_plain_tensors_and_casts_in_float64_too(forward: str, init: str) -> None:
+    found = reference(forward, "[torch.randn(8, 16)]", init)
+    given = found.draw(seed=3)
+    exact = found.oracle(given)
+
+    assert exact is not None
+    assert exact[0].dtype == torch.float64
+    off = tolerance.distance(found.answer(given)[0], exact[0])
+    assert 0 < off < 1e-2
+
+
+def test_a_reference_that_rounds_inside_leaves_a_candidate_as_much() -> None:
+    found = house(
+        "return self.f(x.to(torch.bfloat16)).float()",
+        "[torch.randn(8, 16)]",
+        "self.f = nn.Linear(16, 32).bfloat16()",
+    )
+
+    assert found.fitness.allowed_error is not None
+    assert found.fitness.allowed_error > tolerance.NORM_FLOOR["bfloat16"]
+    assert not found.fitness.weak
+
+
+def test_what_takes_no_part_in_the_answer_makes_no_problem_weak() -> None:
+    found = house(
+        "return F.instance_norm(self.f(x))",
+        "[torch.randn(2, 3, 8, 8)]",
+        "self.f = nn.Conv2d(3, 4, 3); self.unused = nn.Linear(2, 2)",
+    )
+
+    assert not found.fitness.weak
+
+
+def test_a_reference_that_differentiates_is_counted_without_products() -> None:
+    forces = reference(
+        "with torch.enable_grad():\n"
+        "            y = x.detach().requires_grad_()\n"
+        "            return torch.autograd.grad((y @ y.T).square().sum(), y)[0]"
+    )
+
+    assert work.count(forces, forces.draw(seed=1)).bytes_needed == 2 * 8 * 16 * 4
+
+
+def test_half_of_many_numbers_is_not_all_of_them() -> None:
+    loss = house("return F.mse_loss(x, given[1])", BFLOATS)
+    told = house("return F.softmax(x, 1)", "[torch.randn(32, 64)]")
+
+    assert loss.tells_no_half
+    assert not loss.fitness.weak  # a part that is larger tells
+    assert not told.tells_no_half
+
+
+@pytest.mark.parametrize("shape", [(64,), (8, 16), (2, 3, 4, 5), (1, 7)])
+def test_a_part_of_one_input_is_larger_and_nothing_else(shape: tuple[int, ...]) -> None:
+    tensors = [torch.randn(shape), torch.randn(shape), torch.arange(9.0)]
+    promised = cases.structure(tensors)
+    parts = set()
+    for seed in range(40):
+        new = cases.transform(cases.PARTLY, tensors, promised, seed=seed)
+        changed = [number for number in range(3) if not torch.equal(new[number], tensors[number])]
+        assert len(changed) == 1
+        number = changed[0]
+        off = new[number] != tensors[number]
+        assert number != 2  # labels stay as they are
+        assert 0 < int(off.sum()) < off.numel()
+        assert torch.equal(new[number][off], tensors[number][off] * cases.PART_FACTOR)
+        parts.add(tuple(off.flatten().tolist()))
+    assert len(parts) > 5
 
 
 def test_complex_results_need_not_be_exact_and_may_not_be_wrong() -> None:
