@@ -37,8 +37,6 @@ MANY_BYTES, FEW_STRESSES = 32 << 20, 3
 # In a timed block one call in four is on inputs of another kind, and one in six on the inputs that
 # lie in its slot already, with one element changed: no call can be told from another.
 STRESSED, CHANGED = 0.25, 1 / 6
-# A candidate that queues fewer of its blocks than this part within the lead gets smaller ones.
-HIDDEN_PART = 1 / 2
 # Rounds of single calls, to see whether calls cost less together than alone.
 ROUNDS_ALONE = 8
 POISON = 0xFF  # of every byte: NaN in any floating-point format
@@ -250,25 +248,11 @@ class Examiner:
         began = time.monotonic()
         for number in range(pace.most_blocks):
             self._timed_block(seats, found, self._cadence.calls, lead=self._cadence.lead)
-            if number + 1 == pace.blocks and self._was_hurried(found):
-                return self.sample(pace)
             enough = number + 1 >= pace.blocks
             late = time.monotonic() - began > pace.seconds
             if enough and (late or _narrow(found, pace.within)):
                 break
         return found
-
-    def _was_hurried(self, found: dict[str, Samples]) -> bool:
-        """Whether the candidate queued few blocks within the lead; then blocks are smaller now.
-
-        A host that was quick while it warmed up is not always so.
-        """
-        if self._seat is None or self._cadence.lead is None:
-            return False
-        hidden, before = found["candidate"].hidden, self._cadence
-        if sum(hidden) < HIDDEN_PART * len(hidden):
-            self._cadence = before.smaller()
-        return self._cadence is not before
 
     def sample_more(self, found: dict[str, Samples]) -> None:
         """Take one block more, where the blocks taken do not settle what they should."""
