@@ -214,6 +214,7 @@ class _Agreement(msgspec.Struct, frozen=True, kw_only=True):
     hidden: bool  # its process says of most that their launches were, so that nothing was late
     short: bool  # by more than an answer that is heard late, even where the judge heard soonest
     gross: bool  # and even there, the claims are less than half of what passed
+    cleared: bool  # the judge looked at the device, which was at work for no longer than claimed
 
     @property
     def witnessed(self) -> int:
@@ -247,7 +248,7 @@ class _Agreement(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def _is_no_lateness(self) -> bool:
-        return self.gross or (self.sure and self.short)
+        return not self.cleared and (self.gross or (self.sure and self.short))
 
 
 def unsettled(
@@ -260,7 +261,7 @@ def unsettled(
     """
     if not layers.clock or len(blocks["null"].walls_us) >= PATIENT_BLOCKS:
         return False
-    found = _agreement(_all_clocks(blocks, alone, kind), kind)
+    found = _agreement(_all_clocks(blocks, alone, kind), kind, cleared=_is_cleared(blocks))
     if found.hopeless:
         return False
     if len(found.even) <= max(ENOUGH_BLOCKS - 1, LUCKY_PART * found.witnessed):
@@ -272,11 +273,11 @@ def unsettled(
 def weigh(evidence: Evidence, settled: Settled, layers: Layers, *, kind: str) -> AnyVerdict:
     """Return the verdict on a candidate whose every output was right."""
     clocks = _all_clocks(evidence.blocks, evidence.alone, kind)
-    found = _agreement(clocks, kind)
-    if layers.clock and found.disputed:
-        return _dispute(clocks["candidate"])
+    found = _agreement(clocks, kind, cleared=_is_cleared(evidence.blocks))
     if layers.clock and (seen := _seen_at_work(evidence.blocks)) is not None:
         return seen
+    if layers.clock and found.disputed:
+        return _dispute(clocks["candidate"])
     believed = found.believed or not layers.clock
     chosen = list(range(found.taken))
     if layers.clock and found.believed:
@@ -448,7 +449,7 @@ def _singly(singles: dict[str, Samples], role: str, kind: str) -> list[float]:
     return _own(singles[role], singles["null"], idle_us, late_us)
 
 
-def _agreement(clocks: dict[str, _Clocks], kind: str) -> _Agreement:
+def _agreement(clocks: dict[str, _Clocks], kind: str, *, cleared: bool = False) -> _Agreement:
     """Hold the claims against the judge's clock, by the measure of the trusted witnesses."""
     mine = clocks["candidate"]
     witnesses = _witnesses(clocks)
@@ -464,6 +465,7 @@ def _agreement(clocks: dict[str, _Clocks], kind: str) -> _Agreement:
         hidden=2 * sum(mine.hidden) > len(mine.hidden),
         short=_missing_us(mine, usual_us) > LATE_US[kind],
         gross=_grossly_short(mine, trusted, usual_us),
+        cleared=cleared,
     )
 
 
@@ -552,6 +554,15 @@ def _odd(mine: Samples, usual: _Seen | None) -> list[bool]:
             mine.beyond_us, mine.delivering_us, mine.hidden, strict=True
         )
     ]
+
+
+def _is_cleared(blocks: dict[str, Samples]) -> bool:
+    """Whether the judge looked and saw no more work than was claimed: its clock heard late.
+
+    Such a candidate is disqualified for nothing; where claims and clock differ, the clock counts.
+    """
+    looked = len(blocks["candidate"].beyond_us) >= ENOUGH_BLOCKS
+    return looked and _usually_seen(blocks) is not None and _seen_at_work(blocks) is None
 
 
 def _seen_at_work(blocks: dict[str, Samples]) -> Disqualified | None:

@@ -20,7 +20,7 @@ _GAPS = {
     "x.options().computeDispatchKey()": "lacks c10::TensorOptions::computeDispatchKey",
     "x.register_hook([](torch::Tensor g) {})": "lacks at::Tensor::register_hook",
     "x.unsafeGetTensorImpl()->numel()": "lacks c10::TensorImpl",
-    "at::detail::getCUDAHooks()": "lacks detail",  # the light headers have another
+    "at::detail::getCUDAHooks()": "lacks getCUDAHooks",  # the light headers have a detail too
 }
 _MISTAKES = {
     "x.rows()": "no member",  # torch mentions rows, but not as a method

@@ -210,6 +210,33 @@ def test_who_launches_late_is_charged_for_it_and_not_disqualified() -> None:
     assert found(hidden=True).disputed
 
 
+def test_who_is_heard_late_while_the_device_was_seen_to_rest_is_charged_and_not_disqualified() -> (
+    None
+):
+    """Of short calls an answer that is heard late is more than the calls: that is no lie."""
+
+    def found(worked_us: float) -> tuple[weighing._Agreement, object]:
+        rested = PER_BLOCK * SHORT_US + SWITCH_US
+        late = samples(
+            call_us=3 * SHORT_US,
+            claims=(SHORT_US,) * PER_BLOCK,
+            busy_us=rested + worked_us,
+        )
+        eager = samples(call_us=SHORT_US, busy_us=rested)
+        taken = {"null": eager, "eager": eager, "candidate": late}
+        clocks, cleared = clocks_of(taken, kind="cuda"), weighing._is_cleared(taken)
+        return weighing._agreement(clocks, "cuda", cleared=cleared), weighing._seen_at_work(taken)
+
+    late, nothing = found(worked_us=0.0)
+    working, seen = found(worked_us=2 * PER_BLOCK * SHORT_US)
+
+    assert nothing is None
+    assert not late.disputed
+    assert not late.believed
+    assert working.disputed
+    assert seen is not None
+
+
 def test_a_witness_that_was_slowed_down_makes_nobody_faster() -> None:
     """What the protocol costs is what it cost whoever was heard soonest."""
     honest = blocks(samples())
