@@ -37,7 +37,7 @@ from refine_agent.worker.nursery import Born, End, Ended, Exited, NurseryChannel
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 # What a child may know of the environment. No keys, no tokens, no session of the user's.
 ALLOWED_ENVIRONMENT = (
@@ -490,14 +490,31 @@ def _code_of(
 ) -> int | None:
     """Wait for a process to end; ``None`` at its deadline, or when it is not waited for."""
     ends = time.monotonic() + deadline_s
-    watched = os.pidfd_open(process.pid)
+    with _told_of_its_end(process) as ended_within:
+        while (left := ends - time.monotonic()) > 0 and not abandoned():
+            if ended_within(min(left, LOOK_UP_S)):
+                return process.wait()
+    return None
+
+
+@contextlib.contextmanager
+def _told_of_its_end(process: subprocess.Popen[bytes]) -> Iterator[Callable[[float], bool]]:
+    """Yield a way to wait for a process that is told of its end at once, where the system tells."""
+    try:
+        watched = os.pidfd_open(process.pid)
+    except OSError:  # as in some sandboxes; asking again and again is 25 ms later on average
+
+        def asked(seconds: float) -> bool:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(seconds)
+            return process.returncode is not None
+
+        yield asked
+        return
     try:
         poll = select.poll()
         poll.register(watched, select.POLLIN)
-        while (left := ends - time.monotonic()) > 0 and not abandoned():
-            if poll.poll(1e3 * min(left, LOOK_UP_S)):
-                return process.wait()
-        return None
+        yield lambda seconds: bool(poll.poll(1e3 * seconds))
     finally:
         os.close(watched)
 

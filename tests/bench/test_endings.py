@@ -1,6 +1,9 @@
 """What an ending means, told by the exit status that only a parent sees."""
 
+import os
 import signal
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -8,7 +11,7 @@ import torch
 
 from refine_agent import wire
 from refine_agent.bench.endings import explain
-from refine_agent.bench.processes import start_profiled
+from refine_agent.bench.processes import run_trusted, start_profiled
 from refine_agent.builder.records import Rejected
 from refine_agent.records import BuildFailed, Crashed, TimedOut
 from refine_agent.worker import stub
@@ -89,3 +92,14 @@ def test_a_process_under_a_tool_ends_well_when_it_is_let_go(
     assert (tmp_path / "out").read_text() == ""
     builds.close()
     child.close()
+
+
+def test_a_compiler_that_nobody_waits_for_any_more_is_ended_at_once(tmp_path: Path) -> None:
+    began, nobody = time.monotonic(), threading.Event()
+    threading.Timer(0.2, nobody.set).start()
+    done = run_trusted(
+        ["sleep", "30"], cwd=tmp_path, env=os.environ, deadline_s=60.0, abandoned=nobody.is_set
+    )
+
+    assert done.exit_code is None
+    assert time.monotonic() - began < 5.0
