@@ -21,11 +21,11 @@
 
 namespace c10 {
 
-using std::optional;
 using std::in_place;
 using std::make_optional;
 using std::nullopt;
 using std::nullopt_t;
+using std::optional;
 using string_view = std::string_view;
 using DeviceIndex = int8_t;
 

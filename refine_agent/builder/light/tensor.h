@@ -120,8 +120,8 @@ using c10::sum_integers;
 using c10::TensorOptions;
 using c10::toString;
 using c10::typeMetaToScalarType;
-using std::optional;
 using std::nullopt;
+using std::optional;
 
 // What the deprecated Tensor::type() answers.
 class DeprecatedTypeProperties {
