@@ -371,19 +371,27 @@ def _in_parallel(work: Callable[[int], R], numbers: Collection[int]) -> Iterator
         yield number, work(number)
         return
     failure: BaseException | None = None
-    futures: dict[Future[R], int] = {Future(): number for number in numbers}
+    futures = {aside(partial(work, number)): number for number in numbers}
     ended: SimpleQueue[Future[R]] = SimpleQueue()
-    for future, number in futures.items():
+    for future in futures:
         future.add_done_callback(ended.put)
-        # Not a pool's threads: the interpreter waits for those at its end, and whoever interrupts
-        # does not wait for a model that may take minutes.
-        Thread(target=_fulfil, args=(future, partial(work, number)), daemon=True).start()
     for future in (ended.get() for _ in futures):
         failure = future.exception() or failure
         if future.exception() is None:
             yield futures[future], future.result()
     if failure is not None:
         raise failure
+
+
+def aside(work: Callable[[], R]) -> Future[R]:
+    """Do work in a thread that nobody need wait for.
+
+    Not a pool's: the interpreter waits for those at its end, and whoever interrupts a run does not
+    wait for a model, or a compiler, that may take minutes.
+    """
+    future: Future[R] = Future()
+    Thread(target=_fulfil, args=(future, work), daemon=True).start()
+    return future
 
 
 def _fulfil(future: Future[R], work: Callable[[], R]) -> None:

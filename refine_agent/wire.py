@@ -19,6 +19,8 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+# What a worker may say that a call takes: none takes an hour.
+MOST_US = 3.6e9
 # A worker's longest honest message is a traceback or a table of operators.
 MAX_MESSAGE_BYTES = 8 << 20
 _HEADER = struct.Struct("!I")

@@ -11,7 +11,6 @@ import itertools
 import os
 import threading
 import time
-from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
@@ -42,7 +41,7 @@ from refine_agent.builder.records import (
 from refine_agent.judge import orders
 from refine_agent.judge.layers import ALL_LAYERS
 from refine_agent.judge.seats import DEADLINES, Deadlines
-from refine_agent.loop import BenchFault, Quiet
+from refine_agent.loop import BenchFault, Quiet, aside
 from refine_agent.records import Crashed, Disqualified, Passed, Phase, Setup, Share
 from refine_agent.worker import fence
 
@@ -140,7 +139,7 @@ class LocalBench:
             settled = self._settled = self._open().settled
         machine.remember(self._cache, self._device_name, problem, settled)
         # The shim and torch.compile's kernels are many seconds of a compiler where a cache is new.
-        seated = _aside(self._seat_witnesses)
+        seated = aside(self._seat_witnesses)
         with self._phase(phases, watch, "toolchain"):
             self._prepare_builder()
         with self._phase(phases, watch, "witnesses"):
@@ -597,20 +596,6 @@ class LocalBench:
             self._seat_witnesses()
             self._profiler = Profiler(self, self._settled)
             self._profiler.start_ahead()
-
-
-def _aside(work: Callable[[], R]) -> Future[R]:
-    """Do work in a thread that nobody need wait for: whoever interrupts a run ends it at once."""
-    future: Future[R] = Future()
-
-    def fulfil() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as why:  # noqa: BLE001 - whatever it is, the caller raises it
-            future.set_exception(why)
-
-    threading.Thread(target=fulfil, daemon=True).start()
-    return future
 
 
 class _Builds:

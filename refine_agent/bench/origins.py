@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from refine_agent import wire
 from refine_agent.records import Disqualified, Share, Suspicion
 
 if TYPE_CHECKING:
@@ -38,8 +39,6 @@ _EXTENSION = re.compile(r"\bload_inline\b|\bcpp_extension\b|@triton\.jit|\bctype
 BESIDE_PCT = 50.0
 # A copy or a fill here and there is no library's work.
 INCIDENTAL_PCT = 5.0
-# No call takes an hour.
-MOST_US = 3.6e9
 
 Origin = Literal["authored", "library", "compiler", "unknown"]
 
@@ -70,7 +69,7 @@ def shares(rows: bytes, source: str, *, call_us: float) -> tuple[Share, ...]:
     for row in read.kernels or read.operators:
         origin = _origin(row.name, own)
         microseconds = row.duration_us or row.self_us
-        if not 0 <= microseconds <= MOST_US:
+        if not 0 <= microseconds <= wire.MOST_US:
             return ()  # rows are what the candidate's own process says, and these are of no call
         spent[origin] = spent.get(origin, 0.0) + microseconds
         example.setdefault(origin, row.name[:80])

@@ -29,8 +29,8 @@ from refine_agent.builder.stock_build import compile_with_torch
 from refine_agent.builder.store import Store, disk_full
 from refine_agent.builder.toolchain import Toolchain, prepare
 
-# A header of a candidate is a file below its build, and file systems have their limits.
-MOST_NAME_CHARS = 200
+# Names become those of files below the build, and file systems have their limits.
+MOST_NAME_BYTES, SHOWN_CHARS = 200, 80
 
 __all__ = [
     "Artifact",
@@ -184,18 +184,24 @@ def _refusal(request: BuildRequest, device: Device) -> str | None:
     """What no compiler needs to be asked about, as one sentence."""
     if request.cuda_sources and device == "cpu":
         return "CUDA sources cannot be built for the CPU; write C++ in cpp_sources instead."
-    if not (request.name.isidentifier() and request.name.isascii()):
-        return f"The extension's name {request.name!r} is not a C identifier; rename it."
-    return next(filter(None, (_header_refusal(name, request) for name in request.headers)), None)
+    name = request.name
+    if not (name.isidentifier() and name.isascii() and len(name) <= MOST_NAME_BYTES):
+        shown = name[:SHOWN_CHARS]
+        return f"The extension's name {shown!r} is no C identifier of a file's length; rename it."
+    return _refused_header(request)
 
 
-def _header_refusal(name: str, request: BuildRequest) -> str | None:
-    path = Path(name)
-    if path.is_absolute() or ".." in path.parts:
-        return f"The header {name!r} lies outside the candidate's folder; move it inside."
-    folders = {str(parent) for other in request.headers for parent in Path(other).parents}
-    if "\0" in name or len(name) > MOST_NAME_CHARS or str(path) in folders:
-        return f"The header {name[:80]!r} is no name of a file; rename it."
+def _refused_header(request: BuildRequest) -> str | None:
+    """What is wrong with the names of the candidate's own headers, which become files."""
+    paths = {name: Path(name) for name in request.headers}
+    folders = {parent for path in paths.values() for parent in path.parents}
+    for name, path in paths.items():
+        if path.is_absolute() or ".." in path.parts:
+            shown = name[:SHOWN_CHARS]
+            return f"The header {shown!r} lies outside the candidate's folder; move it inside."
+        too_long = len(name.encode("utf-8", "replace")) > MOST_NAME_BYTES
+        if too_long or "\0" in name or not path.name or path in folders:
+            return f"The header {name[:SHOWN_CHARS]!r} is no name of a file; rename it."
     return None
 
 

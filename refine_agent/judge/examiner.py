@@ -169,8 +169,8 @@ class Examiner:
         if not every and self._house.layout.slot_bytes > MANY_BYTES:
             stresses = stresses[:FEW_STRESSES]
         plan = [cases.NOMINAL, cases.NOMINAL, *stresses]
-        if cases.PARTLY in self._house.stresses and self._layers.cases:
-            plan += [cases.PARTLY] * (cases.OFTEN if self._house.tells_no_half else 0)
+        if self._layers.cases and self._house.tells_no_half:
+            plan += [cases.PARTLY] * cases.OFTEN
         if self._layers.integers and self._house.exact_in_integers:
             plan.append(cases.INTEGERS)
         random.SystemRandom().shuffle(plan)
@@ -487,7 +487,7 @@ class Examiner:
         for number, (left, given) in enumerate(
             zip(seat.inputs(slot), question.tensors, strict=True)
         ):
-            if number not in self._reference.mutable and not _same_bytes(left, given):
+            if number not in self._reference.mutable and not tolerance.same_bytes(left, given):
                 return Disqualified(
                     rule="inputs are read-only",
                     evidence=f"input {number} was changed by the call, and the problem does "
@@ -505,7 +505,7 @@ class _Copy(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_whole(self) -> bool:
         """Whether nobody has written to it since."""
-        return _same_bytes(self.target, self.wanted)
+        return tolerance.same_bytes(self.target, self.wanted)
 
 
 class _Wrong(msgspec.Struct, frozen=True, kw_only=True):
@@ -556,19 +556,6 @@ def seed() -> int:
 def _fill(tensor: torch.Tensor, byte: int) -> None:
     if tensor.numel():
         tensor.view(-1).view(torch.uint8).fill_(byte)
-
-
-def _same_bytes(left: torch.Tensor, given: torch.Tensor) -> bool:
-    if not left.numel():
-        return True
-    ours, theirs = left.view(-1).view(torch.uint8), given.reshape(-1).view(torch.uint8)
-    if ours.storage_offset() % 8 or theirs.storage_offset() % 8:
-        return torch.equal(ours, theirs)
-    # Eight at a time: torch compares elements one by one, however small they are.
-    whole = ours.numel() // 8 * 8
-    return torch.equal(
-        ours[:whole].view(torch.int64), theirs[:whole].view(torch.int64)
-    ) and torch.equal(ours[whole:], theirs[whole:])
 
 
 def all_right(got: Sequence[Any], exact: Sequence[Any], limits: Sequence[Limits]) -> bool:

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from refine_agent.wire import Channel, Layout
 
 # What a worker says is quoted in verdicts and prompts: more than this says nothing more.
-MOST_US = 3.6e9  # no call takes an hour
 MAX_ERROR_CHARS, MAX_TRACE_CHARS, MAX_ROWS_BYTES = 2000, 6000, 2 << 20
 # Threads that wait for work take 31 to 51 µs (the 99th percentile) to stop; what a stop took of the
 # processor beyond this was done in it.
@@ -436,7 +435,7 @@ class Seat:
         """Whether a report is of so many calls, and what it says can be."""
         assert self.layout is not None  # noqa: S101 - mapped before it is called
         claims = answer.device_us
-        if len(claims) != calls or not all(0 < t <= MOST_US for t in claims):
+        if len(claims) != calls or not all(0 < t <= wire.MOST_US for t in claims):
             return False
         inputs, outputs = self.layout.inputs, self.layout.outputs
         lent = [pair for numbers in answer.lent for pair in zip(numbers, outputs, strict=False)]

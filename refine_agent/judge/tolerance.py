@@ -150,6 +150,20 @@ def is_finite(tensor: torch.Tensor) -> bool:
     return bool(torch.isfinite(tensor).all())
 
 
+def same_bytes(left: torch.Tensor, given: torch.Tensor) -> bool:
+    """Whether two tensors of one type hold the same, of which a NaN is one as well."""
+    if not left.numel():
+        return True
+    ours, theirs = left.reshape(-1).view(torch.uint8), given.reshape(-1).view(torch.uint8)
+    if ours.storage_offset() % 8 or theirs.storage_offset() % 8:
+        return torch.equal(ours, theirs)
+    # Eight at a time: torch compares elements one by one, however small they are.
+    whole = ours.numel() // 8 * 8
+    return torch.equal(
+        ours[:whole].view(torch.int64), theirs[:whole].view(torch.int64)
+    ) and torch.equal(ours[whole:], theirs[whole:])
+
+
 def compare(
     got: torch.Tensor, exact: torch.Tensor, allowed: Limits, *, detail: bool = True
 ) -> Finding:

@@ -214,8 +214,8 @@ class House:
 
     @property
     def tells_no_half(self) -> bool:
-        """Whether half of nominal inputs has the same answer as all, as far as limits tell."""
-        return cases.HALF_READ in self.fitness.blind_to
+        """Whether half of nominal inputs has the answer of all, and other inputs may tell."""
+        return cases.HALF_READ in self.fitness.blind_to and cases.PARTLY in self._usable
 
     def question(self, case: Case) -> Question:
         """Return fresh inputs of a kind, prepared for this trial or drawn now, and the answer."""

@@ -556,19 +556,28 @@ def _odd(mine: Samples, usual: _Seen | None) -> list[bool]:
     ]
 
 
+def _looked(blocks: dict[str, Samples]) -> _Seen | None:
+    """What is usually seen, where the judge looked at enough of the candidate's blocks."""
+    enough = len(blocks["candidate"].beyond_us) >= ENOUGH_BLOCKS
+    return _usually_seen(blocks) if enough else None
+
+
 def _is_cleared(blocks: dict[str, Samples]) -> bool:
     """Whether the judge looked and saw no more work than was claimed: its clock heard late.
 
     Such a candidate is disqualified for nothing; where claims and clock differ, the clock counts.
     """
-    looked = len(blocks["candidate"].beyond_us) >= ENOUGH_BLOCKS
-    return looked and _usually_seen(blocks) is not None and _seen_at_work(blocks) is None
+    mine, usual = blocks["candidate"], _looked(blocks)
+    if usual is None or _seen_at_work(blocks) is not None:
+        return False
+    odd = _odd(mine, usual)
+    return 2 * sum(odd) < len(odd)
 
 
 def _seen_at_work(blocks: dict[str, Samples]) -> Disqualified | None:
     """Work on the device that no claim accounts for, in most blocks, where the judge looked."""
-    mine, usual = blocks["candidate"], _usually_seen(blocks)
-    if usual is None or len(mine.beyond_us) < ENOUGH_BLOCKS:
+    mine, usual = blocks["candidate"], _looked(blocks)
+    if usual is None:
         return None
     calls = len(mine.claims_us[0])
     beyond_us = statistics.median(mine.beyond_us) - usual.high_us

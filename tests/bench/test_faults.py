@@ -6,6 +6,8 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -14,10 +16,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from refine_agent import arena, wire
-from refine_agent.bench import LocalBench
+from refine_agent.bench import LocalBench, origins
 from refine_agent.bench.users import Users
 from refine_agent.judge.seats import Seat, Unready
 from refine_agent.loop import BenchFault, Quiet
@@ -191,3 +194,37 @@ def test_what_still_runs_as_one_of_a_runs_users_ends_with_the_run() -> None:
     users.give_back()
 
     assert daemon.wait(5) == -signal.SIGKILL
+
+
+def test_a_message_nested_deeper_than_anyone_reads_breaks_its_channel_and_nothing_else() -> None:
+    ours, theirs = wire.Channel.pair()
+    body = b"\x82\xa1m\xa4done\xa2zz" + b"\x91" * 100_000 + b"\x01"
+    theirs.sendall(struct.pack("!I", len(body)) + body)
+
+    with pytest.raises(wire.Broken, match="does not keep to the protocol"):
+        wire.Channel(ours).receive()
+    theirs.close()
+    ours.close()
+
+
+def test_descriptors_that_nobody_asked_for_are_closed_as_they_come() -> None:
+    ours, theirs = wire.Channel.pair()
+    body = msgspec.msgpack.encode(wire.BuildAsked(request=b"{}"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    channel = wire.Channel(ours)
+    for _ in range(20):
+        socket.send_fds(theirs, [struct.pack("!I", len(body)) + body], [theirs.fileno()] * 4)
+        assert isinstance(channel.receive(), wire.BuildAsked)
+
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    theirs.close()
+    ours.close()
+
+
+@pytest.mark.parametrize("microseconds", ["1e308", "-5", "1e13"])
+def test_times_that_no_call_takes_are_nobodys_share(microseconds: str) -> None:
+    row = f'{{"name": "a", "duration_us": {microseconds}}}'
+    rows = f'{{"kernels": [{row}, {row}]}}'.encode()
+
+    assert origins.shares(rows, "", call_us=10.0) == ()
+    assert origins.shares(rows.replace(microseconds.encode(), b"5"), "", call_us=10.0)

@@ -274,3 +274,26 @@ def test_the_drop_in_takes_every_argument_of_torch(monkeypatch: pytest.MonkeyPat
 
 def test_the_toolchain_of_hopper_builds_for_its_own_instructions(cuda_toolchain: Toolchain) -> None:
     assert cuda_toolchain.arch == "9.0a"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"a": "", "a/b": ""}, {"": ""}, {".": "", "a": ""}, {"ä" * 150: ""}, {"a\0b": ""}],
+    ids=["a file and a folder", "none", "the folder itself", "too long", "with a NUL"],
+)
+def test_a_header_that_can_be_no_file_is_the_candidates_fault(
+    cache: Path, headers: dict[str, str]
+) -> None:
+    request = BuildRequest(name="ext", cpp_sources=(_TWICE,), headers=headers)
+    refused = build(request, run=run_plainly, cache=cache, device="cpu")
+
+    assert isinstance(refused, Rejected)
+    assert "is no name of a file; rename it" in refused.log
+
+
+def test_a_name_longer_than_a_files_is_the_candidates_fault(cache: Path) -> None:
+    request = BuildRequest(name="e" * 300, cpp_sources=(_TWICE,), functions={"twice": "twice"})
+    refused = build(request, run=run_plainly, cache=cache, device="cpu")
+
+    assert isinstance(refused, Rejected)
+    assert "rename it" in refused.log
