@@ -29,6 +29,7 @@ from refine_agent.bench import machine
 from refine_agent.bench.users import Users
 from refine_agent.bench.warden import Bounds, Warden, bounds_of
 from refine_agent.builder.records import Finished
+from refine_agent.judge.leash import state_in
 from refine_agent.loop import BenchFault
 from refine_agent.wire import Channel
 from refine_agent.worker import landlock
@@ -121,11 +122,7 @@ class Worker:
     @property
     def is_stopped(self) -> bool:
         """Whether it is being kept from running, as it is between calls."""
-        try:
-            stat = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii", errors="replace")
-        except OSError:
-            return False
-        return stat.rpartition(")")[2].split()[:1] == ["T"]
+        return state_in(f"/proc/{self.pid}/stat") == "T"
 
     def output(self) -> str:
         """Return the end of what it printed."""

@@ -277,10 +277,11 @@ def _tasks(pid: int) -> list[str]:
 
 def _halted(pid: int) -> bool:
     """Whether no thread of the process runs; a process that is gone does not."""
-    return all(_state(f"/proc/{pid}/task/{task}/stat") in _HALTED for task in _tasks(pid))
+    return all(state_in(f"/proc/{pid}/task/{task}/stat") in _HALTED for task in _tasks(pid))
 
 
-def _state(path: str) -> str:
+def state_in(path: str) -> str:
+    """Return the letter of a process's or a thread's state, of its file in /proc; X if gone."""
     return (_stat(path) or ["X"])[0]
 
 
