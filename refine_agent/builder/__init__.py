@@ -74,8 +74,16 @@ def build(  # noqa: PLR0913 - one keyword for each thing that decides a build
     if sentence is not None or isinstance(flags, Refused):
         seconds = time.monotonic() - started
         return Rejected(log=sentence or "", seconds=seconds, flavour=flavour)
-    job = Job(request=request, flags=flags, toolchain=toolchain, run=run, deadline_s=deadline_s)
-    making = _Making(job=job, store=Store(cache), started=started)
+    store = Store(cache)
+    job = Job(
+        request=request,
+        flags=flags,
+        toolchain=toolchain,
+        run=run,
+        deadline_s=deadline_s,
+        store=store,
+    )
+    making = _Making(job=job, store=store, started=started)
     return making.stock("sealed rebuild") if flavour == "stock" else making.light()
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from refine_agent.builder.headers import is_of_torch
 from refine_agent.builder.records import BuildRequest
 from refine_agent.builder.sources import bindable, without_comments
 from refine_agent.builder.toolchain import Names, Toolchain
@@ -58,7 +59,8 @@ _UNMATCHED = (
 _APPROXIMATE = re.compile(
     r"tensor|from_blob|index|index_put_|Slice|TensorIndex|CUDA\w*Guard|OptionalCUDA\w*|CUDAEvent"
     r"|CUDAStream|getStreamFromPool|\w*DeviceGuard|irange|parallel_\w+|makeArrayRef|SmallVector"
-    r"|MaybeOwned|backward|record_stream|List|Half|BFloat16"
+    r"|MaybeOwned|backward|record_stream|List|Half|BFloat16|expand_(?:in|out)place|expand_size"
+    r"|set\w+CuBLAS|CUDAGraph|capture_begin"
 )
 # torch prints more of its types than the light headers do.
 _UNPRINTED = re.compile(
@@ -80,6 +82,9 @@ _OF_STD = re.compile(
     r"'(\w+)' is not a member of 'std(?:::\w+)*'"
     r"|namespace \"std(?:::\w+)*\" has no (?:actual )?member \"(\w+)\""
 )
+# nvcc quotes the line instead of naming the namespace that is not there.
+_NO_SCOPE = re.compile(r"name followed by \"::\" must be a class or namespace name")
+_SCOPES = re.compile(r"\b(?:at|torch|c10|caffe2)::((?:\w+::)+)")
 _ERROR = re.compile(r"\berror\b")
 
 
@@ -113,15 +118,16 @@ def gap_in(log: str, toolchain: Toolchain, unforeseen: Iterable[str] = ()) -> st
     And the overloads of operators are torch's own: a call that fits none of them fits none there.
     Where something stood in for headers that were not foreseen, nobody can tell.
     """
-    for line in log.splitlines():
-        if _ERROR.search(line) and (gap := _gap_of(line, toolchain)) is not None:
+    lines = log.splitlines()
+    for line, quoted in zip(lines, [*lines[1:], ""], strict=True):
+        if _ERROR.search(line) and (gap := _gap_of(line, quoted, toolchain)) is not None:
             return gap
     return next((f"includes {name}" for name in unforeseen), None)
 
 
-def _gap_of(line: str, toolchain: Toolchain) -> str | None:
+def _gap_of(line: str, quoted: str, toolchain: Toolchain) -> str | None:
     if found := _MISSING_FILE.search(line):
-        there = (Path(toolchain.facts.package) / "include" / found["file"]).exists()
+        there = is_of_torch(found["file"], Path(toolchain.facts.package) / "include")
         return f"includes {found['file']}" if there else None
     if _OWN_PLACE.search(line):
         return f"the stand-in itself: {line.strip()[:200]}"
@@ -129,7 +135,16 @@ def _gap_of(line: str, toolchain: Toolchain) -> str | None:
         return f"lacks {found.group(1)}"
     if found := _UNPRINTED.search(line):
         return f"does not print {found.group(1)}"
+    if _NO_SCOPE.search(line):
+        return _gap_of_scopes(quoted, toolchain.names())
     return _gap_of_a_name(line, toolchain.names())
+
+
+def _gap_of_scopes(quoted: str, names: Names) -> str | None:
+    for found in _SCOPES.finditer(quoted):
+        if set(found[1].split("::")) <= names.torch | {""}:
+            return f"lacks {found[0].removesuffix('::')}"
+    return None
 
 
 def _gap_of_a_name(line: str, names: Names) -> str | None:

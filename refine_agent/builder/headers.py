@@ -9,15 +9,19 @@ import shutil
 from pathlib import Path
 
 _LIGHT = Path(__file__).parent / "light"
+# torch's second include folder, below the first.
+_API = "torch/csrc/api/include"
 
 # Light headers, and the names of torch's that they answer.
 _ANSWERED = {
     ("extension.h",): """
         torch/extension.h torch/torch.h torch/all.h torch/script.h torch/python.h torch/utils.h
         torch/cuda.h torch/enum.h torch/csrc/api/include/torch/torch.h""",
+    ("version.h",): "torch/version.h torch/headeronly/version.h",
     ("pybind.h",): "pybind11/pybind11.h pybind11/stl.h torch/csrc/utils/pybind.h",
     ("torch.h",): """
         torch/types.h torch/csrc/api/include/torch/types.h torch/csrc/autograd/variable.h
+        torch/serialize/tensor.h
         torch/headeronly/core/ScalarType.h torch/headeronly/core/TensorAccessor.h
         torch/headeronly/macros/Macros.h torch/headeronly/util/BFloat16.h
         torch/headeronly/util/Exception.h torch/headeronly/util/Half.h
@@ -65,23 +69,26 @@ _ANSWERED = {
         ATen/cuda/CUDAUtils.h ATen/cuda/EmptyTensor.h ATen/cuda/Exceptions.h
         ATen/cuda/PeerToPeerAccess.h ATen/cuda/detail/CUDAHooks.h""",
     ("torch.h", "cuda.h", "generator.h"): "ATen/cuda/CUDAGeneratorImpl.h",
-    ("torch.h", "cuda.h", "cuda_context.h", "generator.h"): "ATen/cuda/CUDAGraphsUtils.cuh",
+    ("torch.h", "cuda.h", "cuda_graph.h"): """
+        ATen/cuda/CUDAGraph.h c10/cuda/CUDAGraphsC10Utils.h""",
+    ("torch.h", "cuda.h", "cuda_context.h", "generator.h", "cuda_graph.h", "capture.h"): """
+        ATen/cuda/CUDAGraphsUtils.cuh""",
+    ("torch.h", "cuda.h", "cuda_context.h", "apply.h"): "ATen/cuda/CUDAApplyUtils.cuh",
     ("torch.h", "cudnn.h"): "ATen/cudnn/Handle.h",
     ("torch.h", "index_math.h"): "ATen/native/CanUse32BitIndexMath.h",
 }
 # Header-only code of torch's that compiles against the light headers as it is.
 _COPIED = """
-    ATen/cuda/AsmUtils.cuh ATen/cuda/Atomic.cuh ATen/cuda/DeviceUtils.cuh
-    ATen/cuda/NumericLimits.cuh ATen/cuda/PhiloxCudaState.h ATen/cuda/PhiloxUtils.cuh
-    ATen/cuda/ScanUtils.cuh ATen/cuda/ThrustAllocator.h ATen/cuda/detail/IndexUtils.cuh
-    ATen/cuda/detail/IntegerDivider.cuh ATen/cuda/detail/KernelUtils.h
-    ATen/cuda/detail/PhiloxCudaStateRaw.cuh ATen/cuda/detail/TensorInfo.cuh
-    ATen/cuda/detail/UnpackRaw.cuh ATen/CollapseDims.h ATen/core/Array.h
-    ATen/core/MT19937RNGEngine.h ATen/core/PhiloxRNGEngine.h ATen/detail/FunctionTraits.h
-    ATen/native/SharedReduceOps.h ATen/native/cuda/DeviceSqrt.cuh
-    ATen/native/cuda/block_reduce.cuh c10/cuda/CUDAMathCompat.h
-    c10/util/complex.h c10/util/complex_math.h c10/util/complex_utils.h
-    torch/headeronly/util/complex.h"""
+    ATen/cuda/ApplyGridUtils.cuh ATen/cuda/AsmUtils.cuh ATen/cuda/Atomic.cuh
+    ATen/cuda/DeviceUtils.cuh ATen/cuda/NumericLimits.cuh ATen/cuda/PhiloxCudaState.h
+    ATen/cuda/PhiloxUtils.cuh ATen/cuda/ScanUtils.cuh ATen/cuda/ThrustAllocator.h
+    ATen/cuda/detail/IndexUtils.cuh ATen/cuda/detail/IntegerDivider.cuh
+    ATen/cuda/detail/KernelUtils.h ATen/cuda/detail/PhiloxCudaStateRaw.cuh
+    ATen/cuda/detail/TensorInfo.cuh ATen/cuda/detail/UnpackRaw.cuh ATen/CollapseDims.h
+    ATen/core/Array.h ATen/core/MT19937RNGEngine.h ATen/core/PhiloxRNGEngine.h
+    ATen/detail/FunctionTraits.h ATen/native/SharedReduceOps.h ATen/native/cuda/DeviceSqrt.cuh
+    ATen/native/cuda/block_reduce.cuh c10/cuda/CUDAMathCompat.h c10/util/complex.h
+    c10/util/complex_math.h c10/util/complex_utils.h torch/headeronly/util/complex.h"""
 INCLUDE = re.compile(
     r'^[ \t]*#[ \t]*include[ \t]*[<"]((?:torch|ATen|c10|caffe2)/[^>"\n]+)[>"]', re.MULTILINE
 )
@@ -96,6 +103,7 @@ _MACROS = {
     "macros.h": """
         torch/headeronly/macros/Export.h torch/headeronly/macros/Macros.h c10/macros/Export.h
         c10/macros/Macros.h c10/util/Deprecated.h""",
+    "version.h": "torch/headeronly/version.h torch/csrc/api/include/torch/version.h",
     "dispatch.h": "torch/headeronly/core/Dispatch.h ATen/Dispatch.h",
     "dispatch_v2.h": "torch/headeronly/core/Dispatch_v2.h ATen/Dispatch_v2.h",
 }
@@ -128,7 +136,12 @@ def unforeseen_headers(source: str, *, include: Path, torch_include: Path) -> di
     Such a header is most often included and not used, or used for what torch.h has anyway.
     """
     foreign = (name for name in INCLUDE.findall(source) if not (include / name).exists())
-    return {name: _general(name) for name in foreign if (torch_include / name).is_file()}
+    return {name: _general(name) for name in foreign if is_of_torch(name, torch_include)}
+
+
+def is_of_torch(name: str, torch_include: Path) -> bool:
+    """Whether an include of that name finds a header of torch's, in either of its folders."""
+    return any((folder / name).is_file() for folder in (torch_include, torch_include / _API))
 
 
 def _general(name: str) -> str:

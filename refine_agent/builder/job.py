@@ -11,6 +11,7 @@ import msgspec
 from refine_agent.builder.flags import Flags
 from refine_agent.builder.headers import unforeseen_headers
 from refine_agent.builder.records import BuildRequest, Run
+from refine_agent.builder.store import Store
 from refine_agent.builder.toolchain import Toolchain
 
 _MAX_LOG_CHARS = 24_000
@@ -31,6 +32,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     toolchain: Toolchain
     run: Run
     deadline_s: float
+    store: Store | None = None
+    """Where what is compiled once for many builds is kept; without one, nothing is."""
 
     def unforeseen_headers(self) -> dict[str, str]:
         """Headers of torch's that the candidate includes and no light header was written for."""

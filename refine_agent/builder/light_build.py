@@ -8,6 +8,7 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from refine_agent.builder import precompiled
 from refine_agent.builder.flags import Flags
 from refine_agent.builder.job import Compiled, Job, readable
 from refine_agent.builder.nvcc import compile_device_code
@@ -23,7 +24,7 @@ _INCLUDED_BY_US = re.compile(
     r"(?:In file included| +) from (?:light/|torch/|ATen/|c10/|for_|bindings|main\.cpp|cuda\.cu)"
 )
 # What a compiler finds near a name, in parts of ours that have no name in torch.
-_OWN_NOTE = re.compile(r"light/[^\n]*: note: [^\n]*\b(?:c10::ra::|ra_|RA_)")
+_OWN_NOTE = re.compile(r"light/[^\n]*: note: [^\n]*\b(?:(?:at|c10)::ra::|ra_|RA_)")
 _OWN_HEADER = re.compile(r"^for_\w+/candidate/\w+\.h:\d+(?::\d+)?: ")
 _ARCH_FLAG = re.compile(r"--?(?:gencode|generate-code|arch|gpu-architecture)(?:=|\Z)")
 
@@ -50,8 +51,10 @@ def compile_lightly(job: Job, folder: Path, home: Path) -> Compiled:
         return compile_device_code(command, job, folder) if unit.is_device_code else run(command)
 
     # Threads only wait, and every compiler has one.
-    with ThreadPoolExecutor(max_workers=len(units)) as pool:
+    with ThreadPoolExecutor(max_workers=len(units) + 1) as pool:
+        making = pool.submit(precompiled.make, job, _host_flags(job))
         ended = list(pool.map(compiled, units))
+    making.result()  # a full disk is no matter there, a mistake of ours is
     if all(each.exit_code == 0 for each in ended):
         ended.append(run(_link_command(units, job)))
     collect(folder, job.flags.host)
@@ -77,9 +80,15 @@ def _compile_command(unit: Unit, job: Job) -> list[str]:
         return [*_device_command(job), *common, *_device_flags(job.flags, job), *output]
     if request.uses_cuda and toolchain.toolkit is not None:
         common += ["-isystem", f"{toolchain.toolkit}/include"]
-    host = ["-fPIC", f"-std={toolchain.facts.standard}", "-fvisibility=hidden"]
-    host += ["-fdiagnostics-color=never", "-fmax-errors=20", *job.flags.host]
-    return [toolchain.cxx, *common, *host, *vectorisation_flags(job.flags.host), *output]
+    host = _host_flags(job)
+    common = [*precompiled.including(job, host), *common]
+    told = ["-fdiagnostics-color=never", "-fmax-errors=20", *vectorisation_flags(job.flags.host)]
+    return [toolchain.cxx, *common, *host, *told, *output]
+
+
+def _host_flags(job: Job) -> list[str]:
+    standard = f"-std={job.toolchain.facts.standard}"
+    return ["-fPIC", standard, "-fvisibility=hidden", *job.flags.host]
 
 
 def _device_command(job: Job) -> list[str]:

@@ -97,8 +97,14 @@ _PARTS = {
         r"|divup|GRAIN_SIZE|omp_\w+",
         "RA_USES_MODES": r"\w*GradGuard|\w*GradMode|manual_seed|\w*DeviceGuard|InferenceMode"
         r"|AutoDispatchBelow\w+|AutoNonVariableTypeMode",
-        "RA_USES_GENERATORS": r"\w*[gG]enerator\w*|\w*[pP]hilox\w*",
-        "RA_USES_CONTEXT": r"globalContext|hasCUDA",
+        "RA_USES_GENERATORS": r"\w*[gG]enerator\w*|\w*[pP]hilox\w*|CUDAGraphsUtils",
+        "RA_USES_CONTEXT": r"globalContext|hasCUDA|Float32MatmulPrecision",
+        "RA_USES_TENSOR_ARGS": r"Tensor(?:Geometry)?Arg|CheckedFrom|check_dim_size|maybe_data_ptr"
+        r"|check(?:All)?(?:Same)?(?:Contiguous|Defined|DeviceType|Dim|DimRange|GPU|Layout|Numel"
+        r"|ScalarTypes?|Size|Type)",
+        "RA_USES_EXPAND": r"infer_size\w*|are_expandable|is_expandable_to|expand_(?:in|out)place"
+        r"|expand_size|sum_to",
+        "RA_USES_CUDA_GRAPH": r"CUDAGraph|graph_pool_handle",
         "RA_USES_TORCH_CUDA": r"cuda",
         "RA_USES_CUBLAS": r"(?i:cublas)(?!Lt)\w*|getCurrentCUDABlasHandle|TORCH_CUDABLAS_CHECK",
         "RA_USES_CUDNN": r"AT_CUDNN_CHECK",

@@ -1,10 +1,13 @@
 """What a build gives back: an extension that works, or the author's own mistakes."""
 
 import inspect
+import os
 import re
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 from torch.utils import cpp_extension
@@ -64,6 +67,38 @@ def test_the_same_content_is_built_once(cache: Path) -> None:
     first, second = _built(request, cache), _built(request, cache)
     assert (first.cached, second.cached) == (False, True)
     assert first.path == second.path
+
+
+@pytest.mark.usefixtures("toolchain")
+def test_the_standard_headers_are_compiled_once_for_all_builds_with_the_same_flags(
+    cache: Path, tmp_path: Path
+) -> None:
+    commands: list[list[str]] = []
+
+    def run(
+        argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], deadline_s: float
+    ) -> Finished:
+        commands.append(list(argv))
+        return run_plainly(argv, cwd=cwd, env=env, deadline_s=deadline_s)
+
+    for salt in range(3):
+        flags = ("-O1", "-fno-math-errno", f"-DSALT={salt}")  # the first two are nobody else's
+        request = _request(f"{_TWICE}// {salt}", extra_cflags=flags)
+        built = build(request, run=run, cache=cache, device="cpu")
+        assert isinstance(built, Artifact), built.log
+        assert import_extension(built).twice(torch.ones(2)).tolist() == [2, 2]
+
+    assert sum("c++-header" in command for command in commands) == 1
+    compiled = [command for command in commands if "main.cpp" in command]
+    assert ["-include" in command for command in compiled] == [False, True, True]
+    (tmp_path / "main.cpp").write_text("int main() { return std::string().size(); }")
+    seen = run_plainly([*compiled[1], "-H"], cwd=tmp_path, env=dict(os.environ), deadline_s=60)
+    assert seen.output.startswith("! "), seen.output  # how -H marks what was read precompiled
+
+    commands.clear()  # what includes only what it names is given no more: it would fail in the seal
+    own = msgspec.structs.replace(_request(f"{_TWICE}// own"), no_implicit_headers=True)
+    assert isinstance(build(own, run=run, cache=cache, device="cpu"), Artifact)
+    assert not {"c++-header", "-include"} & {word for command in commands for word in command}
 
 
 @pytest.mark.usefixtures("toolchain")

@@ -198,21 +198,36 @@ int ra_generator_device(void* generator, int32_t* type, int32_t* index);
 int ra_generator_ask(void* generator, const char* what, uint64_t* value);
 int ra_philox_state(void* generator, uint64_t increment, void* state, size_t bytes);
 
-int ra_context(const char* what, int set);  // a switch of at::globalContext(); -1 asks
+int ra_context(const char* what, int set, int* out);  // of at::globalContext(); -1 asks
+int ra_deterministic(int on, int warn_only);
+int ra_matmul_precision(const char* set, int32_t* out);  // null only asks
 
 // What it knows, to be read and set or only read: the headers declare just what the shim answers.
-#define RA_CONTEXT_SWITCHES(X)                 \
-  X(benchmarkCuDNN, setBenchmarkCuDNN)         \
-  X(userEnabledCuDNN, setUserEnabledCuDNN)     \
-  X(deterministicCuDNN, setDeterministicCuDNN) \
-  X(allowTF32CuDNN, setAllowTF32CuDNN)         \
-  X(allowTF32CuBLAS, setAllowTF32CuBLAS)
-#define RA_CONTEXT_ASKED(X) \
-  X(hasCUDA)                \
-  X(hasCuDNN)               \
-  X(hasMKL)                 \
-  X(hasOpenMP)              \
-  X(deterministicAlgorithms)
+#define RA_CONTEXT_SWITCHES(X)                         \
+  X(benchmarkCuDNN, setBenchmarkCuDNN)                 \
+  X(userEnabledCuDNN, setUserEnabledCuDNN)             \
+  X(deterministicCuDNN, setDeterministicCuDNN)         \
+  X(allowTF32CuDNN, setAllowTF32CuDNN)                 \
+  X(allowTF32CuBLAS, setAllowTF32CuBLAS)               \
+  X(userEnabledMkldnn, setUserEnabledMkldnn)           \
+  X(userEnabledFlashSDP, setSDPUseFlash)               \
+  X(userEnabledMemEfficientSDP, setSDPUseMemEfficient) \
+  X(userEnabledMathSDP, setSDPUseMath)                 \
+  X(userEnabledCuDNNSDP, setSDPUseCuDNN)               \
+  X(allowFP16BF16ReductionMathSDP, setAllowFP16BF16ReductionMathSDP)
+// What their getters answer depends on the version.
+#define RA_CONTEXT_SET_ONLY(X)   \
+  X(setAllowFP16ReductionCuBLAS) \
+  X(setAllowBF16ReductionCuBLAS)
+#define RA_CONTEXT_ASKED(X)  \
+  X(hasCUDA)                 \
+  X(hasCuDNN)                \
+  X(hasMKL)                  \
+  X(hasOpenMP)               \
+  X(hasMKLDNN)               \
+  X(hasLAPACK)               \
+  X(deterministicAlgorithms) \
+  X(deterministicAlgorithmsWarnOnly)
 
 // CUDA, present in shims built against a torch with CUDA.
 int ra_cuda_available();
@@ -235,4 +250,9 @@ int ra_cuda_empty_cache();
 int ra_cuda_record_memory(void* memory, int device, int64_t id);
 int ra_cuda_synchronize(int64_t device);
 int ra_cuda_record_stream(void* tensor, int device, int64_t id);
+int ra_cuda_graph_new(void** out);
+void ra_cuda_graph_delete(void* graph);
+int ra_cuda_graph_begin(void* graph, unsigned long long first, unsigned long long second, int mode);
+int ra_cuda_graph(void* graph, const char* what);               // "capture_end", "replay", ...
+int ra_cuda_graph_pool(void* graph, unsigned long long* pool);  // null: a pool of its own
 }

@@ -2,6 +2,7 @@
 // functions to torch's own build.
 #pragma once
 #include "torch.h"
+#include "version.h"
 
 #ifdef RA_USES_PARALLEL
 #include "parallel.h"

@@ -272,7 +272,8 @@ enum class DeviceType : int8_t {
   Lazy = 17,
   IPU = 18,
   MTIA = 19,
-  PrivateUse1 = 20
+  PrivateUse1 = 20,
+  COMPILE_TIME_MAX_DEVICE_TYPES = 21
 };
 constexpr DeviceType kCPU = DeviceType::CPU;
 constexpr DeviceType kCUDA = DeviceType::CUDA;

@@ -26,6 +26,7 @@
 #include <ATen/cuda/CUDAContext.h>
 #endif
 #include <ATen/cuda/CUDAGeneratorImpl.h>
+#include <ATen/cuda/CUDAGraph.h>
 #include <c10/cuda/CUDACachingAllocator.h>
 #include <dlfcn.h>
 #include <c10/cuda/CUDAException.h>
@@ -647,21 +648,38 @@ RA_API int ra_philox_state([[maybe_unused]] void* g, [[maybe_unused]] uint64_t i
   });
 }
 
-RA_API int ra_context(const char* what, int set) {
-  auto& context = at::globalContext();
-  const std::string_view q(what);
-#define RA_SWITCH(get, assign)              \
-  if (q == #get) {                          \
-    if (set >= 0) context.assign(set != 0); \
-    return static_cast<int>(context.get()); \
+RA_API int ra_context(const char* what, int set, int* out) {
+  return guarded([&] {
+    auto& context = at::globalContext();
+    const std::string_view q(what);
+#define RA_SWITCH(get, assign)  \
+  if (q == #get) {              \
+    if (set >= 0)               \
+      context.assign(set != 0); \
+    else                        \
+      *out = context.get();     \
   }
-  RA_CONTEXT_SWITCHES(RA_SWITCH)
+    RA_CONTEXT_SWITCHES(RA_SWITCH)
 #undef RA_SWITCH
+#define RA_SET_ONLY(assign) \
+  if (q == #assign) context.assign(set != 0);
+    RA_CONTEXT_SET_ONLY(RA_SET_ONLY)
+#undef RA_SET_ONLY
 #define RA_ASKED(name) \
-  if (q == #name) return context.name();
-  RA_CONTEXT_ASKED(RA_ASKED)
+  if (q == #name) *out = context.name();
+    RA_CONTEXT_ASKED(RA_ASKED)
 #undef RA_ASKED
-  return 0;
+  });
+}
+RA_API int ra_deterministic(int on, int warn_only) {
+  return guarded([&] { at::globalContext().setDeterministicAlgorithms(on != 0, warn_only != 0); });
+}
+RA_API int ra_matmul_precision(const char* set, int32_t* out) {
+  return guarded([&] {
+    auto& context = at::globalContext();
+    if (set != nullptr) context.setFloat32MatmulPrecision(std::string(set));
+    *out = static_cast<int32_t>(context.float32MatmulPrecision());
+  });
 }
 
 #ifdef RA_WITH_CUDA
@@ -787,6 +805,41 @@ RA_API int ra_cuda_record_stream(void* t, int device, int64_t id) {
   return guarded([&] {
     c10::cuda::CUDACachingAllocator::recordStream(borrow(t).storage().data_ptr(),
                                                   stream_of(device, id));
+  });
+}
+
+namespace {
+at::cuda::CUDAGraph& graph_of(void* graph) { return *static_cast<at::cuda::CUDAGraph*>(graph); }
+}  // namespace
+
+RA_API int ra_cuda_graph_new(void** out) {
+  return guarded([&] { *out = std::make_unique<at::cuda::CUDAGraph>().release(); });
+}
+RA_API void ra_cuda_graph_delete(void* graph) { delete static_cast<at::cuda::CUDAGraph*>(graph); }
+RA_API int ra_cuda_graph_begin(void* graph, unsigned long long first, unsigned long long second,
+                               int mode) {
+  return guarded([&] {
+    graph_of(graph).capture_begin({first, second}, static_cast<cudaStreamCaptureMode>(mode));
+  });
+}
+RA_API int ra_cuda_graph(void* graph, const char* what) {
+  return guarded([&] {
+    const std::string_view q(what);
+    if (q == "capture_end")
+      graph_of(graph).capture_end();
+    else if (q == "replay")
+      graph_of(graph).replay();
+    else if (q == "reset")
+      graph_of(graph).reset();
+    else
+      graph_of(graph).enable_debug_mode();
+  });
+}
+RA_API int ra_cuda_graph_pool(void* graph, unsigned long long* pool) {
+  return guarded([&] {
+    const auto id = graph == nullptr ? at::cuda::graph_pool_handle() : graph_of(graph).pool();
+    pool[0] = id.first;
+    pool[1] = id.second;
   });
 }
 #endif

@@ -152,6 +152,25 @@ class DeprecatedTypeProperties {
   bool sparse_;
 };
 
+namespace ra {
+template <DeviceType device>
+DeprecatedTypeProperties& properties(ScalarType type) {
+  static auto known = [] {
+    std::vector<DeprecatedTypeProperties> all;
+    for (int i = 0; i < static_cast<int>(ScalarType::NumOptions); ++i)
+      all.emplace_back(device, static_cast<ScalarType>(i), false);
+    return all;
+  }();
+  return known.at(static_cast<size_t>(type));
+}
+}  // namespace ra
+inline DeprecatedTypeProperties& CPU(ScalarType type) {
+  return ra::properties<DeviceType::CPU>(type);
+}
+inline DeprecatedTypeProperties& CUDA(ScalarType type) {
+  return ra::properties<DeviceType::CUDA>(type);
+}
+
 namespace indexing {
 struct TensorIndex;
 }

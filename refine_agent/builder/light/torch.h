@@ -24,6 +24,12 @@
 #ifdef RA_USES_CONTEXT
 #include "context.h"
 #endif
+#ifdef RA_USES_TENSOR_ARGS
+#include "tensor_args.h"
+#endif
+#ifdef RA_USES_EXPAND
+#include "expand.h"
+#endif
 
 #include <candidate/functions.h>
 

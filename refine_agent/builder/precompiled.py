@@ -1,0 +1,69 @@
+"""Owns the standard library's headers as the host's compiler reads them fastest: precompiled.
+
+They are half of what a light C++ build takes, and no candidate changes them. They are made once
+per set of flags, beside the first build that could have used them; a compiler that finds them unfit
+(other macros, another language) reads the text instead, so nothing depends on them but time.
+"""
+
+import contextlib
+import hashlib
+import shutil
+from collections.abc import Sequence
+
+import msgspec
+
+from refine_agent.builder.job import Job
+from refine_agent.builder.records import BuilderFault
+from refine_agent.builder.store import Store
+from refine_agent.builder.toolchain import scrubbed_environment
+
+_FILE = "standard.h"
+# What the light headers include, and what candidates do; torch's own bring along all of them.
+_NAMES = """algorithm array atomic cmath cstddef cstdint cstdio cstdlib cstring exception functional
+    initializer_list iostream iterator limits map memory mutex new numeric optional ostream sstream
+    stdexcept string string_view tuple type_traits unordered_map utility vector"""
+_TEXT = "".join(f"#include <{name}>\n" for name in _NAMES.split())
+# Of the candidate's own flags; the compiler itself sees whether a macro makes a difference.
+_OF_ONE_BUILD = ("-D", "-U", "-I", "-L", "-l", "-Wl,", "-isystem")
+
+
+def including(job: Job, flags: Sequence[str]) -> list[str]:
+    """Return the flags that include what was made for these; none if nothing was."""
+    store = _store_for(job)
+    entry = None if store is None else store.find(_digest(job, flags))
+    return [] if entry is None else ["-include", str(entry / _FILE)]
+
+
+def make(job: Job, flags: Sequence[str]) -> None:
+    """Make them for the builds to come; where that cannot be, those read the text."""
+    store, digest = _store_for(job), _digest(job, flags)
+    if store is None or store.find(digest) is not None:
+        return
+    with contextlib.suppress(BuilderFault, OSError), store.making(digest) as folder:
+        if store.find(digest) is not None:  # another process was faster
+            return
+        (folder / _FILE).write_text(_TEXT, encoding="utf-8")
+        (folder / "tmp").mkdir()
+        done = job.run(
+            [job.toolchain.cxx, *_kept(flags), "-x", "c++-header", _FILE, "-o", f"{_FILE}.gch"],
+            cwd=folder,
+            env=scrubbed_environment(folder / "tmp"),
+            deadline_s=job.deadline_s,
+        )
+        shutil.rmtree(folder / "tmp")
+        if done.exit_code == 0:
+            store.publish(digest, folder)
+
+
+def _store_for(job: Job) -> Store | None:
+    """Where a build finds them; one that includes no more than it names is not to see them."""
+    return None if job.request.no_implicit_headers else job.store
+
+
+def _digest(job: Job, flags: Sequence[str]) -> str:
+    content = msgspec.json.encode((job.toolchain.key, _kept(flags), _TEXT))
+    return hashlib.sha256(content).hexdigest()[:38]
+
+
+def _kept(flags: Sequence[str]) -> list[str]:
+    return [flag for flag in flags if not flag.startswith(_OF_ONE_BUILD)]
