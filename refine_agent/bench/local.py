@@ -22,6 +22,7 @@ from refine_agent import builder, wire
 from refine_agent.bench import endings, machine, origins, sanitizer
 from refine_agent.bench.line import JudgeGone, Line, NoRoom
 from refine_agent.bench.processes import (
+    THREADS,
     Nursery,
     NurseryGone,
     Worker,
@@ -101,6 +102,7 @@ class LocalBench:
         self._builds: dict[str, _Builds] = {}
         self._profiler: Profiler | None = None
         self._witnesses: list[Worker] = []
+        self._compiling: Worker | None = None  # the witness that torch.compile gets ready in
         self._warnings: list[str] = []
         self._has_device = False
         self._watch: Watch = Quiet()
@@ -135,13 +137,14 @@ class LocalBench:
         phases: list[Phase] = []
         with self._phase(phases, watch, "start"):
             device = self._start()
+        # The shim and torch.compile's kernels are many seconds of a compiler where a cache is new.
+        prepared = aside(self._prepare_builder) if machine.has_cores_to_spare() else None
         with self._phase(phases, watch, "problem"), self._device_to_itself():
             settled = self._settled = self._open().settled
         machine.remember(self._cache, self._device_name, problem, settled)
-        # The shim and torch.compile's kernels are many seconds of a compiler where a cache is new.
         seated = aside(self._seat_witnesses)
         with self._phase(phases, watch, "toolchain"):
-            self._prepare_builder()
+            (prepared or aside(self._prepare_builder)).result()
         with self._phase(phases, watch, "witnesses"):
             level = seated.result()
         with self._phase(phases, watch, "baseline"), self._device_to_itself():
@@ -169,12 +172,18 @@ class LocalBench:
             os.environ["CUDA_VISIBLE_DEVICES"] = visible
         home = self._home / f"start{next(self._starts)}"
         home.mkdir(mode=0o711)
-        self._nursery = Nursery(home, environment_of_children=environment(), bounds=self._bounds)
+        self._nursery = Nursery(
+            home, environment_of_children=environment(**THREADS), bounds=self._bounds
+        )
         self._line = Line(home / "judge.out")
         self._nursery.wait_until_born()
         self._device = machine.device_of(self._options.device, sees_cuda=self._nursery.sees_cuda)
         self._device_name = machine.device_name(self._device)
         self._device_identity = machine.device_identity(self._device)
+        # On few cores it would take longer, and the problem's examination three times as long.
+        ahead = "compiled" in self._roles() and machine.has_cores_to_spare()
+        warm = fence.Warm("compiler", self._device)
+        self._compiling = self._spawn_witness(warm=warm) if ahead else None
         return self._device
 
     @property
@@ -212,10 +221,8 @@ class LocalBench:
         return level
 
     def _seat(self, role: Any) -> str | None:  # noqa: ANN401 - a literal of orders.Seat
-        inductor = self._inductor_cache()
-        worker = self._spawn(
-            trusted=True, writable=[inductor], TORCHINDUCTOR_CACHE_DIR=inductor, **NO_HEADERS
-        )
+        ahead = self._compiling if role == "compiled" else None
+        worker = ahead or self._spawn_witness()
         order = orders.Seat(
             ticket=next(self._tickets), role=role, source=self._problem.source, pid=worker.pid
         )
@@ -231,6 +238,16 @@ class LocalBench:
             return None
         self._witnesses.append(worker)
         return seated.fence
+
+    def _spawn_witness(self, *, warm: fence.Warm | None = None) -> Worker:
+        inductor = self._inductor_cache()
+        return self._spawn(
+            trusted=True,
+            writable=[inductor],
+            warm=warm,
+            TORCHINDUCTOR_CACHE_DIR=inductor,
+            **NO_HEADERS,
+        )
 
     def _must_be_fenced(self, level: str | None) -> None:
         """Hold what a worker of ours reached against what the user asked for, before any guest."""
@@ -428,7 +445,7 @@ class LocalBench:
 
     def spawn_tracer(self) -> Worker:
         """Fork a worker that has torch.profiler's machinery started before it is given anything."""
-        return self._spawn(warm_profiler_on=self._device)
+        return self._spawn(warm=fence.Warm("profiler", self._device))
 
     def trace(self, candidate: Candidate, worker: Worker) -> wire.Traced | None:
         """Have the judge drive a worker through a call under torch.profiler."""

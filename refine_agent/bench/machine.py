@@ -277,9 +277,14 @@ def build_lock() -> Iterator[None]:
         yield
 
 
+def has_cores_to_spare() -> bool:
+    """Whether there are so many that a compiler slows down nothing that is timed beside it."""
+    return (os.cpu_count() or 1) > FEW_CORES
+
+
 def _cores(how: int, on_wait: Callable[[], None] = lambda: None) -> AbstractContextManager[None]:
-    """Hold the cores, where they are so few that a compiler slows down whatever is timed."""
-    return nullcontext() if (os.cpu_count() or 1) > FEW_CORES else _locked("cores", how, on_wait)
+    """Hold the cores, where they are few."""
+    return nullcontext() if has_cores_to_spare() else _locked("cores", how, on_wait)
 
 
 @contextmanager

@@ -33,7 +33,7 @@ from refine_agent.judge.leash import state_in
 from refine_agent.loop import BenchFault
 from refine_agent.wire import Channel
 from refine_agent.worker import landlock
-from refine_agent.worker.fence import FIRST_UID, Rules, interpreter_folders
+from refine_agent.worker.fence import FIRST_UID, Rules, Warm, interpreter_folders
 from refine_agent.worker.nursery import Born, End, Ended, Exited, NurseryChannel, Spawn
 
 if TYPE_CHECKING:
@@ -60,11 +60,19 @@ ALLOWED_ENVIRONMENT = (
     "CXX",
     "TORCH_CUDA_ARCH_LIST",
 )
-# A thread that waits for another sleeps. By default libgomp's spin for ten milliseconds: where both
-# happen to share a core, because something else runs on the other, every parallel region takes that
-# long, and what is compared is where the scheduler put whose threads. OpenBLAS, which NumPy calls,
-# spins for 2^26 cycles; this is the logarithm, and the least it takes.
-PATIENCE = {"OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_THREAD_TIMEOUT": "4"}
+# What is compared must not be where the scheduler put whose threads. Each of OpenMP's has a core of
+# its own: left to themselves, two that wake together were seen to share one for whole blocks, which
+# took 1.7 times as long, and a module against itself scattered four times as widely. (The stub has
+# calls begin on the first core, where no such thread is.) A thread that waits for another sleeps;
+# by default libgomp's spin for ten milliseconds, and where something else runs on the other's core
+# every parallel region takes that long. OpenBLAS, which NumPy calls, spins for 2^26 cycles; this is
+# the logarithm, and the least it takes.
+THREADS = {
+    "OMP_PROC_BIND": "true",
+    "OMP_PLACES": "cores",
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "OPENBLAS_THREAD_TIMEOUT": "4",
+}
 # The judge keeps the memory of its float64 copies for the next ones, up to 2 GiB. Every block of
 # over 32 MB would otherwise come from mmap and be zeroed page by page each time (mallopt(3)), which
 # was a third of a check of 134 MB tensors. Threads share one arena: those of their own hold 64 MB.
@@ -176,7 +184,7 @@ class Nursery:
         self._gone = False
         ours, theirs = Channel.pair()
         self._process = _start_module(
-            "refine_agent.worker", theirs, home / "nursery.out", environment(**PATIENCE)
+            "refine_agent.worker", theirs, home / "nursery.out", environment(**THREADS)
         )
         self._channel = NurseryChannel(ours)
         self._spawning = threading.Lock()
@@ -199,7 +207,7 @@ class Nursery:
         fenced: bool = True,
         readable: Sequence[str] = (),
         writable: Sequence[str] = (),
-        warm_profiler_on: str | None = None,
+        warm: Warm | None = None,
         **extra: str,
     ) -> Worker:
         """Fork a worker behind its fence."""
@@ -219,7 +227,7 @@ class Nursery:
                 uid=uid,
                 landlock=fenced,
                 environment=self._environment | extra,
-                warm_profiler_on=warm_profiler_on,
+                warm=warm,
             )
             try:
                 self._channel.send(

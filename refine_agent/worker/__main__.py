@@ -47,11 +47,15 @@ def _import_ahead() -> bool:
 
     With PYTORCH_NVML_BASED_CUDA_CHECK set, asking does not initialise CUDA.
     """
+    cores = os.sched_getaffinity(0)
     import torch  # noqa: PLC0415 - after the channel stands
     import torch.utils.cpp_extension  # noqa: PLC0415
 
     from refine_agent.worker import stub  # noqa: PLC0415
 
+    # OpenMP's other threads get a core each (``THREADS`` in the bench); whoever loads it is pinned
+    # as well, and what a pinned thread starts would share that one core.
+    os.sched_setaffinity(0, cores)
     sees_cuda = torch.version.cuda is not None and torch.cuda.is_available()
     if torch.cuda.is_initialized():
         raise RuntimeError("CUDA was initialised before the fork; no worker could use it")
@@ -118,8 +122,9 @@ def _live(message: Spawn, fds: tuple[int, ...]) -> None:
     level = fence.enter(message.rules)
     from refine_agent.worker import stub, traces  # noqa: PLC0415 - imported ahead, in the parent
 
-    if message.rules.warm_profiler_on is not None:
-        traces.warm(message.rules.warm_profiler_on)
+    if (warm := message.rules.warm) is not None:
+        start = traces.warm if warm.of == "profiler" else stub.warm_compiler
+        start(warm.device)
     channel = wire.Channel(socket.socket(fileno=orders), takes_fds=True)
     channel.send(wire.Ready(note=str(level)))
     stub.serve(channel, wire.Channel(socket.socket(fileno=builds)))

@@ -15,7 +15,7 @@ import site
 import sys
 import sysconfig
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -42,6 +42,13 @@ MAX_FILE_BYTES = 256 << 20
 MAX_OPEN_FILES = 4096
 
 
+class Warm(msgspec.Struct, frozen=True):
+    """Machinery to start ahead, before any candidate is read: it takes seconds the first time."""
+
+    of: Literal["profiler", "compiler"]
+    device: str
+
+
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """What one process may have."""
 
@@ -54,8 +61,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     landlock: bool = True
     # None: keep it as started (a profiler put its own variables there, on top of a scrubbed one).
     environment: dict[str, str] | None = None
-    # Start the profiler's machinery ahead (seconds on a GPU), before any candidate is read.
-    warm_profiler_on: str | None = None
+    warm: Warm | None = None
 
 
 class Level(msgspec.Struct, frozen=True, kw_only=True):

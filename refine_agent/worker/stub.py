@@ -13,6 +13,7 @@ import importlib.util
 import io
 import mmap
 import os
+import random
 import sys
 import time
 import traceback
@@ -68,6 +69,12 @@ def serve(orders: Channel, builds: Channel) -> None:
         if isinstance(message, wire.Bye):
             return
         orders.send(_answer(stub, message, orders))
+
+
+def warm_compiler(device: str) -> None:
+    """Have torch.compile compile next to nothing: its machinery takes seconds the first time."""
+    with suppress(Exception), torch.no_grad():  # whatever is wrong, its own module will say so
+        torch.compile(torch.nn.ReLU())(torch.zeros(8, device=device))
 
 
 def _answer(stub: _Stub, message: wire.AnyWire, orders: Channel) -> wire.Wire:
@@ -131,6 +138,7 @@ class _Stub:
         self._lax = False
         self._dense = True
         self._threads = torch.get_num_threads()
+        self._cores = os.sched_getaffinity(0)
         self._kept: list[list[torch.Tensor | None]] = []
 
     def obey(self, message: wire.AnyWire, orders: Channel) -> wire.Wire:
@@ -159,6 +167,8 @@ class _Stub:
         self._wanted = tuple(map(str, message.layout.outputs))
         if message.device == "cpu":
             _keep_freed_memory()
+            outputs = arenas.outputs(self._arena, message.layout, 0)
+            _have_memory(message.slots * sum(output.nbytes for output in outputs))
             _touch(self._arena.bytes(0, self._arena.total_bytes))
         else:
             _count_devices()
@@ -177,7 +187,7 @@ class _Stub:
         sys.modules.setdefault("problem", _Standing(module))
         given = torch.load(io.BytesIO(state), weights_only=False)
         cls = _model_class(module, wanted="ModelNew" if message.role == "candidate" else "Model")
-        torch.manual_seed(message.seed)
+        seed_all(message.seed)
         model = cls(*given["args"], **given["kwargs"])
         if not callable(model):
             raise TypeError("ModelNew must construct something that can be called")
@@ -212,6 +222,7 @@ class _Stub:
         shapes: tuple[str, ...] = ()
         misfit: tuple[str, ...] = ()
         fits, lent, places, self._kept = True, [], [], []
+        self._begin_on_first_core()
         gc.disable()  # a collection inside a timed call would be charged to it
         try:
             for slot, arguments in calls:
@@ -237,6 +248,12 @@ class _Stub:
             )
         finally:
             gc.enable()
+
+    def _begin_on_first_core(self) -> None:
+        """Move to where none of OpenMP's threads is bound, free to leave: what is started may."""
+        if self._device == "cpu":
+            os.sched_setaffinity(0, {min(self._cores)})
+            os.sched_setaffinity(0, self._cores)
 
     def _own(self, slot: int, result: Any, copied: bool) -> list[torch.Tensor]:  # noqa: ANN401, FBT001 - a tree of any kind; the hot path
         """Return a result's tensors dense and out of the arena, part of the call that is timed.
@@ -388,6 +405,11 @@ def _keep_freed_memory() -> None:
         libc.mallopt(_M_TRIM_THRESHOLD, _NEVER)
 
 
+def _have_memory(total_bytes: int) -> None:
+    """Be given now what the results of a block will lie in: it is kept when it is freed."""
+    torch.empty(total_bytes, dtype=torch.uint8).fill_(1)
+
+
 def _touch(memory: torch.Tensor) -> None:
     """Have every page mapped now: the first who reaches for one would wait for it, on the clock."""
     memory[:: mmap.PAGESIZE].sum()
@@ -482,6 +504,14 @@ def _model_class(module: ModuleType, *, wanted: str) -> Callable[..., Any]:
     return cls
 
 
+def seed_all(seed: int) -> None:
+    """Seed every generator that a constructor may draw from."""
+    random.seed(seed)
+    torch.manual_seed(seed)
+    if (numpy := sys.modules.get("numpy")) is not None:
+        numpy.random.seed(seed % 2**32)
+
+
 def _set_precision(policy: str) -> None:
     """Apply the run's policy for float32 products; it holds for the baseline too."""
     if policy == "default":  # PyTorch's own: TF32 in convolutions, not in matrix products
@@ -497,6 +527,10 @@ def _set_state(model: object, state: dict[str, torch.Tensor] | None) -> tuple[An
         return "none", None
     if not isinstance(model, torch.nn.Module):
         return "seeded", "ModelNew is no torch.nn.Module, so its parameters could not be set"
+    return ("by name", None) if _takes_by_itself(model, state) else _placed(model, state)
+
+
+def _placed(model: torch.nn.Module, state: dict[str, torch.Tensor]) -> tuple[Any, str | None]:
     own = model.state_dict()
     missing, extra = sorted(state.keys() - own.keys()), sorted(own.keys() - state.keys())
     both = {name: value for name, value in state.items() if name in own}
@@ -505,13 +539,32 @@ def _set_state(model: object, state: dict[str, torch.Tensor] | None) -> tuple[An
     if both and fits and not any(_is_inexact(state[name]) for name in missing):
         model.load_state_dict(both, strict=False)
         return "by name", None
-    shapes = [None if is_lazy(value) else tuple(value.shape) for value in own.values()]
-    if shapes == [tuple(value.shape) for value in state.values()]:
-        model.load_state_dict(dict(zip(own, state.values(), strict=True)), strict=True)
-        return "by order", None
+    # Under other names, in order; a buffer more than the reference has is the candidate's own.
+    for named in (own, dict(model.named_parameters())):
+        shapes = [None if is_lazy(value) else tuple(value.shape) for value in named.values()]
+        if shapes == [tuple(value.shape) for value in state.values()]:
+            model.load_state_dict(dict(zip(named, state.values(), strict=True)), strict=False)
+            return "by order", None
     if not missing:
         return "seeded", "parameters of the reference's names have other shapes"
     return "seeded", f"parameters missing {missing[:6]}, unexpected {extra[:6]}"
+
+
+def _takes_by_itself(model: torch.nn.Module, state: dict[str, torch.Tensor]) -> bool:
+    """Whether the module has a way of its own to load these names, as one that fuses has."""
+    hooked = any(
+        each._load_state_dict_pre_hooks  # noqa: SLF001 - torch offers no public list of them
+        or type(each)._load_from_state_dict is not torch.nn.Module._load_from_state_dict  # noqa: SLF001
+        for each in model.modules()
+    )
+    if not hooked or state.keys() <= model.state_dict().keys():
+        return False
+    try:
+        found = model.load_state_dict(state, strict=False)
+    except (RuntimeError, KeyError):
+        return False
+    own = dict(model.named_parameters())
+    return not found.unexpected_keys and not own.keys() & set(found.missing_keys)
 
 
 def _is_inexact(value: torch.Tensor) -> bool:
@@ -549,7 +602,7 @@ def harvest(tree: Any) -> list[torch.Tensor]:  # noqa: ANN401 - trees are of any
     if isinstance(tree, torch.Tensor):
         return [tree.detach()]
     if isinstance(tree, dict):
-        return [leaf for key in sorted(tree) for leaf in harvest(tree[key])]
+        return [leaf for key in _in_order(tree) for leaf in harvest(tree[key])]
     if isinstance(tree, list | tuple):
         return [leaf for item in tree for leaf in harvest(item)]
     if isinstance(tree, int | float | bool):
@@ -557,12 +610,17 @@ def harvest(tree: Any) -> list[torch.Tensor]:  # noqa: ANN401 - trees are of any
     return []
 
 
+def _in_order(tree: dict[Any, Any]) -> list[Any]:
+    """Return a dict's keys in an order of their own; not all of them can be compared."""
+    return sorted(tree, key=repr)
+
+
 def are_numbers(tree: Any) -> tuple[bool, ...]:  # noqa: ANN401 - trees are of any kind
     """Say of each leaf that ``harvest`` returns whether it was a plain number."""
     if isinstance(tree, torch.Tensor):
         return (False,)
     if isinstance(tree, dict):
-        return tuple(leaf for key in sorted(tree) for leaf in are_numbers(tree[key]))
+        return tuple(leaf for key in _in_order(tree) for leaf in are_numbers(tree[key]))
     if isinstance(tree, list | tuple):
         return tuple(leaf for item in tree for leaf in are_numbers(item))
     return (True,) if isinstance(tree, int | float | bool) else ()
@@ -585,7 +643,7 @@ def tree_of(tree: Any, count: list[int] | None = None) -> Any:  # noqa: ANN401 -
         count[0] += 1
         return {"t": count[0] - 1}
     if isinstance(tree, dict):
-        return {"dict": {key: tree_of(tree[key], count) for key in sorted(tree)}}
+        return {"dict": {key: tree_of(tree[key], count) for key in _in_order(tree)}}
     if isinstance(tree, list | tuple):
         return [tree_of(item, count) for item in tree]
     return None
@@ -596,4 +654,4 @@ def _describe(leaf: torch.Tensor) -> str:
     return f"{dtype}[{', '.join(map(str, leaf.shape))}]"
 
 
-__all__ = ["harvest", "plant", "serve", "tree_of"]
+__all__ = ["harvest", "plant", "seed_all", "serve", "tree_of", "warm_compiler"]
