@@ -18,6 +18,7 @@ import msgspec
 import torch
 
 from refine_agent.judge import cases
+from refine_agent.judge.examiner import NOMINALS
 
 if TYPE_CHECKING:
     from refine_agent.judge.examiner import Key, Question
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
 
 # What is prepared lies in memory until it is asked: so much of it, and so much of what is free.
 MOST_QUESTIONS, MOST_BYTES, FREE_PART = 64, 2 << 30, 1 / 8
-# A check asks at least this many nominal questions, and needs the keys to them; a key in float64
-# makes about this many times as much of a question.
-KEYED, WITH_KEY = 2, 3
+# The check needs the keys to its nominal questions; one in float64 makes about this many times as
+# much of a question.
+WITH_KEY = 3
 # The compiler goes first wherever both want a core.
 POLITE = 10
 
@@ -117,7 +118,7 @@ class Ahead:
             torch.set_num_threads(cores)
         finally:
             started.set()
-        keyed = max(KEYED, self._house.cadence.calls)
+        keyed = max(NOMINALS, self._house.cadence.calls)
         room = min(MOST_BYTES, int(_free_bytes() * FREE_PART))
         while len(self._ready) < MOST_QUESTIONS and not self._enough.is_set():
             wanted = len(self._ready) < keyed

@@ -25,6 +25,12 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     transform: str
+    of: Case | None = None  # whose inputs these are, but for one element
+
+    @property
+    def kind(self) -> str:
+        """What its inputs have in common: those of which one is changed, more than that."""
+        return self.name if self.of is None else f"{self.name}: {self.of.name}"
 
 
 NOMINAL = Case(name="nominal", transform="as drawn")
@@ -42,8 +48,6 @@ STRESSES = (
 # Where a reference is linear in inputs like these, float32 is exact in any order of summation,
 # and what rounds its operands to TF32, float16 or bfloat16 is not.
 INTEGERS = Case(name="exact integers", transform="integers")
-# The inputs of an earlier call with one element changed; see ``nearly``.
-NEARLY = Case(name="one element changed", transform="as drawn")
 # A draw with more zeros than this has them by design.
 STRUCTURAL_ZEROS = 0.1
 # So many numbers in a row are not sorted by chance: one draw in 3.6 million is.
@@ -158,6 +162,11 @@ def transform(
         _restored(new, old, promised)
         for new, old, promised in zip(changed, tensors, structures, strict=True)
     ]
+
+
+def nearly_of(case: Case) -> Case:
+    """Return the case of inputs of a kind with one element changed, as ``nearly`` does."""
+    return Case(name="one element changed", transform="as drawn", of=case.of or case)
 
 
 def _restored(new: torch.Tensor, old: torch.Tensor, promised: Structure) -> torch.Tensor:

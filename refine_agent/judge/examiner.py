@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 # On a CPU a call on many megabytes takes long, and so does its answer in float64: three of the
 # stresses, drawn anew in every trial, and all of them when a result is sealed.
 MANY_BYTES, FEW_STRESSES = 32 << 20, 3
+# At least so many nominal questions are asked together, and so is whether results last.
+NOMINALS = 2
 # In a timed block one call in four is on inputs of another kind, and one in six on the inputs that
 # lie in its slot already, with one element changed: no call can be told from another.
 STRESSED, CHANGED = 0.25, 1 / 6
@@ -54,11 +56,15 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     most_blocks: int
     seconds: float
     within: float  # stop when the half-width of every role's interval is this part of its median
+    # Or when that of every speedup is this part of it, or this part of its distance from 1: on a
+    # machine that others share a role never comes to rest, and all that is to be known is who wins.
+    speedup_within: float | None = None
+    apart: float = 1 / 3
 
 
 PACES = {
     "cuda": Pace(blocks=6, most_blocks=24, seconds=0.9, within=0.004),
-    "cpu": Pace(blocks=5, most_blocks=200, seconds=1.0, within=0.015),
+    "cpu": Pace(blocks=5, most_blocks=200, seconds=2.5, within=0.015, speedup_within=0.02),
 }
 
 
@@ -122,10 +128,12 @@ class Examiner:
         self._reference = house.reference
         self._seat = seat
         self._layers = layers
-        self._asked_before: dict[int, list[torch.Tensor]] = {}  # a slot's inputs in its last call
+        self._asked_before: dict[int, Question] = {}  # what a slot was asked in its last call
         self._only_question: Question | None = None
         self._worst = NO_FINDING
         self._cadence = house.cadence
+        self._held = 0  # nominal questions that were asked together
+        self._many_bytes = house.kind == "cpu" and house.layout.slot_bytes > MANY_BYTES
 
     def warm_up(self) -> None:
         """Find how many calls of the candidate fit into a block on a GPU.
@@ -148,7 +156,10 @@ class Examiner:
     # --- correctness ----------------------------------------------------------------------------
 
     def check(self, *, every: bool) -> Checks:
-        """Check outputs under fresh inputs of several kinds, in an order nobody can foresee."""
+        """Check outputs under fresh inputs of several kinds, in an order nobody can foresee.
+
+        Nominal ones are among them, unless ``held`` has asked them.
+        """
         plan = self._plan(every=every)
         size = self._cadence.calls
         for first in range(0, len(plan), size):
@@ -156,8 +167,8 @@ class Examiner:
             filler = [cases.NOMINAL] * (size - len(planned))
             self._check_block([self._question(case) for case in (*planned, *filler)])
         return Checks(
-            cases=len(set(plan)),
-            calls=-(-len(plan) // size) * size,
+            cases=len({cases.NOMINAL, *plan}),
+            calls=-(-len(plan) // size) * size + self._held,
             worst_case=self._worst.case,
             worst_error=self._worst.error,
             allowed_error=self._worst.allowed,
@@ -166,9 +177,10 @@ class Examiner:
     def _plan(self, *, every: bool) -> list[Case]:
         stresses = self._house.stresses if self._layers.cases else []
         random.SystemRandom().shuffle(stresses)
-        if not every and self._house.layout.slot_bytes > MANY_BYTES:
+        if not every and self._many_bytes:
             stresses = stresses[:FEW_STRESSES]
-        plan = [cases.NOMINAL, cases.NOMINAL, *stresses]
+        nominal = [] if self._held else [cases.NOMINAL] * NOMINALS
+        plan = [*nominal, *stresses]
         if self._layers.cases and self._house.tells_no_half:
             plan += [cases.PARTLY] * cases.OFTEN
         if self._layers.integers and self._house.exact_in_integers:
@@ -187,25 +199,27 @@ class Examiner:
         seat = self._candidate()
         slots = tuple(self._draw_slots(len(questions)))
         block = self._ask(seat, slots, questions, during="check", lead=self._cadence.lead)
-        self._verify_all(seat, slots, questions, block, exactly=True)
+        self._must_be_right(self._first_mismatch(seat, slots, questions, block, exactly=True))
 
     def held(self) -> list[Suspicion]:
         """See whether results survive the calls of a block, as a caller who keeps them needs.
 
-        Where they do not, every one is copied from now on, within the time of its call.
+        Where they do not, every one is copied from now on, within the time of its call. These are
+        the nominal questions of the check: their answers are verified as exactly.
         """
         seat = self._candidate()
         seat.copies_results = not self._layers.held
         if not self._layers.held:
             return []
-        slots = tuple(self._draw_slots(max(2, self._cadence.calls)))
-        questions = [self._timed_question(slot) for slot in slots]
-        self._ask(seat, slots, questions, during="check", lead=self._cadence.lead)
-        if self._all_near(seat, slots, questions):
+        self._held = max(NOMINALS, self._cadence.calls)
+        slots = tuple(self._draw_slots(self._held))
+        questions = [self._question(cases.NOMINAL) for _ in slots]
+        block = self._ask(seat, slots, questions, during="check", lead=self._cadence.lead)
+        if self._first_mismatch(seat, slots, questions, block, exactly=True) is None:
             return []
         seat.copies_results = True
         block = self._ask(seat, slots, questions, during="check", lead=self._cadence.lead)
-        self._verify_all(seat, slots, questions, block, exactly=True)
+        self._must_be_right(self._first_mismatch(seat, slots, questions, block, exactly=True))
         return [
             Suspicion(
                 kind="reused output",
@@ -229,28 +243,18 @@ class Examiner:
             )
         ]
 
-    def _all_near(self, seat: Seat, slots: Sequence[int], questions: list[Question]) -> bool:
-        return all(
-            self._right(seat, slot, question, exactly=False) is None
-            for slot, question in zip(slots, questions, strict=True)
-        )
-
     # --- timing ---------------------------------------------------------------------------------
 
     def sample(self, pace: Pace) -> dict[str, Samples]:
         """Take interleaved blocks until all intervals are narrow; verify every timed output."""
         seats = self._seats()
         found = {role: Samples() for role in seats}
-        if self._cadence.lead is None:  # a fresh process has yet to be given its results' memory
-            self._timed_block(
-                seats, {role: Samples() for role in seats}, self._cadence.calls, lead=None
-            )
         began = time.monotonic()
         for number in range(pace.most_blocks):
             self._timed_block(seats, found, self._cadence.calls, lead=self._cadence.lead)
             enough = number + 1 >= pace.blocks
             late = time.monotonic() - began > pace.seconds
-            if enough and (late or _narrow(found, pace.within)):
+            if enough and (late or _narrow(found, pace.within) or _known(found, pace)):
                 break
         return found
 
@@ -284,7 +288,9 @@ class Examiner:
             block = self._ask(seat, slots, questions, during="timing", lead=lead)
             found[role].add(block, trusted=role != "candidate")
             if role == "candidate" and self._layers.every:
-                self._verify_all(seat, slots, questions, block, exactly=False)
+                self._must_be_right(
+                    self._first_mismatch(seat, slots, questions, block, exactly=False)
+                )
 
     def _timed_question(self, slot: int) -> Question:
         """Draw a question like those of the check: mostly nominal, some of another kind."""
@@ -327,13 +333,16 @@ class Examiner:
         self._prepare(seat, slots, questions)
         looks = self._cadence.looks and lead is not None
         block = seat.call(slots, during=during, lead=lead, looks=looks)
-        # Of witnesses too: what the judge reads meanwhile leaves results in caches, or does not.
-        broken = [self._broken(seat, *asked) for asked in zip(slots, questions, strict=True)]
-        if seat is self._seat:
-            self._must_be_whole(broken)
         copies: list[_Copy] = []
-        for number, slot in enumerate(slots):
-            copies += self._take_inputs_away(seat, slot, block.lent[number] if block.lent else ())
+        # Of witnesses too: what the judge reads meanwhile leaves results in caches, or does not;
+        # of so many bytes none stay there.
+        if seat is self._seat or not self._many_bytes:
+            broken = [self._broken(seat, *asked) for asked in zip(slots, questions, strict=True)]
+            if seat is self._seat:
+                self._must_be_whole(broken)
+            for number, slot in enumerate(slots):
+                lent = block.lent[number] if block.lent else ()
+                copies += self._take_inputs_away(seat, slot, lent)
         self._house.settle()
         delivered = seat.deliver(slots, block, during=during, lead=self._cadence.lead, looks=looks)
         if self._layers.delivery and not all(copy.is_whole for copy in copies):
@@ -366,8 +375,7 @@ class Examiner:
         if seat is self._seat:
             self._must_be_idle()
             if not self._reference.mutable:
-                tensors = (question.tensors for question in questions)
-                self._asked_before.update(zip(slots, tensors, strict=True))
+                self._asked_before.update(zip(slots, questions, strict=True))
         elif moved := seat.moved_threads():
             raise Ended(
                 Disqualified(
@@ -411,7 +419,7 @@ class Examiner:
 
     # --- verifying ------------------------------------------------------------------------------
 
-    def _verify_all(
+    def _first_mismatch(
         self,
         seat: Seat,
         slots: tuple[int, ...],
@@ -419,12 +427,13 @@ class Examiner:
         block: Block,
         *,
         exactly: bool,
-    ) -> None:
+    ) -> Mismatch | None:
+        """Return the first wrong answer; whatever else is wrong with them ends the trial."""
         for slot, question in zip(slots, questions, strict=True):
             self._must_be_whole([self._guards_broken(seat, slot)])
             finding = self._right(seat, slot, question, exactly=exactly)
             if finding is not None:
-                raise Ended(self._mismatch(question.case, finding))
+                return self._mismatch(question.case, finding)
         if block.prints != seat.prints(slots):
             raise Ended(
                 Disqualified(
@@ -434,6 +443,7 @@ class Examiner:
                 )
             )
         seat.must_have_been_there(block)
+        return None
 
     def _right(self, seat: Seat, slot: int, question: Question, *, exactly: bool) -> _Wrong | None:
         """Return what is wrong with an answer; a quick look first, where that will do."""
@@ -443,12 +453,21 @@ class Examiner:
         key = self._house.key(question)
         if key is None:
             return None  # the reference itself is lost on these inputs
-        for number, (g, e, limit) in enumerate(zip(got, key.exact, key.limits, strict=True)):
-            finding = lax.compare(g, e, limit, self._layers)
+        findings = self._findings(got, key)
+        if any(finding.reason is not None for finding in findings):
+            key = self._house.nearer_key(question, key)
+            findings = self._findings(got, key)
+        for number, (g, finding) in enumerate(zip(got, findings, strict=True)):
             if finding.reason is not None and not self._house.may_stand(question, number, g, key):
                 return _Wrong(output=number, finding=finding)
             self._worst = self._worst.worse(question.case, finding)
         return None
+
+    def _findings(self, got: Sequence[torch.Tensor], key: Key) -> list[Finding]:
+        return [
+            lax.compare(g, e, limit, self._layers)
+            for g, e, limit in zip(got, key.exact, key.limits, strict=True)
+        ]
 
     def _mismatch(self, case: Case, wrong: _Wrong) -> Mismatch:
         which = f"output {wrong.output}: " if len(self._house.layout.outputs) > 1 else ""
@@ -461,6 +480,10 @@ class Examiner:
             where=finding.where,
             map=finding.map,
         )
+
+    def _must_be_right(self, wrong: Mismatch | None) -> None:
+        if wrong is not None:
+            raise Ended(wrong)
 
     def _must_be_whole(self, broken: list[Disqualified | None]) -> None:
         for verdict in broken:
@@ -545,6 +568,20 @@ def _narrow(found: dict[str, Samples], within: float) -> bool:
         )
         for role, samples in found.items()
         if role != "null"
+    )
+
+
+def _known(found: dict[str, Samples], pace: Pace) -> bool:
+    """Whether every speedup of the candidate's is known well enough for what it is."""
+    mine = found.get("candidate")
+    if mine is None or pace.speedup_within is None:
+        return False
+    against = [each for role, each in found.items() if role not in ("candidate", "null")]
+    ratios = [statistics.ratio(each.counted_us, mine.counted_us) for each in against]
+    return all(
+        (ratio.high - ratio.low) / 2
+        <= max(pace.speedup_within * ratio.value, pace.apart * abs(ratio.value - 1))
+        for ratio in ratios
     )
 
 

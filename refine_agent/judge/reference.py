@@ -10,24 +10,23 @@ import copy
 import io
 import linecache
 import pickle
-import random
 import sys
 import threading
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-import numpy as np
 import torch
 from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map
 
 from refine_agent.arena import ALIGNMENT
 from refine_agent.judge import tolerance
 from refine_agent.judge.draws import SideBySide
 from refine_agent.wire import Layout, TensorSpec
-from refine_agent.worker.stub import are_numbers, harvest, plant, tree_of
+from refine_agent.worker.stub import are_numbers, harvest, plant, seed_all, tree_of
 
 # A parameter whose elements are all equal is at its default (ones, zeros); it is moved off it by
 # this much, so that a candidate that drops it is seen.
@@ -78,7 +77,7 @@ class Reference:
 
     def _construct(self) -> torch.nn.Module:
         cls = _model_class(self._module)
-        torch.manual_seed(self.seed)
+        seed_all(self.seed)
         model = _call(
             lambda: cls(*copy.deepcopy(self.args), **self.kwargs), "Model(*get_init_inputs())"
         )
@@ -104,10 +103,12 @@ class Reference:
             for value in model.state_dict().values():
                 if not value.is_floating_point() or value.numel() == 0:
                     continue
-                if bool((value == value.flatten()[0]).all()):
+                first = value.flatten()[0]
+                # An infinity is a mask's, and stays one: what is added to it makes it no number.
+                if bool(torch.isfinite(first)) and bool((value == first).all()):
                     noise = torch.rand(value.shape, generator=generator) * 2 - 1
                     # In proportion: a temperature or an epsilon keeps its sign and its size.
-                    size = value.flatten()[0].abs().item() or 1.0
+                    size = first.abs().item() or 1.0
                     value.add_((noise * OFF_DEFAULT * size).to(value.dtype))
 
     def state(self) -> bytes:
@@ -135,7 +136,7 @@ class Reference:
     def reseed_as_constructed(self) -> None:
         """Take the parameters a constructor draws under this seed, for other names."""
         cls = _model_class(self._module)
-        torch.manual_seed(self.seed)
+        seed_all(self.seed)
         model = cls(*copy.deepcopy(self.args), **self.kwargs).eval()
         self._fill_in(model)
         self.model = model.to(self.device)
@@ -145,12 +146,12 @@ class Reference:
     def draw(self, *, seed: int) -> list[Any]:
         """Return fresh arguments for one call, on the device, under ``seed``."""
         with self._drawing, torch.device(self.device), SideBySide():
-            random.seed(seed)
-            np.random.seed(seed % 2**32)  # noqa: NPY002 - problem files call numpy's global generator
-            torch.manual_seed(seed)
+            seed_all(seed)
             drawn = _call(self._module.get_inputs, "get_inputs()")
         if not isinstance(drawn, Sequence):
-            raise ProblemFault("get_inputs() must return a list of arguments")
+            raise ProblemFault(
+                f"get_inputs() returns a {type(drawn).__name__}; it must return a list of arguments"
+            )
         return [_onto(item, self.device) for item in drawn]
 
     # --- answers --------------------------------------------------------------------------------
@@ -164,7 +165,10 @@ class Reference:
         self.numbers = are_numbers(result)
         leaves = harvest(result)
         if not leaves:
-            raise ProblemFault("Model.forward returns no tensor, so there is nothing to compare")
+            raise ProblemFault(
+                f"Model.forward returns no tensor (but: {type(result).__name__}), so there is "
+                "nothing to compare; let it return tensors, or lists, tuples or dicts of them"
+            )
         if odd := [leaf.layout for leaf in leaves if leaf.layout != torch.strided]:
             raise ProblemFault(f"Model.forward returns a tensor of layout {odd[0]}; make it dense")
         return [leaf.contiguous().to(self.device) for leaf in leaves]
@@ -177,17 +181,20 @@ class Reference:
         """
         for widened in (nullcontext(), _Widened()):
             try:
-                with widened:
-                    return self._in_float64(arguments, moved)
+                return self._in_float64(arguments, moved, widened)
             except (RuntimeError, TypeError, NotImplementedError, AssertionError):
                 continue
         return None
 
-    def _in_float64(self, arguments: Sequence[Any], moved: float) -> list[torch.Tensor]:
+    def _in_float64(
+        self, arguments: Sequence[Any], moved: float, widened: AbstractContextManager[Any]
+    ) -> list[torch.Tensor]:
         model = _in_double(copy.deepcopy(self.model))
         for value in model.parameters() if moved else ():
             value.mul_(1 + moved * (2 * torch.rand(value.shape, device=value.device) - 1))
-        result = model(*[_doubled(item) for item in arguments])
+        doubled = [_doubled(item) for item in arguments]
+        with widened:
+            result = model(*doubled)
         return [_wide(leaf.contiguous()) for leaf in harvest(result)]
 
     @torch.no_grad()
@@ -305,6 +312,11 @@ def _model_class(module: types.ModuleType) -> type[torch.nn.Module]:
 
 def _onto(item: Any, device: str) -> Any:  # noqa: ANN401 - arguments are of any kind
     if isinstance(item, torch.Tensor):
+        if item.layout != torch.strided:
+            raise ProblemFault(
+                f"get_inputs() returns a tensor of layout {item.layout}; hand over dense tensors "
+                "(indices, values) and make it of them within forward"
+            )
         return item.detach().to(device)
     if isinstance(item, list | tuple):
         return _like(item, [_onto(part, device) for part in item])
@@ -335,7 +347,11 @@ def _like(item: Any, parts: list[Any]) -> Any:  # noqa: ANN401 - a list or a tup
 
 
 class _Widened(TorchDispatchMode):
-    """Casts to a floating-point type go to float64: of models that name types in ``forward``."""
+    """All arithmetic is float64: of models that name types in ``forward``, or make tensors there.
+
+    What is narrow all the same (a constant of the file's, a list of tensors) is widened where it is
+    used. What is a view, or is written to, is left as it is: a copy would be another tensor.
+    """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -351,7 +367,20 @@ class _Widened(TorchDispatchMode):
             name: torch.float64 if isinstance(value, torch.dtype) and value in _NARROW else value
             for name, value in (kwargs or {}).items()
         }
-        return func(*args, **named)
+        schema = func._schema  # noqa: SLF001 - torch offers no public schema
+        if any(each.alias_info is not None for each in schema.returns):
+            kept = [each.alias_info is not None for each in schema.arguments]
+            positional = [
+                item if is_kept else tree_map(_widened, item)
+                for item, is_kept in zip(args, kept, strict=False)
+            ]
+            return func(*positional, **named)
+        return tree_map(_widened, func(*tree_map(_widened, args), **tree_map(_widened, named)))
+
+
+def _widened(item: Any) -> Any:  # noqa: ANN401 - arguments are of any kind
+    is_narrow = isinstance(item, torch.Tensor) and item.dtype in _NARROW
+    return item.double() if is_narrow else item
 
 
 def _in_double(model: torch.nn.Module) -> torch.nn.Module:

@@ -123,9 +123,9 @@ class Seat:
         self._bearings: dict[int, Bearing] = {}
         self._late_stops = 0
 
-    def greet(self) -> None:
+    def greet(self, *, within_s: float = START_DEADLINE_S) -> None:
         """Hear which fence the worker closed around itself."""
-        answer = self._hear("start", START_DEADLINE_S)
+        answer = self._hear("start", within_s)
         if isinstance(answer, wire.Ready):
             self.fence = answer.note
 

@@ -250,10 +250,8 @@ def _errors(got: torch.Tensor, exact: torch.Tensor) -> _Errors:
     whole = math.sqrt(sum_exact)
     rms = math.sqrt((sum_exact + spared) / got.numel())
     row_worst = 0.0
-    if _has_rows(got):
-        # A row that is nearly nothing beside the others is measured against a hundredth of them.
-        typical = whole / math.sqrt(norms.numel())
-        row_worst = float((errors / (norms + 1e-2 * typical + TINY)).max())
+    if has_rows(got):
+        row_worst = float(_for_their_size(errors, norms).max())
     return _Errors(
         norm=math.sqrt(sum_error) / whole if whole else math.sqrt(sum_error),
         row=row_worst,
@@ -261,6 +259,19 @@ def _errors(got: torch.Tensor, exact: torch.Tensor) -> _Errors:
         rms=rms,
         wrong_finiteness=wrong,
     )
+
+
+def row_errors(error: torch.Tensor, size: torch.Tensor) -> torch.Tensor:
+    """Return the error of every row, in a dimension of one element at the end."""
+    norms = torch.linalg.vector_norm(size, dim=-1, keepdim=True)
+    return _for_their_size(torch.linalg.vector_norm(error, dim=-1, keepdim=True), norms)
+
+
+def _for_their_size(errors: torch.Tensor, norms: torch.Tensor) -> torch.Tensor:
+    """Relate errors of rows to the rows, one that is next to nothing to a hundredth of the rest."""
+    typical = torch.linalg.vector_norm(norms) / math.sqrt(norms.numel())
+    related: torch.Tensor = errors / (norms + 1e-2 * typical + TINY)
+    return related
 
 
 def _peak(got: torch.Tensor, exact: torch.Tensor, rms: float) -> _Peak:
@@ -281,7 +292,7 @@ def _peak(got: torch.Tensor, exact: torch.Tensor, rms: float) -> _Peak:
     return _Peak(error=largest, at=at)
 
 
-def _has_rows(tensor: torch.Tensor) -> bool:
+def has_rows(tensor: torch.Tensor) -> bool:
     """Whether there are several rows, each with enough elements for a norm to mean something."""
     return tensor.dim() > 1 and MIN_ROW <= tensor.shape[-1] < tensor.numel()
 
@@ -295,7 +306,7 @@ class _Chunk(NamedTuple):
 def _chunks(got: torch.Tensor, exact: torch.Tensor) -> Iterator[_Chunk]:
     """Yield whole rows, as many as fit a cache; where no row is looked at, a cacheful as one."""
     size = CHUNK[got.device.type]
-    width = got.shape[-1] if _has_rows(got) else min(size, got.numel())
+    width = got.shape[-1] if has_rows(got) else min(size, got.numel())
     step = max(1, size // width) * width
     flat_got, flat_exact = got.reshape(-1), exact.reshape(-1)
     memory = torch.empty(min(step, got.numel()), dtype=torch.float64, device=got.device)

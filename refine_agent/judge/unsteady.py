@@ -71,11 +71,15 @@ def _most(got: torch.Tensor, jumps: int) -> int:
 
 
 def _off(got: torch.Tensor, wanted: torch.Tensor, allowed: Limits) -> torch.Tensor:
-    """Mark the elements that are not what is wanted."""
+    """Mark the elements that are not what is wanted, or lie in a row that is not."""
     if not got.is_floating_point():
         return got != wanted.to(got.dtype)
     a, b = got.double(), wanted.double()
     size = b.abs().nan_to_num(nan=0.0, posinf=0.0)
     rms = torch.linalg.vector_norm(size) / max(1, b.numel()) ** 0.5
     near: torch.Tensor = (a - b).abs() <= allowed.element * (size + rms)
-    return ~(near | (a == b) | (a.isnan() & b.isnan()))
+    same = (a == b) | (a.isnan() & b.isnan())
+    off = ~(near | same)
+    if tolerance.has_rows(got):
+        off |= tolerance.row_errors(torch.where(same, 0.0, a - b), size) > allowed.row
+    return off
