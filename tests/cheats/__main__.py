@@ -106,12 +106,19 @@ def _write(report: Report, out: Path | None) -> None:
 def _joined(files: list[Path]) -> Report:
     """Return one table of several parts, which were tried side by side."""
     parts = [msgspec.json.decode(file.read_bytes(), type=Report) for file in files]
+    reached = {row.number for part in parts for row in part.cheats}
+    reached |= {each.name for part in parts for each in part.controls}
     return replace(
         parts[0],
         seconds=max(part.seconds for part in parts),
         cheats=sorted((row for part in parts for row in part.cheats), key=_by_number),
         controls=sorted((each for part in parts for each in part.controls), key=_by_name),
-        not_reached=[name for part in parts for name in part.not_reached],
+        not_reached=[
+            name
+            for part in parts
+            for name in part.not_reached
+            if not {name, name.partition("_")[0].lstrip("c").lstrip("0")} & reached
+        ],
     )
 
 
