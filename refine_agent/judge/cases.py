@@ -6,8 +6,9 @@ anyone is judged; whether an answer is right is ``tolerance``'s business.
 
 from __future__ import annotations
 
+import random
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 import torch
@@ -20,12 +21,23 @@ if TYPE_CHECKING:
     from refine_agent.judge.reference import Reference
 
 
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """What of the inputs is larger, every place as a share (from 0 to 1) of where it could lie."""
+
+    number: float  # which of the inputs that are numbers and no labels
+    shape: Literal["block", "comb", "one"]
+    # Where a block starts or an element lies, by dimension, and last how large the element is. Of a
+    # comb: which dimension, how far apart its indices are, the first.
+    places: tuple[float, ...]
+
+
 class Case(msgspec.Struct, frozen=True, kw_only=True):
     """One way of drawing inputs."""
 
     name: str
     transform: str
     of: Case | None = None  # whose inputs these are, but for one element
+    part: Part | None = None  # the one that is larger; drawn anew where nobody says
 
     @property
     def kind(self) -> str:
@@ -35,6 +47,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
 NOMINAL = Case(name="nominal", transform="as drawn")
 PARTLY = Case(name="a part eight times larger", transform="part")
+OUTWEIGHED = Case(name="one element that outweighs the others", transform="part")
 STRESSES = (
     Case(name="ten times larger", transform="x10"),
     Case(name="shifted by five", transform="+5"),
@@ -61,8 +74,13 @@ OUTLIERS, FEWEST_OUTLIERS, LARGE = 1e-4, 3, 30.0
 # block and otherwise indices that lie up to so many apart. What reads some of its input to know the
 # rest does not know where that part lies.
 PART, PART_FACTOR, BLOCKS, MOST_APART = 1 / 32, 8.0, 0.75, 14
-# Where nominal inputs do not tell half of themselves from all, so many such questions are asked.
-OFTEN = 16
+# Where nominal inputs do not tell half of themselves from all, so many parts of each input (of so
+# many inputs at most) are asked about, spread over it. Half of its elements, whichever, leave out
+# half of the single ones; a half in one piece leaves out three of six, and no luck changes that.
+APART: dict[Literal["block", "comb", "one"], int] = {"one": 6, "block": 3, "comb": 1}
+MOST_APART_INPUTS = 4
+# Places are spread along so many dimensions; a tensor has more of them only in theory.
+MOST_DIMENSIONS = 8
 # Above this the reference itself has lost the answer, and nothing can be held against a candidate.
 UNSOUND = 2e-2
 # Two units in the last place of float32, relative.
@@ -150,8 +168,8 @@ def transform(
     generator = _generator(tensors, seed)
     if case is INTEGERS:
         changed = _integers(tensors, generator)
-    elif case is PARTLY:
-        changed = _partly(tensors, structures, generator)
+    elif case.transform == PARTLY.transform:
+        changed = _partly(tensors, structures, case.part or _part(tensors, generator))
     else:
         change = _TRANSFORMS[case.transform]
         changed = [
@@ -244,41 +262,94 @@ def _outliers(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     return flat.view_as(tensor)
 
 
-def _partly(
-    tensors: Sequence[torch.Tensor], structures: Sequence[Structure], generator: torch.Generator
-) -> list[torch.Tensor]:
-    """Make a part of one input larger, anywhere: no part of the inputs stands for the others."""
+def parts_apart(
+    tensors: Sequence[torch.Tensor], structures: Sequence[Structure]
+) -> list[Case]:
+    """Return cases of parts unlike the rest that lie spread over every input.
+
+    Drawn one by one, all of them might miss what a candidate does not read.
+    """
+    chance = random.SystemRandom()
+    inputs = len(_free(tensors, structures))
+    found: list[Case] = []
+    for number in chance.sample(range(inputs), min(inputs, MOST_APART_INPUTS)):
+        for shape, count in APART.items():
+            case = OUTWEIGHED if shape == "one" else PARTLY
+            spread = [_spread(count, chance) for _ in range(MOST_DIMENSIONS + 1)]
+            found += [
+                msgspec.structs.replace(
+                    case, part=Part(number=(number + 0.5) / inputs, shape=shape, places=places)
+                )
+                for places in zip(*spread, strict=True)
+            ]
+    return found
+
+
+def _spread(count: int, chance: random.Random) -> list[float]:
+    """Draw numbers from 0 to 1 of which one lies in each stretch of ``1 / count``, shuffled."""
+    drawn = [(stretch + chance.random()) / count for stretch in range(count)]
+    chance.shuffle(drawn)
+    return drawn
+
+
+def _part(tensors: Sequence[torch.Tensor], generator: torch.Generator) -> Part:
+    """Draw a part at random: none of the inputs stands for the others."""
+    empty = torch.empty(2 + MOST_DIMENSIONS, device=tensors[0].device if tensors else "cpu")
+    number, kind, *places = draws.uniform(empty, generator).tolist()
+    return Part(number=number, shape="block" if kind < BLOCKS else "comb", places=tuple(places))
+
+
+def _free(tensors: Sequence[torch.Tensor], structures: Sequence[Structure]) -> list[int]:
+    """Return the numbers of the inputs whose values are free, and several."""
     pairs = enumerate(zip(tensors, structures, strict=True))
-    free = [n for n, (tensor, promised) in pairs if not promised.labels and tensor.numel() > 1]
+    return [n for n, (tensor, promised) in pairs if not promised.labels and tensor.numel() > 1]
+
+
+def _partly(
+    tensors: Sequence[torch.Tensor], structures: Sequence[Structure], part: Part
+) -> list[torch.Tensor]:
+    """Make a part of one input larger."""
+    free = _free(tensors, structures)
     if not free:
         return list(tensors)
-    drawn = draws.uniform(torch.empty(3, device=tensors[0].device), generator).tolist()
-    number = free[int(drawn[0] * len(free))]
+    number = free[int(part.number * len(free))]
     larger = tensors[number].clone(memory_format=torch.contiguous_format)
-    part = _block(larger, generator) if drawn[1] < BLOCKS else _comb(larger, drawn[2], generator)
-    part.mul_(PART_FACTOR)
+    if part.shape == "one":
+        _outweigh(larger, part.places)
+    else:
+        (_comb if part.shape == "comb" else _block)(larger, part.places).mul_(PART_FACTOR)
     return [larger if n == number else tensor for n, tensor in enumerate(tensors)]
 
 
-def _block(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def _block(tensor: torch.Tensor, starts: Sequence[float]) -> torch.Tensor:
     """Return a view of a stretch of every dimension, ``PART`` of all elements together."""
-    starts = draws.uniform(torch.empty(tensor.dim(), device=tensor.device), generator).tolist()
     each = PART ** (1 / sum(size > 1 for size in tensor.shape))
-    for dim, start in enumerate(starts):
-        size = tensor.shape[dim]
+    for dim, size in enumerate(tensor.shape):
         length = max(1, int(each * size))
-        tensor = tensor.narrow(dim, int(start * (size - length + 1)), length)
+        start = int(starts[dim % len(starts)] * (size - length + 1))
+        tensor = tensor.narrow(dim, start, length)
     return tensor
 
 
-def _comb(tensor: torch.Tensor, which: float, generator: torch.Generator) -> torch.Tensor:
+def _comb(tensor: torch.Tensor, places: Sequence[float]) -> torch.Tensor:
     """Return a view of every so many-th index of one dimension."""
+    which, apart, first = places[:3]
     long = [dim for dim, size in enumerate(tensor.shape) if size > 1]
     dim = long[int(which * len(long))]
-    apart, first = draws.uniform(torch.empty(2, device=tensor.device), generator).tolist()
     step = min(tensor.shape[dim], int(2 + MOST_APART * apart))
     narrowed = tensor.transpose(0, dim)[int(first * step) :: step]
     return narrowed.transpose(0, dim)
+
+
+def _outweigh(tensor: torch.Tensor, places: Sequence[float]) -> None:
+    """Make one element as large as its square is to all squares, at least, and to all at most."""
+    *dims, size = places
+    at = tuple(int(dims[dim % len(dims)] * length) for dim, length in enumerate(tensor.shape))
+    count, old = tensor.numel(), tensor[at].item()
+    typical = float(torch.linalg.vector_norm(tensor, dtype=_DOUBLE[tensor.is_complex()]))
+    largest = torch.finfo(tensor.dtype).max / count**0.5
+    direction = old / abs(old) if old else 1.0
+    tensor[at] = direction * min(largest, typical * count ** (size / 2))
 
 
 def _rows(tensor: torch.Tensor, _generator: torch.Generator) -> torch.Tensor:

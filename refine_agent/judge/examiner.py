@@ -167,7 +167,7 @@ class Examiner:
             filler = [cases.NOMINAL] * (size - len(planned))
             self._check_block([self._question(case) for case in (*planned, *filler)])
         return Checks(
-            cases=len({cases.NOMINAL, *plan}),
+            cases=len({cases.NOMINAL.name, *(case.name for case in plan)}),
             calls=-(-len(plan) // size) * size + self._held,
             worst_case=self._worst.case,
             worst_error=self._worst.error,
@@ -182,7 +182,7 @@ class Examiner:
         nominal = [] if self._held else [cases.NOMINAL] * NOMINALS
         plan = [*nominal, *stresses]
         if self._layers.cases and self._house.tells_no_half:
-            plan += [cases.PARTLY] * cases.OFTEN
+            plan += self._house.parts_apart()
         if self._layers.integers and self._house.exact_in_integers:
             plan.append(cases.INTEGERS)
         random.SystemRandom().shuffle(plan)

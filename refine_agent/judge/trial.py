@@ -173,11 +173,11 @@ class House:
         )
 
     def _look_closer(self, lineup: _Lineup) -> None:
-        """Ask about a part unlike the rest as often as a check does, where half passes for all."""
-        for _ in range(cases.OFTEN):
+        """Ask about a part unlike the rest as a check does, where half passes for all."""
+        for case in self.parts_apart():
             if cases.HALF_READ not in lineup.blind_to or cases.HALF_READ in lineup.rejected:
                 return
-            asked = self._soundly_asked(cases.PARTLY)
+            asked = self._soundly_asked(case)
             if asked is not None:
                 lineup.look_at(*asked)
 
@@ -213,6 +213,11 @@ class House:
     def tells_no_half(self) -> bool:
         """Whether half of nominal inputs has the answer of all, and other inputs may tell."""
         return cases.HALF_READ in self.fitness.blind_to and cases.PARTLY in self._usable
+
+    def parts_apart(self) -> list[Case]:
+        """Return the cases of a part unlike the rest, with parts all over the inputs."""
+        example = self.reference.tensors(self.reference.draw(seed=seed()))
+        return cases.parts_apart(example, self._structures)
 
     def question(self, case: Case) -> Question:
         """Return fresh inputs of a kind, prepared for this trial or drawn now, and the answer."""

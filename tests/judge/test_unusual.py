@@ -312,6 +312,39 @@ def test_a_part_of_one_input_is_larger_and_nothing_else(shape: tuple[int, ...]) 
     assert len(parts) > 5
 
 
+@pytest.mark.parametrize("shape", [(64,), (8, 16), (2, 4, 6, 8)])
+def test_no_half_of_an_input_is_left_out_by_luck(shape: tuple[int, ...]) -> None:
+    tensors = [torch.randn(shape), torch.arange(9.0), torch.randn(shape).bfloat16()]
+    promised = cases.structure(tensors)
+    asked = cases.parts_apart(tensors, promised)
+
+    assert len(set(asked)) == len(asked)
+    for number in (0, 2):
+        larger = []
+        for case in asked:
+            new = cases.transform(case, tensors, promised, seed=1)
+            assert torch.equal(new[1], tensors[1])  # labels stay as they are
+            larger.append((case, new[number] != tensors[number]))
+        single = [off for case, off in larger if case.name == cases.OUTWEIGHED.name and off.any()]
+        assert [int(off.sum()) for off in single] == [1] * 6
+        for dim, size in enumerate(shape):
+            for first in (0, size // 2):
+                assert sum(int(off.narrow(dim, first, size // 2).any()) for off in single) == 3
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.complex64])
+def test_one_element_outweighs_all_others_and_is_finite(dtype: torch.dtype) -> None:
+    tensors = [torch.randn(64, 512, dtype=dtype)]
+    promised = cases.structure(tensors)
+    for case in cases.parts_apart(tensors, promised):
+        (new,) = cases.transform(case, tensors, promised, seed=1)
+        assert bool(torch.isfinite(new).all())
+        if case.name == cases.OUTWEIGHED.name:
+            off = new != tensors[0]
+            others = tensors[0].abs().double().square().sum()
+            assert float(new[off].abs().double().square()) > 0.9 * float(others)
+
+
 def test_complex_results_need_not_be_exact_and_may_not_be_wrong() -> None:
     exact = torch.randn(16, 64, dtype=torch.complex128)
     native = exact.to(torch.complex64)
