@@ -262,9 +262,7 @@ def _outliers(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     return flat.view_as(tensor)
 
 
-def parts_apart(
-    tensors: Sequence[torch.Tensor], structures: Sequence[Structure]
-) -> list[Case]:
+def parts_apart(tensors: Sequence[torch.Tensor], structures: Sequence[Structure]) -> list[Case]:
     """Return cases of parts unlike the rest that lie spread over every input.
 
     Drawn one by one, all of them might miss what a candidate does not read.

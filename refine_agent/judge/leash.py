@@ -14,16 +14,24 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from refine_agent.judge import warder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # A thread that never returns from the kernel cannot be stopped; the judge does not wait for it.
 STOP_DEADLINE_S = 5.0
 # Whose a process is, is looked up once, and again after so long: reading it of all that run took a
 # busy machine 16 ms, twice a block. That all of a user's are stopped does not depend on it.
 LOOKED_UP_FOR_S = 1.0
+# A thread is listed as stopped just before it leaves its core. Where a host takes the core from a
+# virtual machine at that moment, it leaves milliseconds later, and its time is counted then; wchan
+# names what it waits in once it has left, on kernels that tell. So long is it waited for at most.
+LEAVING_S = 0.05
 # Stopped, dead and gone in /proc/PID/stat; D runs no code of its own until it stops. Not "t":
 # whoever traces a process may swallow its stop, and let it go on.
 _HALTED = "TZXD"
@@ -59,6 +67,7 @@ class Leash:
         self._strangers: set[int] = set()  # who runs here and is somebody else's
         self._looked_up = -LOOKED_UP_FOR_S
         self._spent_s: dict[int, float] = {}
+        self._told_where = True  # whether the kernel says what a stopped thread waits in
         # The processor time they used after they had last been told to stop: a system call under
         # way is finished first.
         self.ran_on_s = 0.0
@@ -83,6 +92,7 @@ class Leash:
             if all(_halted(pid) for pid in (self._pid, *members)):
                 # Whom a list is made of may have forked while it was made: look again.
                 if self._warder is not None or members == before or not members:
+                    self._have_left((self._pid, *members))
                     self._spent_s = now = self._processor_seconds()
                     ran = (now.get(pid, 0.0) - was for pid, was in told.items())
                     self.ran_on_s = sum(max(0.0, each) for each in ran)
@@ -90,6 +100,12 @@ class Leash:
                 before = members
             if time.monotonic() > ends:
                 raise Unstoppable(f"process {self._pid} could not be stopped")
+
+    def _have_left(self, pids: Iterable[int]) -> None:
+        """Wait until no stopped thread is on a core any more: only then is its time all counted."""
+        ends = time.monotonic() + LEAVING_S
+        while self._told_where and any(map(_leaves, pids)):
+            self._told_where = time.monotonic() < ends
 
     def go(self) -> None:
         """Let them go on."""
@@ -278,6 +294,22 @@ def _tasks(pid: int) -> list[str]:
 def _halted(pid: int) -> bool:
     """Whether no thread of the process runs; a process that is gone does not."""
     return all(state_in(f"/proc/{pid}/task/{task}/stat") in _HALTED for task in _tasks(pid))
+
+
+def _leaves(pid: int) -> bool:
+    """Whether a thread of the process is listed as stopped and is on a core all the same."""
+    return any(
+        state_in(f"/proc/{pid}/task/{task}/stat") == "T" and _waits_in(pid, task) == "0"
+        for task in _tasks(pid)
+    )
+
+
+def _waits_in(pid: int, task: str) -> str:
+    """Return the kernel's function that a thread waits in; "0" if in none, or it is not told."""
+    try:
+        return Path(f"/proc/{pid}/task/{task}/wchan").read_text(encoding="ascii")
+    except OSError:
+        return ""
 
 
 def state_in(path: str) -> str:

@@ -46,6 +46,10 @@ _EACH_ALONE = "PYTORCH_NO_CUDA_MEMORY_CACHING" in os.environ
 # block's calls are timed with the page faults of getting it back; above the threshold, which is the
 # largest there is, memory is the kernel's at every call, as it is for who runs the module at home.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _NEVER, _MMAP_FROM_BYTES = -1, -3, -1, 32 << 20
+# The results of a block's calls lie between what each of them wrote meanwhile, so that a young
+# process has new pages for a dozen calls, each 1.7 times as long (4 MB of temporaries). Before
+# anything is timed it is given as much memory as all slots hold, so many times over, up to so much.
+_TIMES_ALL_SLOTS, _MOST_HAD, _PIECE = 2, 256 << 20, 16 << 20
 # PyTorch asks NVML who holds the device's memory before it says that there is none left, and NVML
 # is behind the fence.
 _OUT_OF_MEMORY = (
@@ -167,8 +171,7 @@ class _Stub:
         self._wanted = tuple(map(str, message.layout.outputs))
         if message.device == "cpu":
             _keep_freed_memory()
-            outputs = arenas.outputs(self._arena, message.layout, 0)
-            _have_memory(message.slots * sum(output.nbytes for output in outputs))
+            _have_memory(min(_MOST_HAD, _TIMES_ALL_SLOTS * message.total_bytes))
             _touch(self._arena.bytes(0, self._arena.total_bytes))
         else:
             _count_devices()
@@ -406,8 +409,10 @@ def _keep_freed_memory() -> None:
 
 
 def _have_memory(total_bytes: int) -> None:
-    """Be given now what the results of a block will lie in: it is kept when it is freed."""
-    torch.empty(total_bytes, dtype=torch.uint8).fill_(1)
+    """Be given now what a block's calls will lie in: it is kept when it is freed."""
+    # In pieces that are no kernel's: only those are kept.
+    pieces = range(0, total_bytes, _PIECE)
+    _ = [torch.empty(_PIECE, dtype=torch.uint8).fill_(1) for _piece in pieces]
 
 
 def _touch(memory: torch.Tensor) -> None:

@@ -1,4 +1,7 @@
-"""Where a candidate's threads run is nobody's luck: OpenMP's have a core each, others any core."""
+"""Where a candidate's threads run, and in which memory, is nobody's luck.
+
+OpenMP's have a core each, others any core; temporaries lie in memory that was touched before.
+"""
 
 from __future__ import annotations
 
@@ -61,5 +64,42 @@ def test_openmps_threads_have_a_core_each_and_what_a_call_starts_may_go_anywhere
         source = LOOKING.replace("EVERYWHERE", repr(everywhere))
 
         verdict = bench.judge(Candidate(source=source), Quiet())
+
+    assert isinstance(verdict, Passed), verdict
+
+
+LOSS = """
+import torch
+class Model(torch.nn.Module):
+    def forward(self, x, y):
+        return torch.nn.functional.mse_loss(x, y)
+def get_inputs(): return [torch.randn(512, 2048), torch.randn(512, 2048)]
+def get_init_inputs(): return []
+"""
+COUNTING = """
+import resource
+import torch
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+class ModelNew(torch.nn.Module):
+    calls = 0
+    def forward(self, x, y):
+        before = faults()
+        result = torch.nn.functional.mse_loss(x, y)
+        new = faults() - before
+        self.calls += 1
+        if self.calls > 1 and new > 400:  # its temporary has 1,024 pages
+            raise RuntimeError(f"call {self.calls} was given {new} new pages")
+        return result
+"""
+
+
+def test_a_young_process_has_memory_for_its_temporaries(tmp_path: Path) -> None:
+    problem = Problem(name="loss", source=LOSS)
+    options = Options(device="cpu", compile_baseline=False, profile="off")
+    with LocalBench(problem, options, tmp_path) as bench:
+        bench.measure(problem, Quiet())
+        candidate = Candidate(source=COUNTING)
+        verdict = bench.build(candidate, Quiet()) or bench.judge(candidate, Quiet())
 
     assert isinstance(verdict, Passed), verdict

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -346,6 +347,34 @@ def test_who_was_a_little_late_to_stop_once_or_twice_did_not_work_out_of_turn() 
 def test_who_works_for_long_although_it_was_stopped_is_disqualified_at_once() -> None:
     with pytest.raises(Ended):
         stood_still_but_for(20 * STILL_S["cpu"], times=1)
+
+
+SPINNERS = """
+import threading
+def spin():
+    while True: pass
+for _ in range(3): threading.Thread(target=spin).start()
+"""
+
+
+def test_a_stopped_thread_has_left_its_core_and_all_its_time_is_counted() -> None:
+    process = subprocess.Popen([sys.executable, "-S", "-c", SPINNERS])
+    leash = Leash(process.pid, uid=None)
+    tasks = Path(f"/proc/{process.pid}/task")
+    try:
+        time.sleep(0.2)
+        for _ in range(100):
+            leash.stop()
+            waits = [(task / "wchan").read_text() for task in tasks.iterdir()]
+            if not leash._told_where:
+                pytest.skip("this kernel does not tell what a thread waits in")
+            assert "0" not in waits
+            assert leash.out_of_turn_s() == 0
+            leash.go()
+    finally:
+        leash.close()
+        process.kill()
+        process.wait()
 
 
 RUNNER = """
