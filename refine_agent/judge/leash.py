@@ -100,6 +100,7 @@ class Leash:
                 before = members
             if time.monotonic() > ends:
                 raise Unstoppable(f"process {self._pid} could not be stopped")
+            os.sched_yield()  # a thread needs a core to stop, and this may be the one
 
     def _have_left(self, pids: Iterable[int]) -> None:
         """Wait until no stopped thread is on a core any more: only then is its time all counted."""
