@@ -404,7 +404,8 @@ _TRANSFORMS: dict[str, Callable[[torch.Tensor, torch.Generator], torch.Tensor]] 
 # --- impostors ------------------------------------------------------------------------------------
 
 
-HALF_READ = "half of the inputs not read"
+# What a reference that sums over much cannot tell from the whole, and the dimension that is halved.
+HALVES = {"half of the inputs not read": -1, "half of the batch not read": 0}
 
 
 class Impostor(msgspec.Struct, frozen=True, kw_only=True):
@@ -468,7 +469,8 @@ def _wrong_answers(
         name = f"inputs rounded to {str(lower).removeprefix('torch.')}"
         rounded = lambda: reference.oracle(reference.replant(_rounded(tensors, lower)))  # noqa: E731
         yield _WrongAnswer(name, rounded)
-    yield _WrongAnswer(HALF_READ, lambda: _half_read(reference, tensors, exact))
+    for name, dim in HALVES.items():
+        yield _WrongAnswer(name, partial(_half_read, reference, tensors, exact, dim))
     for name, _ in list(reference.model.named_parameters())[:8]:
         yield _WrongAnswer(f"{name} dropped", partial(_dropped, reference, tensors, exact, name))
 
@@ -507,22 +509,25 @@ def _unwritten(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _half_read(
-    reference: Reference, tensors: list[torch.Tensor], exact: Sequence[torch.Tensor]
+    reference: Reference, tensors: list[torch.Tensor], exact: Sequence[torch.Tensor], dim: int
 ) -> Sequence[torch.Tensor] | None:
-    """The answer to inputs whose second half, along the last dimension, repeats the first.
+    """The answer to inputs whose second half, along a dimension, repeats the first.
 
     A reference that does not look at it either makes no impostor of whoever does not.
     """
-    answer = reference.oracle(reference.replant([*map(_repeated, tensors)]))
+    if dim == 0 and all(tensor.dim() < 2 for tensor in tensors):  # noqa: PLR2004 - first and last
+        return None
+    repeated = [_repeated(tensor, dim) for tensor in tensors]
+    answer = reference.oracle(reference.replant(repeated))
     return None if answer is None or _same(answer, exact) else answer
 
 
-def _repeated(tensor: torch.Tensor) -> torch.Tensor:
-    half = tensor.shape[-1] // 2 if tensor.dim() and tensor.is_floating_point() else 0
+def _repeated(tensor: torch.Tensor, dim: int) -> torch.Tensor:
+    half = tensor.shape[dim] // 2 if tensor.dim() and tensor.is_floating_point() else 0
     if not half:
         return tensor
     repeated = tensor.clone()
-    repeated[..., half : 2 * half] = tensor[..., :half]
+    repeated.narrow(dim, half, half).copy_(tensor.narrow(dim, 0, half))
     return repeated
 
 

@@ -175,7 +175,7 @@ class House:
     def _look_closer(self, lineup: _Lineup) -> None:
         """Ask about a part unlike the rest as a check does, where half passes for all."""
         for case in self.parts_apart():
-            if cases.HALF_READ not in lineup.blind_to or cases.HALF_READ in lineup.rejected:
+            if not (cases.HALVES.keys() & set(lineup.blind_to)) - set(lineup.rejected):
                 return
             asked = self._soundly_asked(case)
             if asked is not None:
@@ -212,7 +212,8 @@ class House:
     @property
     def tells_no_half(self) -> bool:
         """Whether half of nominal inputs has the answer of all, and other inputs may tell."""
-        return cases.HALF_READ in self.fitness.blind_to and cases.PARTLY in self._usable
+        blind = not cases.HALVES.keys().isdisjoint(self.fitness.blind_to)
+        return blind and cases.PARTLY in self._usable
 
     def parts_apart(self) -> list[Case]:
         """Return the cases of a part unlike the rest, with parts all over the inputs."""

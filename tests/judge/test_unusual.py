@@ -289,9 +289,18 @@ def test_half_of_many_numbers_is_not_all_of_them() -> None:
     loss = house("return F.mse_loss(x, given[1])", BFLOATS)
     told = house("return F.softmax(x, 1)", "[torch.randn(32, 64)]")
 
+    rows = house(
+        "return x.abs().mean(0)", "[(torch.randn(1 << 16, 16) * torch.arange(1, 17)).bfloat16()]"
+    )
+
     assert loss.tells_no_half
     assert not loss.fitness.weak  # a part that is larger tells
     assert not told.tells_no_half
+    assert (
+        rows.tells_no_half
+    )  # of columns each has an answer of its own; of rows nobody misses half
+    assert "half of the inputs not read" not in rows.fitness.blind_to
+    assert not rows.fitness.weak
 
 
 @pytest.mark.parametrize("shape", [(64,), (8, 16), (2, 3, 4, 5), (1, 7)])
