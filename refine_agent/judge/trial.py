@@ -26,6 +26,7 @@ from refine_agent.judge.leash import Leash
 from refine_agent.judge.reference import ProblemFault, Reference
 from refine_agent.judge.seats import Block, Deadlines, Ended, Seat
 from refine_agent.judge.settled import Known, Settled
+from refine_agent.judge.stolen import Stolen
 from refine_agent.profiling import roofline
 from refine_agent.records import AnyVerdict, Baseline, Fitness, Mismatch, Phase, Suspicion
 
@@ -545,6 +546,7 @@ class House:
             with _phase(ledger, "timing"):
                 alone = examiner.alone()
                 singles = examiner.alone(led=True) if self.kind == "cuda" else alone
+                stolen = Stolen()
                 blocks = examiner.sample(self._pace(order.deadlines))
                 while weighing.unsettled(blocks, alone, layers, kind=self.kind):
                     examiner.sample_more(blocks)
@@ -554,6 +556,7 @@ class House:
             singles=singles,
             checks=checks,
             oddities=tuple(oddities),
+            stolen_part=stolen.part(),
             sealed=order.sealed,
         )
         return weighing.weigh(evidence, self.settled, layers, kind=self.kind)

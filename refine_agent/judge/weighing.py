@@ -37,6 +37,8 @@ BELOW_FLOOR = 0.92
 # The faster baseline has jumped, or the machine did other work, where a ratio is known no better
 # than this to either side. A CPU that others share is seldom quieter than the second.
 NOISY = {"cuda": 0.10, "cpu": 0.25}
+# Of a calm machine's cores the host takes less than this part.
+ROBBED = 0.01
 # A block of calls counts where the judge's clock and the claims agree to this part, beyond what the
 # trusted witnesses' clocks differ by in the same round.
 CLOCKS_AGREE = {"cuda": 0.05, "cpu": 0.15}
@@ -91,6 +93,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     checks: Checks
     oddities: tuple[Suspicion, ...]
     sealed: bool
+    stolen_part: float = 0.0  # of all cores' time, taken by the host while samples were
 
 
 class _Clocks(msgspec.Struct, frozen=True, kw_only=True):
@@ -293,6 +296,8 @@ def weigh(evidence: Evidence, settled: Settled, layers: Layers, *, kind: str) ->
     if layers.bound and (impossible := _impossible(passed.timing, settled)) is not None:
         return impossible
     doubts = [*evidence.oddities, *_suspicions(passed, settled, layers, kind=kind)]
+    if evidence.stolen_part > ROBBED:
+        doubts = [_with_the_host_named(doubt, evidence.stolen_part) for doubt in doubts]
     if not believed:
         doubts.append(_slower_counts(mine, busy=found.busy))
     if (batched := _batched(evidence, clocks, kind)) is not None:
@@ -691,6 +696,14 @@ def _suspicions(
             f"calls, {passed.timing.samples} timed and checked"
             f"{_room(passed, floor)})",
         )
+
+
+def _with_the_host_named(doubt: Suspicion, part: float) -> Suspicion:
+    """Say of a noisy time what may have made it one."""
+    if doubt.kind != "noisy":
+        return doubt
+    said = f"the host of this virtual machine took {part:.0%} of its cores' time meanwhile"
+    return replace(doubt, evidence=f"{doubt.evidence}; {said}")
 
 
 def _room(passed: Passed, floor: Floor | None) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from benchmarks import aa, judge_cost
 from refine_agent.records import Passed
@@ -90,5 +91,15 @@ def test_a_run_that_did_not_pass_counts_against_the_share() -> None:
     )
 
     assert measured.share_within(0.01) == 0.75
+    assert measured.share_within(0.01, measured.runs[:3]) == 1
+    assert "taken by the host" not in aa.table(measured)  # nobody looked
     assert "| within 1.00 ± 0.01 | 75% of 4 | at least 95% |" in aa.table(measured)
     assert "Nsight Compute over the claims | 0.990" in aa.table(measured)
+
+    parts = (0.0, 0.005, 0.045, 0.2)
+    robbed = [
+        replace(run, stolen_part=part) for run, part in zip(measured.runs, parts, strict=True)
+    ]
+    told = aa.table(replace(measured, runs=tuple(robbed)))
+    assert "in runs of which the host took less than 1% | 100% of 2 |" in told
+    assert "taken by the host: median, most | 2.5%, 20.0% |" in told

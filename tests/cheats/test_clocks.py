@@ -16,7 +16,8 @@ from refine_agent.judge.examiner import Samples
 from refine_agent.judge.layers import ALL_LAYERS
 from refine_agent.judge.leash import Leash
 from refine_agent.judge.seats import LATE_STOPS, STILL_S, Block, Ended, Seat
-from refine_agent.records import Checks, headline
+from refine_agent.judge.stolen import Stolen
+from refine_agent.records import Checks, Suspicion, headline
 from refine_agent.wire import Channel
 
 PER_BLOCK, CALL_US, PROTOCOL_US, DELIVERY_US = 10, 100.0, 200.0, 300.0
@@ -305,6 +306,15 @@ def test_one_call_takes_no_less_than_its_kernel_on_a_gpu() -> None:
 
     assert call is not None
     assert call.median_us == CALL_US
+
+
+def test_a_noisy_time_names_the_host_that_took_the_cores_away_and_nothing_else_does() -> None:
+    noisy = Suspicion(kind="noisy", evidence="1.00x may be anything")
+    other = Suspicion(kind="reused output", evidence="a result is overwritten")
+
+    assert "took 12% of its cores' time" in weighing._with_the_host_named(noisy, 0.12).evidence
+    assert weighing._with_the_host_named(other, 0.12) == other
+    assert 0 <= Stolen().part() <= 1
 
 
 def test_a_baseline_is_not_made_slower_by_a_host_that_launches_it_late() -> None:
