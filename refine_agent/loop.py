@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import Future
+from contextlib import nullcontext
 from functools import partial
 from queue import SimpleQueue
 from threading import Event, Thread
@@ -38,6 +39,7 @@ from refine_agent.reply import extract
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
+    from contextlib import AbstractContextManager
     from types import TracebackType
 
     from refine_agent.profiling.records import Page
@@ -124,6 +126,14 @@ class Bench(Protocol):
         """Rebuild with torch's own headers, then judge in a fresh process under a fresh seed."""
 
 
+@runtime_checkable
+class Industrious(Protocol):
+    """A bench that has something to do while the model thinks."""
+
+    def meanwhile(self, candidate: Candidate) -> AbstractContextManager[object]:
+        """Get ready, while the block lasts, for sealing what is the best kernel so far."""
+
+
 def refine(
     transcript: Transcript, author: Author, bench: Bench, watch: Watch | None = None
 ) -> Iterator[Turn]:
@@ -179,7 +189,8 @@ def take_turn(transcript: Transcript, author: Author, bench: Bench, watch: Watch
     turn = transcript.open_turn
     if turn is None or _may_be_asked_anew(transcript, turn, author):
         turn = _write_prompt(transcript, watch)
-    _ask(transcript, turn, author, watch)
+    with _meanwhile(transcript, bench):
+        _ask(transcript, turn, author, watch)
     _evaluate(transcript, turn, bench, watch)
     return _close(transcript, turn, time.monotonic() - began)
 
@@ -229,6 +240,15 @@ def _write_prompt(transcript: Transcript, watch: Watch) -> int:
         number = parent.number if parent is not None else None
         transcript.record(Prompted(at=time.time(), turn=turn, prompt=prompt, parent=number))
     return turn
+
+
+def _meanwhile(transcript: Transcript, bench: Bench) -> AbstractContextManager[object]:
+    """Have a bench that can get ready for the seal, if one is due should nothing better come."""
+    best = transcript.best
+    if not isinstance(bench, Industrious) or best is None or best.sealed is not None:
+        return nullcontext()
+    assert best.candidate is not None  # noqa: S101 - only a candidate can have passed
+    return bench.meanwhile(best.candidate)
 
 
 def _ask(transcript: Transcript, turn: int, author: Author, watch: Watch) -> None:

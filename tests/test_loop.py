@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from threading import Barrier, Event
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +45,7 @@ from refine_agent.standins import (
 from refine_agent.transcript import SCHEMA, Transcript, new_run_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from refine_agent.records import AnyVerdict, Candidate, Prompt, Setup
@@ -295,6 +295,42 @@ def test_a_rival_clearly_faster_than_a_sealed_kernel_is_sealed_in_its_turn(start
     assert len(bench.sealed) == 2
     assert run.best is not None
     assert run.best.number == 2
+
+
+class Industrious(ScriptedBench):
+    """Says what it did while the model thought."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.prepared: list[str] = []
+        self.at_work = False
+
+    @contextmanager
+    def meanwhile(self, candidate: Candidate) -> Iterator[None]:
+        self.prepared.append(candidate.digest)
+        self.at_work = True
+        try:
+            yield
+        finally:
+            self.at_work = False
+
+    def build(self, candidate: Candidate, watch: loop.Watch) -> AnyVerdict | None:
+        assert not self.at_work
+        return super().build(candidate, watch)
+
+
+def test_while_the_model_thinks_the_best_kernel_so_far_is_prepared_for_its_seal(
+    start: Start,
+) -> None:
+    run, bench = start(turns=4), Industrious()
+    speeds = (1.5, 1.2, 1.9, 1.0)
+
+    list(refine(run, ScriptedAuthor([kernel(speedup=speed) for speed in speeds]), bench))
+
+    first, _, third, _ = (attempt.candidate for attempt in run.attempts)
+    assert first is not None
+    assert third is not None
+    assert bench.prepared == [first.digest, first.digest, third.digest]
 
 
 def test_a_doubtful_speedup_is_carried_with_its_doubt(start: Start) -> None:

@@ -21,6 +21,7 @@ from msgspec.structs import replace
 from refine_agent import builder, wire
 from refine_agent.bench import endings, machine, origins, sanitizer
 from refine_agent.bench.line import JudgeGone, Line, NoRoom
+from refine_agent.bench.meanwhile import Meanwhile
 from refine_agent.bench.processes import (
     THREADS,
     Nursery,
@@ -100,6 +101,7 @@ class LocalBench:
         self._starting = threading.Lock()
         self._setup: Setup | None = None
         self._builds: dict[str, _Builds] = {}
+        self._rebuilt: set[str] = set()  # with torch's own headers, while a model thought
         self._profiler: Profiler | None = None
         self._witnesses: list[Worker] = []
         self._compiling: Worker | None = None  # the witness that torch.compile gets ready in
@@ -308,13 +310,33 @@ class LocalBench:
         )
         return self._sanitized(candidate, verdict) if isinstance(verdict, Passed) else verdict
 
+    def meanwhile(self, candidate: Candidate) -> contextlib.AbstractContextManager[object]:
+        """Rebuild the candidate as a seal will, for as long as the block lasts and nobody waits."""
+        if candidate.digest in self._rebuilt:
+            return contextlib.nullcontext()
+
+        def rebuild(worker: Worker) -> None:
+            if self._capture(candidate, _Builds(), "stock", worker=worker) is None:
+                self._rebuilt.add(candidate.digest)
+
+        assert self._nursery is not None  # noqa: S101 - measure() comes first
+        return Meanwhile(self._spawn, rebuild, self._nursery.end)
+
     def _capture(
-        self, candidate: Candidate, builds: _Builds, flavour: Flavour
+        self,
+        candidate: Candidate,
+        builds: _Builds,
+        flavour: Flavour,
+        *,
+        worker: Worker | None = None,
     ) -> AnyVerdict | None:
-        """Build what importing and constructing the candidate asks for; nobody holds the device."""
+        """Build what importing and constructing the candidate asks for; nobody holds the device.
+
+        A worker that is given is asked for no trial.
+        """
         began = time.monotonic()
-        worker = self._spawn()
-        builds.trial_of = candidate.source
+        builds.trial_of = candidate.source if worker is None else None
+        worker = worker or self._spawn()
         serving = self._serve_builds(worker, builds, flavour)
         order = orders.Capture(
             ticket=next(self._tickets), source=candidate.source, deadlines=self._deadlines
