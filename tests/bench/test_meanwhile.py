@@ -1,4 +1,4 @@
-"""While the model thinks the best kernel is rebuilt as a seal wants it, and never beside a trial."""
+"""While the model thinks the best kernel is rebuilt for its seal, and never beside a trial."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ CANDIDATE = Candidate(source=EXTENSION)
 DEADLINE_S = 400.0
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[LocalBench]:
-    with LocalBench(PROBLEM, OPTIONS, tmp_path, cache=tmp_path / "cache") as bench:
+@pytest.fixture(scope="module")
+def bench(temporary: Path) -> Iterator[LocalBench]:
+    with LocalBench(PROBLEM, OPTIONS, temporary, cache=temporary / "cache") as bench:
         bench.measure(PROBLEM, Quiet())
         yield bench
 
@@ -62,18 +62,6 @@ def stat_of(process: Path) -> tuple[str, ...]:
     return (name, rest.split()[1])
 
 
-def test_what_was_rebuilt_while_a_model_thought_is_not_built_again(bench: LocalBench) -> None:
-    with bench.meanwhile(CANDIDATE):
-        wait_until(lambda: CANDIDATE.digest in bench._rebuilt)
-    assert not compilers()
-    sealed = bench.seal(CANDIDATE, Quiet())
-
-    assert isinstance(sealed, Passed), sealed
-    assert sealed.flavour == "stock"
-    took = {phase.name: phase.seconds for phase in sealed.phases}
-    assert took["build"] < 10  # it was found
-
-
 def test_an_answer_ends_it_before_anything_is_judged(bench: LocalBench) -> None:
     before = compilers()
     with bench.meanwhile(CANDIDATE):
@@ -90,3 +78,15 @@ def test_an_answer_that_is_there_at_once_starts_nothing(bench: LocalBench) -> No
         pass
 
     assert bench._nursery._workers == before
+
+
+def test_what_was_rebuilt_while_a_model_thought_is_not_built_again(bench: LocalBench) -> None:
+    with bench.meanwhile(CANDIDATE):
+        wait_until(lambda: CANDIDATE.digest in bench._rebuilt)
+    assert not compilers()
+    sealed = bench.seal(CANDIDATE, Quiet())
+
+    assert isinstance(sealed, Passed), sealed
+    assert sealed.flavour == "stock"
+    took = {phase.name: phase.seconds for phase in sealed.phases}
+    assert took["build"] < 10  # it was found
