@@ -64,7 +64,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
 
 PACES = {
     "cuda": Pace(blocks=6, most_blocks=24, seconds=0.9, within=0.004),
-    "cpu": Pace(blocks=5, most_blocks=200, seconds=3.5, within=0.015, speedup_within=0.02),
+    "cpu": Pace(blocks=5, most_blocks=200, seconds=2.5, within=0.015, speedup_within=0.02),
 }
 
 
