@@ -23,7 +23,7 @@ from refine_agent.bench import endings, machine, origins, sanitizer
 from refine_agent.bench.line import JudgeGone, Line, NoRoom
 from refine_agent.bench.meanwhile import Meanwhile
 from refine_agent.bench.processes import (
-    THREADS,
+    ALIKE,
     Nursery,
     NurseryGone,
     Worker,
@@ -175,7 +175,7 @@ class LocalBench:
         home = self._home / f"start{next(self._starts)}"
         home.mkdir(mode=0o711)
         self._nursery = Nursery(
-            home, environment_of_children=environment(**THREADS), bounds=self._bounds
+            home, environment_of_children=environment(**ALIKE), bounds=self._bounds
         )
         self._line = Line(home / "judge.out")
         self._nursery.wait_until_born()
