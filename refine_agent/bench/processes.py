@@ -75,8 +75,8 @@ THREADS = {
 }
 # Nor which pages of a machine's memory a process was given. Where that is in pieces, small pages
 # lie anywhere: eager's process was 7 % slower than a younger one with the same code, for as long as
-# it lived, and as fast with huge pages, which lie in a row. Asked for with madvise, so that a system
-# that has switched them off gives none (glibc 2.35 and later; others do not know the word).
+# it lived, and as fast with huge pages, which lie in a row. Asked for with madvise: a system that
+# has switched them off gives none (glibc 2.35 and later; others do not know the word).
 MEMORY = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 # What every worker starts with, be it a witness or a candidate.
 ALIKE = {**THREADS, **MEMORY}
