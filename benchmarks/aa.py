@@ -29,7 +29,7 @@ from msgspec.structs import replace
 
 from refine_agent import problem
 from refine_agent.bench import LocalBench
-from refine_agent.judge.stolen import Stolen
+from refine_agent.judge.stolen import CALM, Stolen
 from refine_agent.loop import Quiet
 from refine_agent.profiling import trace
 from refine_agent.records import Candidate, Options, Passed, Problem, headline
@@ -45,8 +45,6 @@ EXAMPLE = ROOT / "examples" / "layernorm.py"
 # Two milliseconds on two cores, past their caches as the example's 268 MB are past a GPU's.
 CPU_ROWS, CPU_FEATURES = 1024, 4096
 RUNS_PER_WITNESS = 20
-# Of a calm machine's cores the host takes less than this part.
-CALM = 0.01
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from refine_agent import builder, wire
 from refine_agent.bench import endings, machine, origins, sanitizer
 from refine_agent.bench.line import JudgeGone, Line, NoRoom
-from refine_agent.bench.meanwhile import Meanwhile
+from refine_agent.bench.meanwhile import meanwhile
 from refine_agent.bench.processes import (
     ALIKE,
     Nursery,
@@ -320,7 +320,7 @@ class LocalBench:
                 self._rebuilt.add(candidate.digest)
 
         assert self._nursery is not None  # noqa: S101 - measure() comes first
-        return Meanwhile(self._spawn, rebuild, self._nursery.end)
+        return meanwhile(self._spawn, rebuild, self._nursery.end)
 
     def _capture(
         self,

@@ -262,13 +262,12 @@ def _outliers(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     return flat.view_as(tensor)
 
 
-def parts_apart(tensors: Sequence[torch.Tensor], structures: Sequence[Structure]) -> list[Case]:
-    """Return cases of parts unlike the rest that lie spread over every input.
+def parts_apart(inputs: int) -> list[Case]:
+    """Return cases of parts unlike the rest that lie spread over each of so many free inputs.
 
     Drawn one by one, all of them might miss what a candidate does not read.
     """
     chance = random.SystemRandom()
-    inputs = len(_free(tensors, structures))
     found: list[Case] = []
     for number in chance.sample(range(inputs), min(inputs, MOST_APART_INPUTS)):
         for shape, count in APART.items():
@@ -297,7 +296,7 @@ def _part(tensors: Sequence[torch.Tensor], generator: torch.Generator) -> Part:
     return Part(number=number, shape="block" if kind < BLOCKS else "comb", places=tuple(places))
 
 
-def _free(tensors: Sequence[torch.Tensor], structures: Sequence[Structure]) -> list[int]:
+def free(tensors: Sequence[torch.Tensor], structures: Sequence[Structure]) -> list[int]:
     """Return the numbers of the inputs whose values are free, and several."""
     pairs = enumerate(zip(tensors, structures, strict=True))
     return [n for n, (tensor, promised) in pairs if not promised.labels and tensor.numel() > 1]
@@ -307,10 +306,10 @@ def _partly(
     tensors: Sequence[torch.Tensor], structures: Sequence[Structure], part: Part
 ) -> list[torch.Tensor]:
     """Make a part of one input larger."""
-    free = _free(tensors, structures)
-    if not free:
+    numbers = free(tensors, structures)
+    if not numbers:
         return list(tensors)
-    number = free[int(part.number * len(free))]
+    number = numbers[int(part.number * len(numbers))]
     larger = tensors[number].clone(memory_format=torch.contiguous_format)
     if part.shape == "one":
         _outweigh(larger, part.places)

@@ -300,7 +300,7 @@ def _halted(pid: int) -> bool:
 def _leaves(pid: int) -> bool:
     """Whether a thread of the process is listed as stopped and is on a core all the same."""
     return any(
-        state_in(f"/proc/{pid}/task/{task}/stat") == "T" and _waits_in(pid, task) == "0"
+        _waits_in(pid, task) == "0" and state_in(f"/proc/{pid}/task/{task}/stat") == "T"
         for task in _tasks(pid)
     )
 

@@ -70,10 +70,11 @@ class House:
         self.layout = self.reference.layout
         example = self.reference.draw(seed=seed())
         self.work = work.count(self.reference, example)
+        tensors = self.reference.tensors(example)
         self._structures = cases.structure(
-            self.reference.tensors(example),
-            lambda: self.reference.tensors(self.reference.draw(seed=seed())),
+            tensors, lambda: self.reference.tensors(self.reference.draw(seed=seed()))
         )
+        self._free_inputs = len(cases.free(tensors, self._structures))
         self.ahead = Ahead(self)
         self.ceilings = known.ceilings or ceilings.measure(device)
         self.slots, calls = self._plan()
@@ -218,8 +219,7 @@ class House:
 
     def parts_apart(self) -> list[Case]:
         """Return the cases of a part unlike the rest, with parts all over the inputs."""
-        example = self.reference.tensors(self.reference.draw(seed=seed()))
-        return cases.parts_apart(example, self._structures)
+        return cases.parts_apart(self._free_inputs)
 
     def question(self, case: Case) -> Question:
         """Return fresh inputs of a kind, prepared for this trial or drawn now, and the answer."""

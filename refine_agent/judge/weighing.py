@@ -16,6 +16,7 @@ from refine_agent.judge import statistics
 
 # Evidence names it in a field, which msgspec resolves at run time.
 from refine_agent.judge.examiner import Samples  # noqa: TC001
+from refine_agent.judge.stolen import CALM
 from refine_agent.profiling import roofline
 from refine_agent.records import Checks, Disqualified, Passed, Suspicion, Timing
 
@@ -37,8 +38,6 @@ BELOW_FLOOR = 0.92
 # The faster baseline has jumped, or the machine did other work, where a ratio is known no better
 # than this to either side. A CPU that others share is seldom quieter than the second.
 NOISY = {"cuda": 0.10, "cpu": 0.25}
-# Of a calm machine's cores the host takes less than this part.
-ROBBED = 0.01
 # A block of calls counts where the judge's clock and the claims agree to this part, beyond what the
 # trusted witnesses' clocks differ by in the same round.
 CLOCKS_AGREE = {"cuda": 0.05, "cpu": 0.15}
@@ -296,7 +295,7 @@ def weigh(evidence: Evidence, settled: Settled, layers: Layers, *, kind: str) ->
     if layers.bound and (impossible := _impossible(passed.timing, settled)) is not None:
         return impossible
     doubts = [*evidence.oddities, *_suspicions(passed, settled, layers, kind=kind)]
-    if evidence.stolen_part > ROBBED:
+    if evidence.stolen_part >= CALM:
         doubts = [_with_the_host_named(doubt, evidence.stolen_part) for doubt in doubts]
     if not believed:
         doubts.append(_slower_counts(mine, busy=found.busy))
