@@ -33,6 +33,7 @@ from refine_agent.judge.leash import state_in
 from refine_agent.loop import BenchFault
 from refine_agent.wire import Channel
 from refine_agent.worker import landlock
+from refine_agent.worker.census import of_session
 from refine_agent.worker.fence import FIRST_UID, Rules, Warm, interpreter_folders
 from refine_agent.worker.nursery import Born, End, Ended, Exited, NurseryChannel, Spawn
 
@@ -52,6 +53,7 @@ ALLOWED_ENVIRONMENT = (
     "CUDA_HOME",
     "CUDA_PATH",
     "CUDA_VISIBLE_DEVICES",
+    "CUDA_DEVICE_ORDER",
     "NVIDIA_VISIBLE_DEVICES",
     "NVIDIA_DRIVER_CAPABILITIES",
     "OMP_NUM_THREADS",
@@ -90,6 +92,8 @@ HOARD = {
 }
 START_DEADLINE_S = 120.0
 OUTPUT_TAIL_BYTES = 16 << 10
+# What was killed lives until it leaves the kernel, and the driver may keep it there for a while.
+DYING_S = 8.0
 # So often a compiler's bench looks whether anybody still waits for it.
 LOOK_UP_S = 0.05
 # A child's output goes to a file that may not grow past this; the rest is lost, not buffered.
@@ -339,6 +343,8 @@ class Nursery:
             case Exited():
                 worker = self._workers.get(message.pid) or self._ending.get(message.pid)
                 if worker is not None:
+                    if worker.warden is not None:
+                        worker.warden.stop()
                     worker.status = message.status
                     worker.ended.set()
             case _:
@@ -366,15 +372,27 @@ class Nursery:
 class Child:
     """A process of its own that speaks over a channel: the judge, or a worker under a profiler."""
 
-    def __init__(self, process: subprocess.Popen[bytes], ours: socket.socket, output: Path) -> None:
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        ours: socket.socket,
+        output: Path,
+        lifeline: int | None = None,
+    ) -> None:
         self.process = process
         self.sock = ours
         self.output = output
+        self._lifeline = lifeline  # whose end has its reaper end all it watches over
 
     def close(self) -> None:
-        """Kill it and its group."""
+        """Kill it and all it started."""
         with contextlib.suppress(OSError):
             self.sock.close()
+        if self._lifeline is not None:
+            os.close(self._lifeline)
+            self._lifeline = None
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(DYING_S)
         _stop(self.process)
 
 
@@ -407,20 +425,22 @@ def start_profiled(  # noqa: PLR0913 - each says one thing about a process of it
         *(["--at-once"] if ends_at_once else []),
     ]
     log = _capped_output(output)
+    watched, lifeline = os.pipe()
     process = subprocess.Popen(
-        around(inner),
+        [sys.executable, "-m", "refine_agent.worker.reaper", str(watched), *around(inner)],
         cwd=folder,
         env=environment(TMPDIR=str(folder), **variables),
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
-        pass_fds=fds,
+        pass_fds=(*fds, watched),
         start_new_session=True,
     )
-    os.close(log)
+    for handle in (log, watched):
+        os.close(handle)
     orders_theirs.close()
     builds_theirs.close()
-    return Child(process, orders_ours, output), Channel(builds_ours)
+    return Child(process, orders_ours, output, lifeline), Channel(builds_ours)
 
 
 def run_fenced(
@@ -486,40 +506,46 @@ def run_trusted(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+        ended = False
         try:
-            code = _code_of(process, deadline_s, abandoned or (lambda: False))
+            ended = _ends(process, deadline_s, abandoned or (lambda: False))
         finally:
-            _stop(process)
+            code = _stop(process)
         output.seek(0, os.SEEK_END)
         size = output.tell()
         output.seek(max(0, size - MAX_OUTPUT_BYTES))
         text = output.read(MAX_OUTPUT_BYTES).decode("utf-8", "replace")
-    return Finished(exit_code=code, output=text, seconds=time.monotonic() - began)
+    exit_code = code if ended else None
+    return Finished(exit_code=exit_code, output=text, seconds=time.monotonic() - began)
 
 
-def _code_of(
+def _ends(
     process: subprocess.Popen[bytes], deadline_s: float, abandoned: Callable[[], bool]
-) -> int | None:
-    """Wait for a process to end; ``None`` at its deadline, or when it is not waited for."""
-    ends = time.monotonic() + deadline_s
+) -> bool:
+    """Wait for a process to end; false at its deadline, or when it is not waited for."""
+    until = time.monotonic() + deadline_s
     with _told_of_its_end(process) as ended_within:
-        while (left := ends - time.monotonic()) > 0 and not abandoned():
+        while (left := until - time.monotonic()) > 0 and not abandoned():
             if ended_within(min(left, LOOK_UP_S)):
-                return process.wait()
-    return None
+                return True
+    return False
 
 
 @contextlib.contextmanager
 def _told_of_its_end(process: subprocess.Popen[bytes]) -> Iterator[Callable[[float], bool]]:
-    """Yield a way to wait for a process that is told of its end at once, where the system tells."""
+    """Yield a way to wait for a process that is told of its end at once, where the system tells.
+
+    Nothing is collected: until then its number is that of whatever it left behind, too.
+    """
     try:
         watched = os.pidfd_open(process.pid)
     except OSError:  # as in some sandboxes; asking again and again is 25 ms later on average
 
         def asked(seconds: float) -> bool:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(seconds)
-            return process.returncode is not None
+            until = time.monotonic() + seconds
+            while not _has_ended(process.pid) and time.monotonic() < until:
+                time.sleep(0.05)
+            return _has_ended(process.pid)
 
         yield asked
         return
@@ -575,11 +601,24 @@ def _make_private(folder: Path, uid: int | None) -> None:
         os.chown(folder, uid, uid)
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process group, whatever became of its leader."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+def _has_ended(pid: int) -> bool:
+    """Whether a child of ours has ended, without collecting it."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _stop(process: subprocess.Popen[bytes]) -> int:
+    """Kill a session, whatever became of its leader; return the leader's code.
+
+    Not its group alone: ninja gives each command that it starts a group of its own.
+    """
+    if process.returncode is None:  # else its number may be somebody else's by now
+        until = time.monotonic() + DYING_S
+        while (alive := of_session(process.pid)) and time.monotonic() < until:
+            for pid in alive:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.001)
+    return process.wait()
 
 
 def private_home() -> Path:

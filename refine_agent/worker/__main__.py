@@ -6,7 +6,7 @@ at the other end of its channel decides who is born, who is ended, and what an e
 
 from __future__ import annotations
 
-import ctypes
+import contextlib
 import os
 import select
 import signal
@@ -14,24 +14,21 @@ import socket
 import sys
 import time
 import warnings
-from pathlib import Path
 
 import msgspec
 
 from refine_agent import wire
-from refine_agent.worker import fence
-from refine_agent.worker.census import running_as
+from refine_agent.worker import fence, reaper
+from refine_agent.worker.census import children, descendants, of_session, running_as
 from refine_agent.worker.nursery import Born, End, Ended, Exited, NurseryChannel, Spawn
 
-_PR_SET_CHILD_SUBREAPER = 36
 DYING_DEADLINE_S = 8.0
 
 
 def main() -> None:
     """Serve the bench on the socket whose number is the only argument."""
     channel = NurseryChannel(socket.socket(fileno=int(sys.argv[1])), takes_fds=True)
-    # Orphans of a candidate come here instead of to init, so that none escapes its end.
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    reaper.adopt_orphans()  # so that nothing of a candidate's escapes its end
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     # Libraries start idle threads at import; no lock of theirs is held while this loop forks.
     warnings.filterwarnings(
@@ -64,31 +61,29 @@ def _import_ahead() -> bool:
 
 
 def _serve(channel: NurseryChannel) -> None:
-    children: dict[int, int] = {}  # pidfd -> pid
+    workers: dict[int, int] = {}  # pidfd -> pid
     while True:
-        ready, _, _ = select.select([channel.fileno(), *children], [], [], 1.0)
-        for pidfd in [fd for fd in ready if fd in children]:
-            _reap(channel, children.pop(pidfd), pidfd)
-        _reap_orphans(set(children.values()))
+        ready, _, _ = select.select([channel.fileno(), *workers], [], [], 1.0)
+        for pidfd in [fd for fd in ready if fd in workers]:
+            _reap(channel, workers.pop(pidfd), pidfd)
+        _reap_orphans(set(workers.values()))
         if channel.fileno() not in ready and not channel.buffered:
             continue
         try:
             message = channel.receive()
         except wire.Broken:
-            for pid in children.values():
-                _end(pid, None)
+            reaper.end_all()
             return
         match message:
             case Spawn():
                 fds = tuple(channel.take_fd() for _ in range(3))
                 pid = _fork(message, fds, channel)
-                children[os.pidfd_open(pid)] = pid
+                workers[os.pidfd_open(pid)] = pid
                 for fd in fds:
                     os.close(fd)
                 channel.send(Born(pid=pid, level=""))
             case End():
-                _end(message.pid, message.uid)
-                _kill_orphans(set(children.values()))
+                _end(message, set(workers.values()))
                 if _gone(message.uid):  # else the bench waits in vain, and says so
                     channel.send(Ended(pid=message.pid))
 
@@ -138,33 +133,32 @@ def _close(fd: int) -> None:
 
 
 def _reap(channel: NurseryChannel, pid: int, pidfd: int) -> None:
+    _kill_session(pid)  # until it is collected, its number is its session's
     os.close(pidfd)
     _, status = os.waitpid(pid, 0)
-    _kill_group(pid)
     channel.send(Exited(pid=pid, status=status))
 
 
-def _end(pid: int, uid: int | None) -> None:
+def _end(what: End, alive: set[int]) -> None:
     """Kill a worker and everything it started, daemons included."""
-    _kill_group(pid)
-    if uid is not None and os.geteuid() == 0:
-        _kill_user(uid)
-    for orphan in _descendants(pid):
-        _kill(orphan)
+    if what.pid in alive:  # else its number may be a stranger's by now
+        _kill_session(what.pid)
+    if what.uid is not None and os.geteuid() == 0:
+        _kill_user(what.uid)
+    _kill_orphans(alive)
 
 
-def _kill_group(pid: int) -> None:
-    try:
-        os.killpg(pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
+def _kill_session(leader: int) -> None:
+    """Kill what a worker that was not collected yet leads: its group at once, then its session."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)
+    for pid in (leader, *of_session(leader)):
         _kill(pid)
 
 
 def _kill(pid: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        return
 
 
 def _kill_user(uid: int) -> None:
@@ -191,50 +185,20 @@ def _gone(uid: int | None) -> bool:
     return True
 
 
-def _descendants(pid: int) -> list[int]:
-    """Return processes of the session ``pid`` led, and what was reparented from it to us."""
-    alive = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
-    return [each for each in alive if _session(each) == pid]
-
-
-def _session(pid: int) -> int:
-    try:
-        return os.getsid(pid)
-    except (ProcessLookupError, PermissionError):
-        return 0
-
-
 def _kill_orphans(known: set[int]) -> None:
     """Kill what was reparented here and all it started: no daemon outlives its candidate."""
-    for entry in _children_of(os.getpid()):
-        if entry not in known:
-            for descendant in _tree(entry):
-                _kill(descendant)
-
-
-def _tree(pid: int) -> list[int]:
-    return [pid, *(below for child in _children_of(pid) for below in _tree(child))]
+    for orphan in set(children(os.getpid())) - known:
+        for pid in (orphan, *descendants(orphan)):
+            _kill(pid)
 
 
 def _reap_orphans(known: set[int]) -> None:
     """Collect what was reparented here, so that no zombie stays."""
-    for entry in _children_of(os.getpid()):
-        if entry in known:
-            continue
+    for orphan in set(children(os.getpid())) - known:
         try:
-            os.waitpid(entry, os.WNOHANG)
+            os.waitpid(orphan, os.WNOHANG)
         except ChildProcessError:
             continue
-
-
-def _children_of(pid: int) -> list[int]:
-    found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            found += map(int, task.read_text(encoding="ascii").split())
-        except OSError:
-            continue
-    return found
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Who runs on this machine, by user.
+"""Who runs on this machine, by user, by session and by parent.
 
 It owns reading that from /proc; ending anybody is left to whoever asked.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,10 +13,60 @@ if TYPE_CHECKING:
     from collections.abc import Container
 
 
+def everybody() -> list[int]:
+    """Return all processes that this one may know of, the dead that nobody collected included."""
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208 - ten times as fast
+
+
 def running_as(users: Container[int]) -> list[int]:
     """Return the processes of some users; the dead that nobody has collected do not run."""
-    everybody = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
-    return [pid for pid in everybody if _user_if_alive(pid) in users]
+    return [pid for pid in everybody() if _user_if_alive(pid) in users]
+
+
+def of_session(leader: int) -> list[int]:
+    """Return the processes of a session that run; each group that was made in it belongs to it."""
+    return [pid for pid in everybody() if _session(pid) == leader and _runs(pid)]
+
+
+def children(pid: int) -> list[int]:
+    """Return the children of a process, whichever of its threads started them."""
+    found: list[int] = []
+    for task in tasks(pid):
+        try:
+            found += map(int, Path(f"/proc/{pid}/task/{task}/children").read_text("ascii").split())
+        except OSError:
+            continue
+    return found
+
+
+def descendants(pid: int) -> set[int]:
+    """Return a process's children, theirs, and so on."""
+    found: set[int] = set()
+    waiting = [pid]
+    while waiting:
+        new = set(children(waiting.pop())) - found
+        found |= new
+        waiting += new
+    return found
+
+
+def tasks(pid: int) -> list[str]:
+    """Return the numbers of a process's threads; none if it is gone."""
+    try:
+        return os.listdir(f"/proc/{pid}/task")  # noqa: PTH208 - ten times as fast
+    except OSError:
+        return []
+
+
+def _session(pid: int) -> int:
+    try:
+        return os.getsid(pid)
+    except (ProcessLookupError, PermissionError):
+        return 0
+
+
+def _runs(pid: int) -> bool:
+    return _user_if_alive(pid) is not None
 
 
 def _user_if_alive(pid: int) -> int | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from refine_agent.loop import Quiet
 from refine_agent.records import AnyVerdict, Candidate
+from refine_agent.worker.census import everybody
 
 if TYPE_CHECKING:
     from refine_agent.bench import LocalBench
@@ -25,10 +26,6 @@ def candidates_alive(bench: LocalBench) -> list[int]:
     if users is not None:
         return users.processes()
     return [pid for pid in everybody() if str(folder_of(pid)).endswith("(deleted)")]
-
-
-def everybody() -> list[int]:
-    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
 
 
 def folder_of(pid: int) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import time
 from pathlib import Path
@@ -11,8 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from refine_agent.bench import LocalBench
+from refine_agent.bench.machine import cache_folder
 from refine_agent.loop import Quiet
 from refine_agent.records import Candidate, Options, Passed
+from refine_agent.worker.census import everybody
+from tests.bench.leftovers import folder_of
 from tests.bench.misbehaviours import PROBLEM
 from tests.bench.test_faulty_runs import EXTENSION
 
@@ -40,28 +42,18 @@ def wait_until(met: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
-def compilers() -> set[Path]:
-    """Every compiler that reads C++ for a process that descends from this one."""
-    told = {
-        process: stat_of(process) for process in Path("/proc").iterdir() if process.name.isdigit()
-    }
-    parents = {process.name: stat[1] for process, stat in told.items() if stat}
-
-    def is_ours(pid: str) -> bool:
-        while pid in parents and pid != str(os.getpid()):
-            pid = parents[pid]
-        return pid == str(os.getpid())
-
-    return {each for each, stat in told.items() if "cc1plus" in stat[:1] and is_ours(each.name)}
+def compilers() -> set[int]:
+    """Every compiler that reads C++ below the cache of these tests, whoever its parent is."""
+    cache = cache_folder().resolve()
+    working = [pid for pid in everybody() if folder_of(pid).is_relative_to(cache)]
+    return {pid for pid in working if name_of(pid) == "cc1plus"}
 
 
-def stat_of(process: Path) -> tuple[str, ...]:
-    """Its name and its parent's number; nothing if it is gone."""
+def name_of(pid: int) -> str:
     try:
-        name, _, rest = (process / "stat").read_text().partition("(")[2].rpartition(")")
+        return Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
-        return ()
-    return (name, rest.split()[1])
+        return ""
 
 
 def test_an_answer_ends_it_before_anything_is_judged(bench: LocalBench) -> None:
