@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import textwrap
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from refine_agent.bench.processes import Child, run_trusted, start_profiled
+from refine_agent.worker.census import everybody
 from refine_agent.worker.fence import Rules
+from tests.bench.leftovers import folder_of
+from tests.bench.misbehaviours import forward
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 # Starts another process as it is told, has it write its number and waits with it.
 STARTS = """
@@ -33,12 +37,16 @@ DAEMON = "os.setsid(); os.fork() and os._exit(0)"
 DEADLINE_S = 30.0
 
 
-def started(pid_file: Path) -> int:
-    """Wait for the number that a process writes."""
+def wait_until(met: Callable[[], bool]) -> None:
     ends = time.monotonic() + DEADLINE_S
-    while not (pid_file.exists() and pid_file.read_text()):
+    while not met():
         assert time.monotonic() < ends
         time.sleep(0.01)
+
+
+def started(pid_file: Path) -> int:
+    """Wait for the number that a process writes."""
+    wait_until(lambda: pid_file.exists() and bool(pid_file.read_text()))
     return int(pid_file.read_text())
 
 
@@ -120,3 +128,51 @@ def test_nothing_under_a_tool_outlives_the_bench(tmp_path: Path) -> None:
 
     assert not lives(daemon)
     child.close()
+
+
+DAEMONISES = forward(
+    "if os.fork() == 0:\n"
+    "    os.setsid()\n"
+    "    if os.fork() == 0: time.sleep(600)\n"
+    "    os._exit(0)\n"
+    "time.sleep(600)"
+)
+BENCH = f"""
+from pathlib import Path
+import sys
+from refine_agent.bench import LocalBench
+from refine_agent.loop import Quiet
+from refine_agent.records import Candidate, Options
+from tests.bench.misbehaviours import PROBLEM
+
+options = Options(device="cpu", compile_baseline=False, profile="off")
+with LocalBench(PROBLEM, options, Path(sys.argv[1])) as bench:
+    bench.measure(PROBLEM, Quiet())
+    print(bench.home, flush=True)
+    bench.judge(Candidate(source={DAEMONISES!r}), Quiet())
+"""
+
+
+def test_a_killed_bench_leaves_no_daemon_of_a_candidates(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", BENCH, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    ) as bench:
+        assert bench.stdout is not None
+        home = Path(bench.stdout.readline().strip())
+
+        wait_until(lambda: bool(daemons(home)))
+        bench.kill()
+    wait_until(lambda: not daemons(home))
+
+
+def daemons(home: Path) -> list[int]:
+    """What works in a candidate's folder and whose session's leader is gone."""
+    inside = [pid for pid in everybody() if home in folder_of(pid).parents]
+    return [pid for pid in inside if session_of(pid) not in inside]
+
+
+def session_of(pid: int) -> int:
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return pid
