@@ -260,7 +260,14 @@ class Nursery:
             )
             if not trusted:
                 bounds = self._bounds or bounds_of(self._home)
-                worker.warden = Warden(born.pid, folder, folder.with_suffix(".out"), bounds)
+                worker.warden = Warden(
+                    born.pid,
+                    folder,
+                    folder.with_suffix(".out"),
+                    bounds,
+                    own_uid=uid,
+                    adopter=self.pid,
+                )
                 worker.warden.start()
             with self._told:
                 self._workers[born.pid] = worker

@@ -8,6 +8,7 @@ them; what the ending means is ``endings``'s.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import signal
@@ -17,6 +18,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from refine_agent.worker.census import children, descendants, user_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
@@ -25,7 +28,7 @@ LOOK_EVERY_S = 0.25
 # Leaves room for the judge, the bench and whatever else the machine does.
 MEMORY_PART, DISK_PART = 0.6, 0.5
 MOST_DISK_BYTES = 8 << 30
-# A folder with more files than this is not counted to the end.
+# Inductor makes a few hundred; a folder with more than this takes too long to count.
 MOST_FILES = 20_000
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -56,10 +59,20 @@ def _available_bytes() -> int:
 class Warden(threading.Thread):
     """Watches one process and its children until it is told to stop; kills what takes too much."""
 
-    def __init__(self, pid: int, folder: Path, output: Path, bounds: Bounds) -> None:
+    def __init__(  # noqa: PLR0913 - each is one thing that it watches, or who adopts orphans
+        self,
+        pid: int,
+        folder: Path,
+        output: Path,
+        bounds: Bounds,
+        *,
+        own_uid: int | None,
+        adopter: int,
+    ) -> None:
         super().__init__(daemon=True, name=f"warden of {pid}")
         self.excess: str | None = None  # what it was killed for
         self._pid = pid
+        self._own_uid, self._adopter = own_uid, adopter
         self._folder = folder
         self._output = output
         self._bounds = bounds
@@ -79,12 +92,14 @@ class Warden(threading.Thread):
         self._over.set()
 
     def _excess(self) -> str | None:
-        processes = _tree(self._pid)
+        processes = self._processes()
         used = sum(map(_resident_bytes, processes))
         if used > self._bounds.memory_bytes:
             return f"was ended: it used {used / 1e9:.1f} GB of memory"
-        written = _size(self._output) + sum(_sizes(self._folder))
-        written += sum(_hidden(processes, self._disk))
+        sizes = list(itertools.islice(_sizes(self._folder), MOST_FILES + 1))
+        if len(sizes) > MOST_FILES:
+            return f"was ended: it made more than {MOST_FILES:,} files"
+        written = _size(self._output) + sum(sizes) + sum(_hidden(processes, self._disk))
         if written > self._bounds.disk_bytes:
             return f"was ended: it wrote {written / 1e9:.1f} GB to the disk"
         return None
@@ -92,17 +107,17 @@ class Warden(threading.Thread):
     def _kill(self) -> None:
         if self._over.is_set():
             return
-        for pid in _tree(self._pid):
+        for pid in self._processes():
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
 
-
-def _tree(pid: int) -> list[int]:
-    found = [pid]
-    for parent in found:
-        with contextlib.suppress(OSError), open(f"/proc/{parent}/task/{parent}/children") as file:  # noqa: PTH123 - /proc, not a path
-            found += map(int, file.read().split())
-    return found
+    def _processes(self) -> list[int]:
+        """It, what it started, and, where it has a user of its own, what that left to others."""
+        found = {self._pid, *descendants(self._pid)}
+        if self._own_uid is not None:
+            orphans = {pid for pid in children(self._adopter) if user_of(pid) == self._own_uid}
+            found |= orphans.union(*map(descendants, orphans))
+        return list(found)
 
 
 def _resident_bytes(pid: int) -> int:
@@ -116,19 +131,18 @@ def _resident_bytes(pid: int) -> int:
 
 
 def _sizes(folder: Path) -> Iterator[int]:
-    left, waiting = MOST_FILES, [os.fspath(folder)]
-    while waiting and left > 0:
+    """The sizes of what is in a folder and below it, folders themselves included."""
+    waiting = [os.fspath(folder)]
+    while waiting:
         try:
             entries = list(os.scandir(waiting.pop()))
         except OSError:
             continue
-        left -= len(entries)
         for entry in entries:
             with contextlib.suppress(OSError):
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(entry.path)
-                else:
-                    yield entry.stat(follow_symlinks=False).st_size
+                yield entry.stat(follow_symlinks=False).st_size
 
 
 def _hidden(processes: Sequence[int], disk: int) -> Iterator[int]:

@@ -20,12 +20,12 @@ def everybody() -> list[int]:
 
 def running_as(users: Container[int]) -> list[int]:
     """Return the processes of some users; the dead that nobody has collected do not run."""
-    return [pid for pid in everybody() if _user_if_alive(pid) in users]
+    return [pid for pid in everybody() if user_of(pid) in users]
 
 
 def of_session(leader: int) -> list[int]:
     """Return the processes of a session that run; each group that was made in it belongs to it."""
-    return [pid for pid in everybody() if _session(pid) == leader and _runs(pid)]
+    return [pid for pid in everybody() if _session(pid) == leader and user_of(pid) is not None]
 
 
 def children(pid: int) -> list[int]:
@@ -50,6 +50,17 @@ def descendants(pid: int) -> set[int]:
     return found
 
 
+def user_of(pid: int) -> int | None:
+    """Return the real user of a process that runs; none of one that is dead or gone."""
+    # Not the owner of /proc/PID: a process that is not dumpable gives that to root.
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    return None if fields.get("State", "Z").startswith("Z") else int(fields["Uid"].split()[0])
+
+
 def tasks(pid: int) -> list[str]:
     """Return the numbers of a process's threads; none if it is gone."""
     try:
@@ -63,17 +74,3 @@ def _session(pid: int) -> int:
         return os.getsid(pid)
     except (ProcessLookupError, PermissionError):
         return 0
-
-
-def _runs(pid: int) -> bool:
-    return _user_if_alive(pid) is not None
-
-
-def _user_if_alive(pid: int) -> int | None:
-    # Not the owner of /proc/PID: a process that is not dumpable gives that to root.
-    try:
-        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
-    return None if fields.get("State", "Z").startswith("Z") else int(fields["Uid"].split()[0])

@@ -27,7 +27,7 @@ from refine_agent.judge.seats import Seat, Unready
 from refine_agent.loop import BenchFault, Quiet
 from refine_agent.records import Crashed, Options, Passed
 from tests.bench.leftovers import candidates_alive, verdict_on
-from tests.bench.misbehaviours import HONEST, LITTLE, MISBEHAVIOURS, PROBLEM, SHORT
+from tests.bench.misbehaviours import HONEST, LITTLE, MISBEHAVIOURS, PROBLEM, SHORT, forward
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,13 +87,52 @@ def test_who_takes_too_much_of_the_disk_is_told_how_much(bench: LocalBench, how:
     assert "GB to the disk" in verdict.reason
 
 
-def test_who_takes_too_much_memory_is_told_how_much(tmp_path: Path) -> None:
+EATS = MISBEHAVIOURS["eats memory"][0]
+EATS_IN = {
+    "itself": EATS,
+    "a child of a thread's": forward(
+        """
+def eat():
+    if os.fork() == 0:
+        hoard = []
+        while True: hoard.append(b"x" * 64_000_000)
+    time.sleep(1000)
+threading.Thread(target=eat).start()
+time.sleep(1000)"""
+    ),
+    "a daemon": forward(
+        """
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        hoard = []
+        while True: hoard.append(b"x" * 64_000_000)
+    os._exit(0)
+time.sleep(1000)"""
+    ),
+}
+
+
+@pytest.mark.parametrize("where", EATS_IN)
+def test_who_takes_too_much_memory_is_told_how_much(tmp_path: Path, where: str) -> None:
+    if where == "a daemon" and os.geteuid() != 0:
+        pytest.skip("whose daemon it is cannot be told without users of their own")
     # A virtual machine that has given its memory back to its host is lent 0.4 GB of it a second.
     with opened(tmp_path, LITTLE, replace(SHORT, calls_s=BOUND_S)) as bench:
-        verdict = verdict_on(bench, MISBEHAVIOURS["eats memory"][0])
+        verdict = verdict_on(bench, EATS_IN[where])
 
     assert isinstance(verdict, Crashed)
     assert "GB of memory" in verdict.reason
+
+
+def test_who_makes_files_without_end_is_told_so(bench: LocalBench) -> None:
+    verdict = verdict_on(
+        bench,
+        forward("for n in range(10**9):\n    os.makedirs(f'{n // 9}/{n}')\ntime.sleep(1000)"),
+    )
+
+    assert isinstance(verdict, Crashed)
+    assert "20,000 files" in verdict.reason
 
 
 @pytest.mark.parametrize("victim", ["judge", "nursery"])
