@@ -34,7 +34,7 @@ from refine_agent.loop import BenchFault
 from refine_agent.wire import Channel
 from refine_agent.worker import landlock
 from refine_agent.worker.census import of_session
-from refine_agent.worker.fence import FIRST_UID, Rules, Warm, interpreter_folders
+from refine_agent.worker.fence import FIRST_UID, Rules, Warm, interpreter_folders, may_become
 from refine_agent.worker.nursery import Born, End, Ended, Exited, NurseryChannel, Spawn
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ class Nursery:
             number = next(self._counter)
             folder = self._home / f"w{number}"
             _leave_room(self._home)
-            uid = self._uid(trusted=trusted) if fenced else None
+            uid = self._uid(trusted=trusted) if fenced and may_become(readable) else None
             _make_private(folder, uid)
             orders_ours, orders_theirs = Channel.pair()
             builds_ours, builds_theirs = Channel.pair()

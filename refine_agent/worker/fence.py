@@ -162,14 +162,11 @@ def _threads_of(uid: int) -> int:
 def _become(libc: ctypes.CDLL, rules: Rules) -> bool:
     """Become an unprivileged user; return whether that was possible."""
     uid = rules.uid
-    if uid is None or os.geteuid() != 0:
+    if uid is None or not may_become(rules.readable, landlock=rules.landlock):
         return False
     # An interpreter or a cache below a folder closed to others (root's home, say) stays readable by
     # keeping that one capability; Landlock, which comes next, confines what may be read with it.
-    open_to_all = _readable_by_others(rules.readable)
-    keep = rules.landlock and not open_to_all and landlock_abi() > 0
-    if not keep and not open_to_all:
-        return False
+    keep = not _readable_by_others(rules.readable)
     libc.prctl(_PR_SET_KEEPCAPS, int(keep), 0, 0, 0)
     os.setgroups([])
     os.setresgid(uid, uid, uid)
@@ -180,6 +177,13 @@ def _become(libc: ctypes.CDLL, rules: Rules) -> bool:
     # again, and the CUDA driver names its threads there.
     libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
     return True
+
+
+def may_become(readable: Sequence[str], *, landlock: bool = True) -> bool:
+    """Whether a worker that has to read these can be another user here."""
+    if os.geteuid() != 0:
+        return False
+    return _readable_by_others(readable) or (landlock and landlock_abi() > 0)
 
 
 def _keep_only(libc: ctypes.CDLL, capability: int | None) -> None:
