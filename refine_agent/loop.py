@@ -260,7 +260,7 @@ def _ask(transcript: Transcript, turn: int, author: Author, watch: Watch) -> Non
     watch.phase("model")
     first = transcript.next_attempt
     numbers = range(first, first + missing)
-    with _Leash(watch) as held:
+    with _AwaitedWatch(watch) as held:
         replies = _in_parallel(
             lambda number: author.ask(prompt, attempt=number, watch=held), numbers
         )
@@ -291,7 +291,7 @@ def _judge_all(transcript: Transcript, turn: int, bench: Bench, watch: Watch) ->
     if not readable:
         return
     watch.phase("build")
-    with _Leash(watch) as held:
+    with _AwaitedWatch(watch) as held:
         built = dict(_in_parallel(lambda number: bench.build(readable[number], held), readable))
     for number, candidate in readable.items():
         verdict = built[number] or bench.judge(candidate, watch)
@@ -425,7 +425,7 @@ class _LetGo(BaseException):
     """Nobody waits any more for what this thread does."""
 
 
-class _Leash:
+class _AwaitedWatch:
     """A watch for work that goes on side by side, which ends where nobody waits for it any more.
 
     A reply that streams in is left at its next piece, so that no more of it is bought.

@@ -25,6 +25,10 @@ MOST_US = 3.6e9
 MAX_MESSAGE_BYTES = 8 << 20
 _HEADER = struct.Struct("!I")
 _MAX_FDS = 4
+# Why a channel is ``Broken`` where the other side is not there any more; the system may say more.
+_CLOSED, _BROKE = "the channel is closed", "the channel broke"
+_LEFT = "the other side closed the channel"
+NOBODY_THERE = (_CLOSED, _BROKE, _LEFT)
 
 
 class Wire(msgspec.Struct, frozen=True, kw_only=True, tag_field="m"):
@@ -97,7 +101,6 @@ class Load(Wire, frozen=True, kw_only=True, tag="load"):
     role: Literal["candidate", "eager", "compiled", "autotuned", "null"]
     device: str
     seed: int
-    train: bool = False
     precision: str = "ieee"  # float32 matrix products: "ieee" or "tf32"
 
 
@@ -129,10 +132,6 @@ class Trace(Wire, frozen=True, kw_only=True, tag="trace"):
     calls: int = 3
 
 
-class Ask(Wire, frozen=True, kw_only=True, tag="ask"):
-    """Repeat the parameters and buffers after the calls: their digests, as a claim."""
-
-
 class Bye(Wire, frozen=True, kw_only=True, tag="bye"):
     """End."""
 
@@ -151,7 +150,6 @@ class Loaded(Wire, frozen=True, kw_only=True, tag="loaded"):
 
     state: Literal["none", "by name", "by order", "seeded"]
     detail: str | None = None
-    parameter_bytes: int = 0
 
 
 NOT_LENT = -1  # a result that is its own
@@ -171,7 +169,6 @@ class Done(Wire, frozen=True, kw_only=True, tag="done"):
     places: tuple[tuple[int, ...], ...] = ()
     device_us: tuple[float, ...] = ()
     hidden: tuple[bool, ...] = ()  # per call: the device had not begun it when all was launched
-    peak_bytes: int | None = None
 
 
 class Delivered(Wire, frozen=True, kw_only=True, tag="delivered"):
@@ -206,19 +203,12 @@ class BuildAnswered(Wire, frozen=True, kw_only=True, tag="built"):
     answer: bytes
 
 
-class Gone(Wire, frozen=True, kw_only=True, tag="gone"):
-    """The worker's process ended (said by whoever watches it, never by itself)."""
-
-    how: str
-
-
 AnyWire = (
     Map
     | Load
     | Call
     | Deliver
     | Trace
-    | Ask
     | Bye
     | Ready
     | Loaded
@@ -228,7 +218,6 @@ AnyWire = (
     | Raised
     | BuildAsked
     | BuildAnswered
-    | Gone
 )
 
 _decoder = msgspec.msgpack.Decoder(AnyWire)
@@ -274,7 +263,7 @@ class Channel:
             else:
                 self._sock.sendall(_HEADER.pack(len(body)) + body)
         except OSError as why:
-            raise Broken(f"the channel is closed ({why.strerror})") from None
+            raise Broken(f"{_CLOSED} ({why.strerror})") from None
 
     def receive(self, *, deadline_s: float | None = None) -> Any:  # noqa: ANN401 - an AnyWire
         """Return the next message; raise ``Late``, ``Broken``, never hang past the deadline."""
@@ -295,10 +284,10 @@ class Channel:
             try:
                 piece, fds, _, _ = socket.recv_fds(self._sock, 1 << 20, _MAX_FDS)
             except OSError as why:
-                raise Broken(f"the channel broke ({why.strerror})") from None
+                raise Broken(f"{_BROKE} ({why.strerror})") from None
             self._keep(fds)
             if not piece:
-                raise Broken("the other side closed the channel")
+                raise Broken(_LEFT)
             self._buffer += piece
         taken = bytes(self._buffer[:count])
         del self._buffer[:count]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from refine_agent import wire
 from refine_agent.records import BuildFailed, Crashed
 
 if TYPE_CHECKING:
@@ -36,15 +37,11 @@ def explain(
     if rejected is not None and "building extension" in (verdict.reason + verdict.log):
         return BuildFailed(log=rejected.log, phases=verdict.phases, fence=verdict.fence)
     how = excess or _how(status)
-    if how is not None and _channel_broke(verdict):
+    if how is not None and verdict.reason.startswith(wire.NOBODY_THERE):
         verdict = replace(verdict, reason=f"the process {how}")
     if verdict.log or not output.strip():
         return verdict
     return replace(verdict, log=output[-MAX_LOG_CHARS:])
-
-
-def _channel_broke(verdict: Crashed) -> bool:
-    return "channel" in verdict.reason
 
 
 def _how(status: int | None) -> str | None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from refine_agent import wire
+from refine_agent.arena import ArenaFault
 from refine_agent.judge.orders import (
     CallOnce,
     Capture,
@@ -111,6 +112,13 @@ class _Bench:
             raise RuntimeError("no problem was opened before the first candidate")
         assert handle is not None  # noqa: S101 - every other order brings one
         worker = wire.Channel(socket.socket(fileno=handle))
+        try:
+            return self._about(worker, house, order)
+        except BaseException:
+            worker.close()  # it may not have come to anybody who would
+            raise
+
+    def _about(self, worker: wire.Channel, house: House, order: wire.Wire) -> wire.Wire:
         match order:
             case Seat():
                 fence = house.seat(worker, order.role, order.source, order.pid)
@@ -142,7 +150,9 @@ class _Bench:
 def _fault(order: wire.Wire, why: Exception) -> Failed:
     import traceback  # noqa: PLC0415 - only when something went wrong
 
-    from refine_agent.judge.reference import ProblemFault  # noqa: PLC0415 - torch comes with it
+    from refine_agent.judge import room  # noqa: PLC0415 - torch comes with it
+    from refine_agent.judge.leash import Unstoppable  # noqa: PLC0415 - likewise
+    from refine_agent.judge.reference import ProblemFault  # noqa: PLC0415 - likewise
     from refine_agent.judge.seats import Ended, Unready  # noqa: PLC0415 - likewise
 
     kind: Literal["problem", "machine", "worker", "judge"] = "judge"
@@ -152,8 +162,14 @@ def _fault(order: wire.Wire, why: Exception) -> Failed:
             kind, message = "worker", msgspec.json.encode(why.verdict).decode()
         case ProblemFault():
             kind, message = "problem", str(why)
-        case Unready():
+        case Unready() | Unstoppable() | ArenaFault():
             kind, message = "machine", str(why)
+        case _ if room.was_lacking(why):
+            kind = "machine"
+            message = (
+                f"the problem does not fit the memory that is free here ({room.said(why)}); give "
+                "it smaller inputs, or end what else uses that memory"
+            )
     if kind != "worker":
         traceback.print_exc()
     return Failed(ticket=getattr(order, "ticket", 0), kind=kind, message=message)

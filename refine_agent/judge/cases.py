@@ -212,8 +212,8 @@ def nearly(
         return copies
     flat = free[int(torch.randint(len(free), (), generator=generator))].view(-1)
     at = int(torch.randint(flat.numel(), (), generator=generator))
-    while flat[at] == 0 and bool(flat.any()):  # a zero may be a promised one
-        at = int(torch.randint(flat.numel(), (), generator=generator))
+    if flat[at] == 0 and len(others := flat.nonzero().view(-1)):  # a zero may be a promised one
+        at = int(others[int(torch.randint(len(others), (), generator=generator))])
     typical = float(torch.linalg.vector_norm(flat.abs().double())) / flat.numel() ** 0.5
     flat[at] = flat[at] + 3 * typical + 1
     return copies

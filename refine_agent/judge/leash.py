@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # A thread that never returns from the kernel cannot be stopped; the judge does not wait for it.
 STOP_DEADLINE_S = 5.0
+# Its warder is a Python that has to start; nobody's code but ours runs before it is up.
+BORN_DEADLINE_S = 60.0
 # Whose a process is, is looked up once, and again after so long: reading it of all that run took a
 # busy machine 16 ms, twice a block. That all of a user's are stopped does not depend on it.
 LOOKED_UP_FOR_S = 1.0
@@ -60,8 +62,6 @@ class Leash:
         self._pid = pid
         self._uid = uid
         self._adopter = _parent(pid) if guest and uid is None else None
-        # By descriptor, so that a number used again never names somebody else's process.
-        self._leader = os.pidfd_open(pid)
         self._others: set[int] = set()
         self._known: set[int] = set()
         self._strangers: set[int] = set()  # who runs here and is somebody else's
@@ -71,7 +71,13 @@ class Leash:
         # The processor time they used after they had last been told to stop: a system call under
         # way is finished first.
         self.ran_on_s = 0.0
-        self._warder = _Warder(uid) if uid is not None else None
+        # By descriptor, so that a number used again never names somebody else's process.
+        self._leader = os.pidfd_open(pid)
+        try:
+            self._warder = _Warder(uid) if uid is not None else None
+        except BaseException:
+            os.close(self._leader)
+            raise
 
     def stop(self) -> None:
         """Stop them all, and return when none of them runs."""
@@ -202,8 +208,16 @@ class _Warder:
             start_new_session=True,
         )
         self.pid = self._process.pid
-        self._await()
-        self._bearing = _bearing(self.pid)
+        try:
+            self._await(
+                BORN_DEADLINE_S,
+                otherwise="the process that is to stop a candidate's did not start; see whether "
+                "this machine has room and time for one",
+            )
+            self._bearing = _bearing(self.pid)
+        except BaseException:
+            self.close()
+            raise
 
     def tell(self, order: bytes) -> None:
         """Have everybody stopped, or let go on; return when it was done."""
@@ -213,15 +227,17 @@ class _Warder:
             self._process.stdin.write(order)
         except (BrokenPipeError, ProcessLookupError):
             raise Unstoppable("the process that stops a candidate's was ended by it") from None
-        self._await()
+        self._await(
+            STOP_DEADLINE_S, otherwise="the process that stops a candidate's does not answer"
+        )
         if moved:  # of the same user, so that a candidate may have it wait while its own run
             raise Unstoppable("the process that stops a candidate's was told to wait by it")
 
-    def _await(self) -> None:
+    def _await(self, seconds: float, *, otherwise: str) -> None:
         assert self._process.stdout is not None  # noqa: S101 - it was asked for
-        ready, _, _ = select.select([self._process.stdout], [], [], STOP_DEADLINE_S)
+        ready, _, _ = select.select([self._process.stdout], [], [], seconds)
         if not ready or self._process.stdout.read(1) != warder.DONE:
-            raise Unstoppable("the process that stops a candidate's does not answer")
+            raise Unstoppable(otherwise)
 
     def close(self) -> None:
         self._process.kill()

@@ -23,7 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
 from refine_agent.arena import ALIGNMENT
-from refine_agent.judge import tolerance
+from refine_agent.judge import room, tolerance
 from refine_agent.judge.draws import SideBySide
 from refine_agent.wire import Layout, TensorSpec
 from refine_agent.worker.stub import are_numbers, harvest, plant, seed_all, tree_of
@@ -60,7 +60,6 @@ class Reference:
         set_precision(self.precision)
         self.mutable: tuple[int, ...] = tuple(getattr(self._module, "MUTABLE_INPUTS", ()))
         self.tolerance: float | None = getattr(self._module, "TOLERANCE", None)
-        self.own_cases: Sequence[Any] = getattr(self._module, "CASES", ())
         args = _call(self._module.get_init_inputs, "get_init_inputs()")
         self.args, self.kwargs = _construction(args)
         self.model = self._construct()
@@ -177,13 +176,15 @@ class Reference:
     def oracle(self, arguments: Sequence[Any], *, moved: float = 0.0) -> list[torch.Tensor] | None:
         """Return the results in float64, or ``None`` where the operator does not allow it.
 
-        ``moved`` nudges every parameter by up to this part of it, at random.
+        ``moved`` nudges every parameter by up to this part of it, at random. Where memory is full
+        nobody knows whether the operator would, and what torch raises is the caller's.
         """
         for widened in (nullcontext(), _Widened()):
             try:
                 return self._in_float64(arguments, moved, widened)
-            except (RuntimeError, TypeError, NotImplementedError, AssertionError):
-                continue
+            except (RuntimeError, TypeError, NotImplementedError, AssertionError) as why:
+                if room.was_lacking(why):
+                    raise
         return None
 
     def _in_float64(
@@ -279,6 +280,8 @@ def _call(function: Callable[[], Any], what: str) -> Any:  # noqa: ANN401 - the 
     except ProblemFault:
         raise
     except Exception as why:
+        if room.was_lacking(why):  # whoever fills it
+            raise
         raise ProblemFault(f"{what} raises {type(why).__name__}: {str(why)[:500]}") from why
 
 

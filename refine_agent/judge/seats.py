@@ -52,6 +52,9 @@ class Deadlines(msgspec.Struct, frozen=True, kw_only=True):
 
     load_s: float = 600.0  # the compiler runs within it, under a deadline of its own
     calls_s: float = 60.0
+    # Of a whole trial, what is waited for the candidate alone: the rest of the bench's patience is
+    # for what the witnesses and the judge take.
+    trial_s: float = 1200.0
     sampling_s: float | None = None  # sample no longer; None: as long as the device's pace says
 
 
@@ -122,6 +125,7 @@ class Seat:
         self._memory = memory if memory is not None and memory.readable else None
         self._bearings: dict[int, Bearing] = {}
         self._late_stops = 0
+        self._left_s = deadlines.trial_s
 
     def greet(self, *, within_s: float = START_DEADLINE_S) -> None:
         """Hear which fence the worker closed around itself."""
@@ -333,7 +337,8 @@ class Seat:
         if self._leash is None:
             return
         try:
-            self._leash.stop()
+            with self._on_its_time():
+                self._leash.stop()
         except Unstoppable as why:
             raise Ended(Crashed(during="stop", reason=str(why))) from None
 
@@ -466,13 +471,25 @@ class Seat:
         return answer
 
     def _hear(self, during: str, seconds: float) -> wire.Wire:
+        is_last = self._left_s < seconds
         try:
-            answer: wire.Wire = self._channel.receive(deadline_s=seconds)
+            with self._on_its_time():
+                answer: wire.Wire = self._channel.receive(deadline_s=min(seconds, self._left_s))
         except wire.Late:
-            raise Ended(TimedOut(during=during, seconds=seconds)) from None
+            took_s = self._deadlines.trial_s if is_last else seconds
+            raise Ended(TimedOut(during=during, seconds=took_s)) from None
         except wire.Broken as why:
             raise Ended(Crashed(during=during, reason=str(why))) from None
         return answer
+
+    @contextlib.contextmanager
+    def _on_its_time(self) -> Iterator[None]:
+        """Take what is waited for the worker off what it has left of its trial."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._left_s -= time.monotonic() - began
 
 
 def _not_there(evidence: str) -> Disqualified:

@@ -30,6 +30,5 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
     ceilings: Ceilings
     bound_us: float | None
     floor_us: float | None
-    precision: str
     torch: str
     phases: tuple[Phase, ...]

@@ -1,6 +1,6 @@
-"""From samples to a median with an interval, and from two clocks to an agreement or a dispute.
+"""From samples to a median, and from blocks taken side by side to a ratio, each with its interval.
 
-It owns the arithmetic of timing; taking the samples is ``timing``'s business.
+It owns the arithmetic of timing; taking the samples is ``examiner``'s business.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import msgspec
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
 # An honest kernel sums in another order and may use faster intrinsics; TF32 or half-precision
 # inputs err 1000 times more (norm-wise, randn: fp32 3e-7, TF32 and fp16 inputs 2.9e-4, bf16 inputs
@@ -363,11 +363,6 @@ def _shade(error: float) -> str:
         return "@"
     step = int((math.log10(error) + 6) / 6 * (len(_SHADES) - 1))
     return _SHADES[max(1, min(len(_SHADES) - 1, step))]
-
-
-def first_wrong(findings: Sequence[Finding]) -> int | None:
-    """Return the index of the first output that is wrong, or ``None``."""
-    return next((i for i, finding in enumerate(findings) if finding.reason is not None), None)
 
 
 # --- a quick look ---------------------------------------------------------------------------------

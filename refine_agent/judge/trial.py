@@ -16,9 +16,27 @@ import torch
 from msgspec.structs import replace
 
 from refine_agent import arena as arenas
-from refine_agent.judge import cases, ceilings, statistics, tolerance, unsteady, weighing, work
+from refine_agent.judge import (
+    cases,
+    ceilings,
+    room,
+    statistics,
+    tolerance,
+    unsteady,
+    weighing,
+    work,
+)
 from refine_agent.judge.ahead import Ahead
-from refine_agent.judge.examiner import PACES, Examiner, Key, Pace, Question, all_right, seed
+from refine_agent.judge.examiner import (
+    PACES,
+    POISON,
+    Examiner,
+    Key,
+    Pace,
+    Question,
+    all_right,
+    seed,
+)
 from refine_agent.judge.glimpse import Memory
 from refine_agent.judge.layers import ALL_LAYERS
 from refine_agent.judge.lead import TURN_US, Cadence, Lead, unhurried
@@ -28,7 +46,15 @@ from refine_agent.judge.seats import Block, Deadlines, Ended, Seat
 from refine_agent.judge.settled import Known, Settled
 from refine_agent.judge.stolen import Stolen
 from refine_agent.profiling import roofline
-from refine_agent.records import AnyVerdict, Baseline, Fitness, Mismatch, Phase, Suspicion
+from refine_agent.records import (
+    AnyVerdict,
+    Baseline,
+    Crashed,
+    Fitness,
+    Mismatch,
+    Phase,
+    Suspicion,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,8 +66,8 @@ if TYPE_CHECKING:
     from refine_agent.wire import Channel, Traced
 
 NOTHING_KNOWN = Known()
-# A witness is trusted; its first call may compile for minutes.
-WITNESS_DEADLINES = Deadlines(load_s=600.0, calls_s=900.0)
+# A witness is trusted; its first call may compile for minutes, and it stays for as long as a run.
+WITNESS_DEADLINES = Deadlines(load_s=600.0, calls_s=900.0, trial_s=math.inf)
 PROFILE_DEADLINES = Deadlines(load_s=600.0, calls_s=180.0)
 # Slots on a CPU: enough calls in a block for the judge's clock, as long as they are small.
 CPU_SLOTS, CPU_SLOT_BYTES, CPU_MANY_BYTES = 64, 64 << 20, 8 << 20
@@ -104,7 +130,6 @@ class House:
             ceilings=self.ceilings,
             bound_us=self.bound_us,
             floor_us=self.floor_us,
-            precision=self.reference.precision,
             torch=str(torch.__version__),
             phases=self._phases,
         )
@@ -426,6 +451,16 @@ class House:
                 target.copy_(tensor)
         self.settle()
 
+    def _hand_arena(self, guest: Seat, *, lax: bool = False, dense: bool = True) -> None:
+        """Hand a guest the memory that guests share, without a word in it from the one before.
+
+        Two slots of 268 MB take 0.08 s on two cores. No earlier time would do: until the bench has
+        ended it, the guest before may write there.
+        """
+        self._guests.bytes(0, self._guests.total_bytes).fill_(POISON)
+        self.settle()
+        guest.map(self._guests, self.layout, self.slots, lax=lax, dense=dense)
+
     # --- the device -----------------------------------------------------------------------------
 
     def _keep_cadence(self, seat: Seat) -> None:
@@ -506,6 +541,10 @@ class House:
             verdict = self._try(seat, order, ledger, noticed)
         except Ended as ended:
             verdict = _with_what_was_noticed(ended.verdict, noticed)
+        except Exception as why:
+            if not room.was_lacking(why):
+                raise
+            verdict = _no_room(why, during=ledger[-1].name if ledger else "load")
         finally:
             self.ahead.close()
             seat.close()
@@ -528,13 +567,7 @@ class House:
                 self.reference.reseed_as_constructed()
             with _phase(ledger, "load"):
                 seat.greet()
-                seat.map(
-                    self._guests,
-                    self.layout,
-                    self.slots,
-                    lax=not layers.shapes,
-                    dense=layers.dense,
-                )
+                self._hand_arena(seat, lax=not layers.shapes, dense=layers.dense)
                 oddities = self._oddities(self._load(seat, order.source))
                 noticed += oddities
                 seat.stop()
@@ -585,7 +618,7 @@ class House:
         seat = Seat(channel, "candidate", deadlines=PROFILE_DEADLINES)
         try:
             seat.greet()
-            seat.map(self._guests, self.layout, self.slots)
+            self._hand_arena(seat)
             self._load(seat, source)
             self._fill(seat, (0,))
             seat.call((0,), during="profile")
@@ -598,7 +631,7 @@ class House:
         seat = Seat(channel, role, deadlines=PROFILE_DEADLINES)
         try:
             seat.greet()
-            seat.map(self._guests, self.layout, self.slots)
+            self._hand_arena(seat)
             self._load(seat, source)
             self._fill(seat, (0, 1))
             seat.call((0,), during="profile")
@@ -654,6 +687,16 @@ def _with_what_was_noticed(verdict: AnyVerdict, noticed: Sequence[Suspicion]) ->
         return verdict
     said = "; ".join(doubt.evidence for doubt in noticed)
     return replace(verdict, reason=f"{verdict.reason}; note: {said}")
+
+
+def _no_room(why: Exception, *, during: str) -> Crashed:
+    """Say that the judge had no memory left for an answer, where it had before the candidate."""
+    return Crashed(
+        during=during,
+        reason=f"memory was full when the judge computed the right answer ({room.said(why)}); it "
+        "was not before the candidate's processes were there: keep less, and free what a call no "
+        "longer needs. If something else on this machine filled it, have this judged again",
+    )
 
 
 @contextmanager

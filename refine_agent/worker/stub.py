@@ -196,7 +196,7 @@ class _Stub:
             raise TypeError("ModelNew must construct something that can be called")
         how, detail = _set_state(model, given["state"])
         if isinstance(model, torch.nn.Module):
-            model.train(message.train)
+            model.eval()
             model = model.to(message.device)
         self._device = message.device
         self._model = _compiled(model, message.role)

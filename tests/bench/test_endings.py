@@ -1,6 +1,7 @@
 """What an ending means, told by the exit status that only a parent sees."""
 
 import os
+import shutil
 import signal
 import threading
 import time
@@ -11,7 +12,7 @@ import torch
 
 from refine_agent import wire
 from refine_agent.bench.endings import explain
-from refine_agent.bench.processes import run_trusted, start_profiled
+from refine_agent.bench.processes import run_fenced, run_trusted, start_profiled
 from refine_agent.builder.records import Rejected
 from refine_agent.records import BuildFailed, Crashed, TimedOut
 from refine_agent.worker import stub
@@ -33,6 +34,33 @@ def test_the_last_words_are_kept() -> None:
     assert isinstance(verdict, Crashed)
     assert "exit code 1" in verdict.reason
     assert verdict.log == "kernel panic on line 3"
+
+
+def test_whoever_left_is_told_by_its_exit_status_however_that_was_noticed() -> None:
+    ours, theirs = map(wire.Channel, wire.Channel.pair())
+    theirs.close()
+    with pytest.raises(wire.Broken) as hearing:
+        ours.receive()
+    with pytest.raises(wire.Broken) as telling:
+        ours.send(wire.Bye())
+    ours.close()
+
+    for why in (hearing, telling):
+        broken = Crashed(during="check", reason=str(why.value))
+        verdict = explain(broken, status=0, output="", rejected=None)
+        assert isinstance(verdict, Crashed)
+        assert "ended itself with exit code 0" in verdict.reason
+
+
+def test_an_error_of_torchs_about_channels_stays_what_it_says() -> None:
+    try:
+        torch.nn.Conv2d(4, 8, 3)(torch.zeros(1, 3, 8, 8))
+    except RuntimeError as why:
+        said = stub._raised(why)
+    raised = Crashed(during="check", reason=said.error, log=said.trace)
+
+    assert "to have 4 channels" in raised.reason
+    assert explain(raised, status=0, output="", rejected=None) == raised
 
 
 def test_what_the_compiler_refused_is_a_failed_build_and_no_crash() -> None:
@@ -92,6 +120,18 @@ def test_a_process_under_a_tool_ends_well_when_it_is_let_go(
     assert (tmp_path / "out").read_text() == ""
     builds.close()
     child.close()
+
+
+@pytest.mark.parametrize(("mebibytes", "written"), [(512, True), (513, False)])
+def test_no_file_that_a_compiler_writes_fills_a_disk(
+    mebibytes: int,
+    written: bool,  # noqa: FBT001 - a parameter
+    tmp_path: Path,
+) -> None:
+    write = [shutil.which("truncate") or "", "--size", f"{mebibytes}M", "ext.so"]
+    done = run_fenced(write, cwd=tmp_path, env={}, deadline_s=20.0)
+
+    assert (done.exit_code == 0) is written, done.output
 
 
 def test_a_compiler_that_nobody_waits_for_any_more_is_ended_at_once(tmp_path: Path) -> None:

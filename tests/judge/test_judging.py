@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from refine_agent.bench import LocalBench
+from refine_agent.bench import LocalBench, line
+from refine_agent.judge.seats import DEADLINES, Deadlines
 from refine_agent.loop import ProblemRefused, Quiet
 from refine_agent.records import (
     AnyVerdict,
@@ -19,6 +20,7 @@ from refine_agent.records import (
     Passed,
     Problem,
     Setup,
+    TimedOut,
 )
 
 PROBLEM = """
@@ -169,6 +171,39 @@ def test_no_shared_memory_of_a_candidate_outlasts_it(bench: LocalBench) -> None:
 
     keys = [line.split()[0] for line in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]]
     assert str(0x7EF1) not in keys
+
+
+# What follows runs in the candidate's process, in its trial: when it is built, no memory is there.
+READS_AND_WRITES_WHAT_IS_SHARED = """
+import gc, sys
+stub = next(each for each in gc.get_objects() if type(each).__name__ == "_Stub")
+if stub._arena is not None:
+    shared = stub._arena.bytes(0, stub._arena.total_bytes)
+    found = int((shared == 0x5A).sum())
+    shared.fill_(0x5A)
+    raise RuntimeError(f"found {found} bytes of another's")
+"""
+
+
+def test_a_candidate_finds_no_word_from_the_one_before(bench: LocalBench) -> None:
+    for number in range(2):
+        verdict = judged(bench, f"{HONEST}{READS_AND_WRITES_WHAT_IS_SHARED}# {number}")
+
+        assert isinstance(verdict, Crashed)
+        assert verdict.reason == "RuntimeError: found 0 bytes of another's"
+
+
+def test_who_keeps_every_deadline_and_takes_for_ever_is_out_of_time_before_the_judge_is(
+    bench: LocalBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    little = Deadlines(load_s=60.0, calls_s=30.0, trial_s=6.0)
+    monkeypatch.setattr(bench, "_deadlines", little)
+    verdict = judged(bench, with_forward("import time; time.sleep(0.05); return self.norm(x)"))
+
+    assert isinstance(verdict, TimedOut), verdict
+    assert verdict.during in ("check", "timing")
+    assert verdict.seconds == little.trial_s
+    assert DEADLINES.trial_s < line.JUDGE_DEADLINE_S
 
 
 def test_the_next_candidate_is_judged_as_if_none_had_crashed_before(bench: LocalBench) -> None:

@@ -203,6 +203,16 @@ def test_sorted_inputs_stay_sorted() -> None:
     assert torch.equal(cases.nearly(tensors, promised, seed=1)[0], tensors[0])
 
 
+def test_of_next_to_nothing_but_zeros_the_one_that_is_none_is_changed() -> None:
+    tensors = [torch.zeros(1 << 22)]
+    tensors[0][12_345] = 0.5
+    promised = cases.structure(tensors)
+
+    (changed,) = cases.nearly(tensors, promised, seed=1)
+
+    assert (changed != tensors[0]).nonzero().tolist() == [[12_345]]
+
+
 # --- complex numbers, plain numbers, masks --------------------------------------------------------
 
 
