@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from refine_agent.judge import warder
+from refine_agent.worker.census import children, descendants, everybody, tasks, user_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -141,7 +142,7 @@ class Leash:
     def bearings(self) -> dict[int, Bearing]:
         """Return how each thread of the leader is scheduled, by its number."""
         found = {}
-        for task in map(int, _tasks(self._pid)):
+        for task in map(int, tasks(self._pid)):
             with contextlib.suppress(OSError):
                 found[task] = _bearing(task)
         return found
@@ -173,16 +174,16 @@ class Leash:
         if self._uid is not None:
             found = self._of_user(self._uid)
         else:
-            found = _descendants(self._pid) | self._strays()
+            found = descendants(self._pid) | self._strays()
         return found - {self._pid, self._warder.pid if self._warder is not None else 0}
 
     def _of_user(self, uid: int) -> set[int]:
         """Every process of a user's. Who runs on since the last look has not changed hands."""
-        running = set(_all_processes())
+        running = set(everybody())
         now = time.monotonic()
         if now - self._looked_up > LOOKED_UP_FOR_S:
             self._strangers, self._looked_up = set(), now
-        owners = {pid: _owner(pid) for pid in running - self._strangers}
+        owners = {pid: user_of(pid) for pid in running - self._strangers}
         strangers = {pid for pid, owner in owners.items() if owner not in (uid, None)}
         self._strangers = (self._strangers & running) | strangers
         return {pid for pid, owner in owners.items() if owner == uid}
@@ -192,8 +193,8 @@ class Leash:
         if self._adopter is None:
             return set()
         born = _started(self._pid)
-        younger = {pid for pid in _children(self._adopter) if _started(pid) >= born}
-        return younger.union(*map(_descendants, younger)) if younger else set()
+        younger = {pid for pid in children(self._adopter) if _started(pid) >= born}
+        return younger.union(*map(descendants, younger)) if younger else set()
 
 
 class _Warder:
@@ -267,57 +268,16 @@ def _processor_seconds(pid: int) -> float:
         return 0.0
 
 
-def _all_processes() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208 - ten times as fast
-
-
-def _owner(pid: int) -> int | None:
-    # Not the owner of /proc/PID: a process that is not dumpable gives that to root.
-    try:
-        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    return next((int(line.split()[1]) for line in status.splitlines() if line[:4] == "Uid:"), None)
-
-
-def _descendants(pid: int) -> set[int]:
-    found: set[int] = set()
-    waiting = [pid]
-    while waiting:
-        for child in _children(waiting.pop()):
-            if child not in found:
-                found.add(child)
-                waiting.append(child)
-    return found
-
-
-def _children(pid: int) -> list[int]:
-    children: list[int] = []
-    for task in _tasks(pid):
-        try:
-            children += map(int, Path(f"/proc/{pid}/task/{task}/children").read_text().split())
-        except OSError:
-            continue
-    return children
-
-
-def _tasks(pid: int) -> list[str]:
-    try:
-        return [task.name for task in Path(f"/proc/{pid}/task").iterdir()]
-    except OSError:
-        return []
-
-
 def _halted(pid: int) -> bool:
     """Whether no thread of the process runs; a process that is gone does not."""
-    return all(state_in(f"/proc/{pid}/task/{task}/stat") in _HALTED for task in _tasks(pid))
+    return all(state_in(f"/proc/{pid}/task/{task}/stat") in _HALTED for task in tasks(pid))
 
 
 def _leaves(pid: int) -> bool:
     """Whether a thread of the process is listed as stopped and is on a core all the same."""
     return any(
         _waits_in(pid, task) == "0" and state_in(f"/proc/{pid}/task/{task}/stat") == "T"
-        for task in _tasks(pid)
+        for task in tasks(pid)
     )
 
 

@@ -57,8 +57,12 @@ def user_of(pid: int) -> int | None:
         status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
-    return None if fields.get("State", "Z").startswith("Z") else int(fields["Uid"].split()[0])
+    for line in status.splitlines():
+        if line.startswith("State:\tZ"):
+            return None
+        if line.startswith("Uid:"):
+            return int(line.split()[1])
+    return None
 
 
 def tasks(pid: int) -> list[str]:
