@@ -6,6 +6,7 @@ process, because a report comes from where candidates run and may make its nativ
 
 import math
 import re
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -73,7 +74,7 @@ def read_apart(
         UnreadableReport: as `read`; also when the reader crashed or took longer than `seconds`.
     """
     _refuse_oddities(report)
-    command = [sys.executable, "-m", __name__, str(report.resolve()), *([nvtx] if nvtx else [])]
+    command = [sys.executable, "-m", __name__, str(report.absolute()), *([nvtx] if nvtx else [])]
     try:
         done = subprocess.run(command, capture_output=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired as error:
@@ -91,11 +92,16 @@ def read_apart(
 
 
 def _refuse_oddities(report: Path) -> None:
-    if not report.is_file():
+    """Refuse what is no plain file: a candidate can put a link to anything in a report's place."""
+    try:
+        found = report.lstat()
+    except OSError:
         raise UnreadableReport(
             f"{report.name} is not there: a wrong path, or the profiler wrote none"
-        )
-    if report.stat().st_size > MOST_BYTES:
+        ) from None
+    if not stat.S_ISREG(found.st_mode):
+        raise UnreadableReport(f"{report.name} is no plain file; name the report itself, no link")
+    if found.st_size > MOST_BYTES:
         raise UnreadableReport(f"{report.name} is larger than {MOST_BYTES >> 20} MiB")
 
 

@@ -103,9 +103,8 @@ class LocalBench:
         self._builds: dict[str, _Builds] = {}
         self._rebuilt: set[str] = set()  # with torch's own headers, while a model thought
         self._profiler: Profiler | None = None
-        self._witnesses: list[Worker] = []
         self._compiling: Worker | None = None  # the witness that torch.compile gets ready in
-        self._warnings: list[str] = []
+        self._not_seated: dict[str, str] = {}  # which baseline is not there, and why
         self._has_device = False
         self._watch: Watch = Quiet()
         self._doing = "start"
@@ -141,7 +140,7 @@ class LocalBench:
             device = self._start()
         # The shim and torch.compile's kernels are many seconds of a compiler where a cache is new.
         prepared = aside(self._prepare_builder) if machine.has_cores_to_spare() else None
-        with self._phase(phases, watch, "problem"), self._device_to_itself():
+        with self._phase(phases, watch, "problem"):
             settled = self._settled = self._open().settled
         machine.remember(self._cache, self._device_name, problem, settled)
         seated = aside(self._seat_witnesses)
@@ -150,7 +149,10 @@ class LocalBench:
         with self._phase(phases, watch, "witnesses"):
             level = seated.result()
         with self._phase(phases, watch, "baseline"), self._device_to_itself():
-            baseline = self._ask(orders.Open(measure_baseline=True), None).baseline
+            baseline = replace(
+                self._ask(orders.Open(measure_baseline=True), None).baseline,
+                why_not_compiled=self._not_seated.get("compiled"),
+            )
         self._setup = Setup(
             environment=machine.environment_record(
                 device, name=self._device_name, torch=settled.torch, fence=level
@@ -201,9 +203,9 @@ class LocalBench:
 
     def _open(self) -> orders.Opened:
         known = machine.known(self._cache, self._device_name, self._problem)
-        opened: orders.Opened = self._ask(
-            orders.Open(source=self._problem.source, device=self._device, known=known), None
-        )
+        order = orders.Open(source=self._problem.source, device=self._device, known=known)
+        with self._device_to_itself():
+            opened: orders.Opened = self._ask(order, None)
         return opened
 
     def _roles(self) -> list[str]:
@@ -212,7 +214,7 @@ class LocalBench:
             roles.append("compiled")
         if self._options.autotune_baseline:
             roles.append("autotuned")
-        return roles
+        return [role for role in roles if role not in self._not_seated]
 
     def _seat_witnesses(self) -> str | None:
         """Seat them all; return the fence that their processes reached."""
@@ -229,16 +231,21 @@ class LocalBench:
             ticket=next(self._tickets), role=role, source=self._problem.source, pid=worker.pid
         )
         try:
-            seated: orders.Seated = self._ask(order, worker.orders)
-        except NoRoom:
-            raise  # no baseline is left out because a machine is full
+            with self._device_to_itself():
+                seated: orders.Seated = self._ask(order, worker.orders)
+        except (NoRoom, JudgeGone):
+            raise  # no baseline is left out because a machine is full, or a process of ours ended
         except BenchFault as why:
             if role not in ("compiled", "autotuned"):
                 raise
-            self._warnings.append(f"torch.compile could not run the reference ({why})")
+            if self._setup is not None:  # every speedup so far is over it too
+                raise BenchFault(
+                    f"torch.compile ran the reference before, and does not any more ({why}); "
+                    "resume the run"
+                ) from why
+            self._not_seated[role] = f"it could not run the reference ({why})"
             self._end(worker)
             return None
-        self._witnesses.append(worker)
         return seated.fence
 
     def _spawn_witness(self, *, warm: fence.Warm | None = None) -> Worker:
@@ -369,13 +376,9 @@ class LocalBench:
             deadlines=self._deadlines,
         )
         queued = time.monotonic()
-        try:
-            with self._device_to_itself():
-                queued = time.monotonic() - queued
-                answer = self._ask(order, worker.orders)
-        finally:
-            self._end(worker)
-            serving.join(1.0)
+        with self._device_until_ended(worker, serving):
+            queued = time.monotonic() - queued
+            answer = self._ask(order, worker.orders)
         builds.raise_fault()
         verdict = self._explained(answer.verdict, worker, builds)
         if builds.left_running and isinstance(verdict, Passed):
@@ -474,13 +477,11 @@ class LocalBench:
         built = self._builds.setdefault(candidate.digest, _Builds())
         serving = self._serve_builds(worker, built, "light")
         order = orders.Trace(ticket=next(self._tickets), source=candidate.source)
-        try:
-            seen: wire.Traced = self._ask(order, worker.orders).seen
-        except BenchFault:
-            return None  # what passed its trial and fails under a profiler has no trace
-        finally:
-            self._end(worker)
-            serving.join(1.0)
+        with self._device_until_ended(worker, serving):
+            try:
+                seen: wire.Traced = self._ask(order, worker.orders).seen
+            except BenchFault:
+                return None  # what passed its trial and fails under a profiler has no trace
         return seen
 
     def end(self, worker: Worker) -> None:
@@ -513,7 +514,7 @@ class LocalBench:
     @contextmanager
     def _device_to_itself(self) -> Iterator[None]:
         """Keep every other run from the device; what this one builds meanwhile need not wait."""
-        doing, watch, waited = self._doing, self._watch, threading.Event()
+        watch, waited = self._watch, threading.Event()
 
         def tell() -> None:
             waited.set()
@@ -521,12 +522,32 @@ class LocalBench:
 
         with machine.device_lock(self._device_identity, on_wait=tell):
             if waited.is_set():
-                watch.phase(doing)
+                watch.phase(self._doing)
             self._has_device = True
             try:
                 yield
             finally:
                 self._has_device = False
+
+    @contextmanager
+    def _device_until_ended(self, worker: Worker, serving: threading.Thread) -> Iterator[None]:
+        """Have the device until a worker is gone, and what is built for it.
+
+        A candidate that ignores its farewell would use the cores of another run's trial.
+        """
+
+        def end() -> None:
+            self._end(worker)
+            serving.join(1.0)
+
+        try:
+            with self._device_to_itself():
+                try:
+                    yield
+                finally:
+                    end()
+        finally:
+            end()  # also where the wait for the device was interrupted
 
     # --- workers --------------------------------------------------------------------------------
 
@@ -629,10 +650,14 @@ class LocalBench:
             assert self._settled is not None  # noqa: S101 - measure() comes first
             with contextlib.suppress(BenchFault):
                 self._end_processes()
-            self._witnesses = []
-            self._start()
-            self._open()
-            self._seat_witnesses()
+            try:
+                self._start()
+                self._open()
+                self._seat_witnesses()
+            except BaseException:
+                if self._line is not None:
+                    self._line.close()  # whoever asks next is not judged by half a house
+                raise
             self._profiler = Profiler(self, self._settled)
             self._profiler.start_ahead()
 

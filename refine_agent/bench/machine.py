@@ -9,11 +9,13 @@ import fcntl
 import os
 import platform
 import re
+import stat
 import subprocess
 import tempfile
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cache
 from importlib import metadata
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +36,10 @@ if TYPE_CHECKING:
 
 # Builds on a machine of few cores slow whatever is being timed beside them.
 FEW_CORES = 4
+# Every run looks for its locks there, whoever started it and whatever TMPDIR it was given.
+LOCKS = Path("/tmp")  # noqa: S108 - no secret is kept there, and links are not followed
+# Of what a tool left behind this much is read; more is somebody's noise.
+MAX_TEXT_BYTES = 1 << 20
 
 
 def cache_folder() -> Path:
@@ -67,17 +73,51 @@ def remove(folder: Path) -> None:
         subprocess.run(command, stderr=subprocess.DEVNULL, check=False)
 
 
+def text_in(path: Path) -> str | None:
+    """Return the first MiB of a plain file as text; ``None`` if none is there.
+
+    Where a candidate may write something else may lie: a pipe that never ends, a link to anywhere.
+    """
+    plainly = os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        with open(path, "rb", opener=lambda name, how: os.open(name, how | plainly)) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return None
+            return file.read(MAX_TEXT_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return None
+
+
 # --- devices --------------------------------------------------------------------------------------
 
 
 def visible_device(asked: str | None) -> str | None:
-    """Return what CUDA_VISIBLE_DEVICES must be for "cuda:1", or ``None`` to leave it alone."""
+    """Return what CUDA_VISIBLE_DEVICES must be for "cuda:1", or ``None`` to leave it alone.
+
+    Devices are counted as torch counts them: where some are masked, among those that are shown.
+    """
     if asked is None or asked == "cpu":
         return None
     found = re.fullmatch(r"cuda(?::(\d+))?", asked)
     if found is None:
         raise BenchFault(f"--device {asked} is not known; say cpu, cuda or cuda:N")
-    return found[1]
+    number, mask = found[1], _mask()
+    if number is None or mask is None:
+        return number
+    # As CUDA reads it: numbers, UUIDs or names of MIG slices, up to the first that is none.
+    shown = list(takewhile(lambda name: name not in {"", "-1"}, map(str.strip, mask.split(","))))
+    if int(number) >= len(shown):
+        raise BenchFault(
+            f"--device {asked} was asked for, and CUDA_VISIBLE_DEVICES={mask} shows {len(shown)} "
+            "(cuda:0 is the first of them); ask for one of those, or change the variable"
+        )
+    return shown[int(number)]
+
+
+@cache
+def _mask() -> str | None:
+    """Return what CUDA_VISIBLE_DEVICES was before a run of this process narrowed it down."""
+    return os.environ.get("CUDA_VISIBLE_DEVICES")
 
 
 def device_of(asked: str | None, *, sees_cuda: bool) -> str:
@@ -262,9 +302,10 @@ def ceilings_text(ceilings: Ceilings) -> tuple[str, ...]:
 
 @contextmanager
 def device_lock(identity: str, *, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold the device for as long as something on it is timed; any two runs respect it.
+    """Hold the device for as long as something on it is timed.
 
-    ``on_wait`` is called if somebody else holds it.
+    Any two runs of this machine respect it, whoever started them; within one run it is not
+    re-entrant. ``on_wait`` is called if somebody else holds it.
     """
     with _locked(identity, fcntl.LOCK_EX, on_wait), _cores(fcntl.LOCK_EX, on_wait):
         yield
@@ -289,9 +330,7 @@ def _cores(how: int, on_wait: Callable[[], None] = lambda: None) -> AbstractCont
 
 @contextmanager
 def _locked(name: str, how: int, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
-    slug = re.sub(r"[^\w.]+", "-", name)
-    path = Path(tempfile.gettempdir()) / f"refine_agent-{slug}-{os.getuid()}.lock"
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    handle = _lock_file(re.sub(r"[^\w.]+", "-", name))
     try:
         try:
             fcntl.flock(handle, how | fcntl.LOCK_NB)
@@ -301,6 +340,36 @@ def _locked(name: str, how: int, on_wait: Callable[[], None] = lambda: None) -> 
         yield
     finally:
         os.close(handle)
+
+
+def _lock_file(slug: str) -> int:
+    """Open what is locked, for reading: that is enough to lock it, so that all users share it.
+
+    Nothing is created where something lies: in /tmp the system refuses that for a file of somebody
+    else's (fs.protected_regular). A link is not followed.
+    """
+    folder = LOCKS if os.access(LOCKS, os.W_OK) else Path(tempfile.gettempdir())
+    path = folder / f"refine_agent-{slug}.lock"
+    try:
+        if not os.path.lexists(path):
+            _put_lock(path)
+        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as why:
+        raise BenchFault(
+            f"the lock {path} cannot be opened ({why.strerror}); remove it, then resume"
+        ) from why
+
+
+def _put_lock(path: Path) -> None:
+    """Put a lock there at once with its mode, whatever the umask is; another run may be faster."""
+    handle, made = tempfile.mkstemp(prefix="refine_agent-", dir=path.parent)
+    try:
+        os.fchmod(handle, 0o444)
+        with suppress(FileExistsError):
+            os.link(made, path)
+    finally:
+        os.close(handle)
+        Path(made).unlink()
 
 
 def give_to_witnesses(folder: Path) -> None:

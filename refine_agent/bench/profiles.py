@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_random
 
+from refine_agent.bench import machine
 from refine_agent.bench.processes import Child, start_profiled
 from refine_agent.builder import remarks
 from refine_agent.loop import BenchFault
@@ -278,10 +279,7 @@ def _rivals(verdict: Passed) -> list[Rival]:
 
 
 def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
+    return machine.text_in(path) or ""
 
 
 def _crashed(why: str) -> ncu.Refusal:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 from msgspec.structs import replace
 
+from refine_agent.bench import machine
 from refine_agent.bench.processes import start_profiled
 from refine_agent.legible import legible
 from refine_agent.loop import BenchFault
@@ -258,10 +259,10 @@ class Sanitizer:
             running.child.process.wait()
         finally:
             late.cancel()
-        if not running.log.exists():
+        log = machine.text_in(running.log)
+        if log is None:
             return Report(check=running.check, why_not="it left no log within its time")
-        with running.log.open(encoding="utf-8", errors="replace") as file:
-            return read(file.read(MAX_LOG_BYTES), running.check)
+        return read(log, running.check)
 
 
 # --- in a verdict ---------------------------------------------------------------------------------

@@ -20,6 +20,8 @@ from refine_agent.builder.records import BuilderFault
 _SEAL = "complete.json"
 DEFAULT_LIMIT_BYTES = 4 * 2**30
 _LOOK_AGAIN_S = 600
+# What a candidate asks for is a few megabytes, or made to fill the disk, again and again.
+_MUCH_BYTES = 16 * 2**20
 
 
 class _Seal(msgspec.Struct, frozen=True):
@@ -79,10 +81,16 @@ class Store(msgspec.Struct, frozen=True):
         entry.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(entry, ignore_errors=True)  # what is there is broken: find() refused it
         folder.rename(entry)
+        if sum(sizes.values()) > _MUCH_BYTES:
+            with contextlib.suppress(OSError):
+                self.evict()
         return entry
 
     def keep_in_bounds(self) -> None:
-        """Evict down to the default limit, at most every few minutes: it looks at every entry."""
+        """Evict down to the default limit, at most every few minutes: it looks at every entry.
+
+        What is large does not wait for that: it is followed by an eviction when it is published.
+        """
         looked = self.root / "looked"
         with contextlib.suppress(OSError):
             if looked.exists() and time.time() - looked.stat().st_mtime < _LOOK_AGAIN_S:

@@ -49,7 +49,8 @@ _COMPILER_SETTINGS = (
     "/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime",
     "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/filesystems", "/proc/sys",
 )  # fmt: skip
-MAX_COMPILED_BYTES = 2 << 30
+# Of one file. The largest that an honest build writes are precompiled headers of 70 MB.
+MAX_COMPILED_BYTES = 512 << 20
 
 
 def abi() -> int:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from refine_agent.bench import machine
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -24,5 +26,6 @@ def temporary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder.chmod(0o711)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tempfile, "tempdir", str(folder))
+        patch.setattr(machine, "LOCKS", folder)
         yield folder
     shutil.rmtree(folder)

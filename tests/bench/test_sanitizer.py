@@ -10,10 +10,10 @@ import pytest
 
 from refine_agent.bench import LocalBench, sanitizer
 from refine_agent.bench.sanitizer import Report, read
-from refine_agent.loop import Quiet
+from refine_agent.loop import Quiet, aside
 from refine_agent.records import Candidate, Crashed, Options, Passed
 from refine_agent.standins import passed
-from tests.bench.misbehaviours import HONEST, PROBLEM
+from tests.bench.misbehaviours import HONEST, PROBLEM, forward
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -198,9 +198,17 @@ check = arguments[arguments.index("--tool") + 1]
 inner = arguments[arguments.index("{python}"):]
 if check == "synccheck":
     time.sleep(1000)
-ended = subprocess.run(inner, close_fds=False).returncode
 with open(log, "w") as file:
+    ended = subprocess.run(inner, close_fds=False).returncode
     file.write({memcheck!r} if ended == 0 else "the worker ended with %d" % ended)
+"""
+
+
+# Whoever reads it waits until somebody writes.
+PIPE_FOR_LOG = """
+log = os.path.join(os.path.dirname(os.environ["TMPDIR"]), "log")
+os.unlink(log)
+os.mkfifo(log)
 """
 
 
@@ -223,10 +231,14 @@ def test_tools_run_around_a_worker_within_a_time_and_leave_no_process(
         candidate = Candidate(source=HONEST)
         looked = tools.reports(candidate, ("memcheck",))
         hung = sanitizer.Sanitizer(bench, tool, deadline_s=2.0).reports(candidate, ("synccheck",))
+        piped = Candidate(source=forward(PIPE_FOR_LOG))
+        waiting = aside(lambda: tools.reports(piped, ("memcheck",)))
+        (unread,) = waiting.result(timeout=60.0)
 
     assert looked[0].findings, looked
     assert looked[0].findings[0].where == "fill(float *, long)+0xb0 in cuda.cu:21"
     assert hung[0].why_not is not None
+    assert unread.why_not == "it left no log within its time"
 
 
 def test_the_command_line_holds_only_options_that_the_manual_lists(tmp_path: Path) -> None:

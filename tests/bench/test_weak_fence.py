@@ -22,8 +22,9 @@ ALLOW, ENOSYS = 0x7FFF0000, 0x00050026
 program = [(LOAD, 0, 0, 0)]
 program += [(EQUALS, 3 - number, 0, 444 + number) for number in range(3)]
 program += [(RETURN, 0, 0, ALLOW), (RETURN, 0, 0, ENOSYS)]
-filters = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *each) for each in program))
-fprog = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(program), ctypes.addressof(filters)))
+filters = b"".join(struct.pack("HBBI", *each) for each in program)
+held = ctypes.create_string_buffer(filters)
+fprog = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(program), ctypes.addressof(held)))
 libc = ctypes.CDLL(None, use_errno=True)
 assert libc.prctl(38, 1, 0, 0, 0) == 0
 assert libc.prctl(22, 2, fprog) == 0, ctypes.get_errno()

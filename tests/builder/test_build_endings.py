@@ -14,6 +14,8 @@ import pytest
 from refine_agent.builder import Artifact, BuilderFault, BuildRequest, Store, build, prepare
 from refine_agent.builder.records import Finished
 from refine_agent.builder.run import run_plainly
+from refine_agent.builder.store import DEFAULT_LIMIT_BYTES
+from refine_agent.worker.landlock import MAX_COMPILED_BYTES
 from refine_agent.worker.load_inline import import_extension
 
 _SOURCE = "int answer() {{ return {}; }}"
@@ -212,3 +214,18 @@ def test_the_least_recently_used_entries_go_first(tmp_path: Path) -> None:
     assert freed >= 1000
     assert store.clear() > 0
     assert store.size_bytes() == 0
+
+
+def test_large_builds_in_a_row_do_not_wait_until_somebody_looks_again(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.keep_in_bounds()
+    names = [f"{number}a" for number in range(10)]
+    for name in names:
+        with store.making(name) as folder:
+            (folder / "data").touch()
+            os.truncate(folder / "data", MAX_COMPILED_BYTES)
+            store.publish(name, folder)
+        store.keep_in_bounds()
+
+    assert store.size_bytes() <= DEFAULT_LIMIT_BYTES
+    assert store.find(names[-1]) is not None

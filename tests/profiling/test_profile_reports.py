@@ -103,6 +103,14 @@ def test_a_missing_report_says_that_the_profiler_wrote_none(tmp_path: Path) -> N
         ncu_rep.read_apart(tmp_path / "page.ncu-rep")
 
 
+def test_a_link_in_a_reports_place_leads_nowhere(real: Path, tmp_path: Path) -> None:
+    path = tmp_path / "page.ncu-rep"
+    path.symlink_to(real)
+    for read in (ncu_rep.read, ncu_rep.read_apart):
+        with pytest.raises(ncu_rep.UnreadableReport, match=r"page\.ncu-rep is no plain file"):
+            read(path)
+
+
 def test_a_report_of_absurd_size_is_not_even_opened(tmp_path: Path) -> None:
     path = tmp_path / "huge.ncu-rep"
     path.touch()
