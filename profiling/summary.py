@@ -103,7 +103,7 @@ def read_report_page(
     Raises:
         UnreadableReport: the file is no report, or holds no kernel (in that range).
     """
-    reports = ncu_rep.read_apart(path, nvtx=nvtx)
+    reports = ncu_rep.read_apart(path.resolve(), nvtx=nvtx)  # a link of the caller's own
     if not reports:
         within = f" inside the range {nvtx}" if nvtx else ""
         raise ncu_rep.UnreadableReport(f"{path.name} holds no kernel{within}")

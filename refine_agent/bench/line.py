@@ -11,10 +11,13 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from refine_agent import wire
 from refine_agent.bench.processes import Child, start_judge, tail
 from refine_agent.judge import orders
 from refine_agent.loop import BenchFault, ProblemRefused
+from refine_agent.records import AnyVerdict, headline
 
 if TYPE_CHECKING:
     import socket
@@ -116,5 +119,6 @@ def _fault(answer: orders.Failed) -> BenchFault:
     if answer.kind == "machine":
         return NoRoom(f"{answer.message[:600]}, then resume the run")
     if answer.kind == "worker":
-        return BenchFault(f"a witness ended early: {answer.message[:600]}")
+        verdict = msgspec.json.decode(answer.message, type=AnyVerdict)
+        return BenchFault(f"a witness ended early: {headline(verdict)[:600]}")
     return BenchFault(f"the judge failed ({answer.message[:600]}); resume the run")
