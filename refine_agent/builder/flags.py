@@ -58,6 +58,7 @@ _LIBRARY = re.compile(
     r"|nvToolsExt|nccl|cutensor|cudadevrt|c10|c10_cuda|torch|torch_cpu|torch_cuda|torch_python"
     r"|gomp|omp|iomp5|m|pthread|dl|rt|stdc\+\+|mkl\w*|openblas|blas|tbb)\Z"
     r"|-fopenmp\Z|-pthread\Z|-O(?:[0-3s]|fast)?\Z|-s\Z|-g\Z|-shared\Z|-fPIC\Z|-m[\w.=-]+\Z"
+    r"|-flto(?:=auto|=\d+)?\Z"
     r"|-static-lib(?:gcc|stdc\+\+)\Z"
     r"|-Wl,(?:--no-as-needed|--as-needed|-z,\w+|-O\d|--gc-sections|-Bsymbolic|-s)\Z",
     re.ASCII,
@@ -68,9 +69,11 @@ _FOLDER_FLAGS = ("-I", "-isystem", "--include-path")
 _WITH_VALUE = re.compile(
     r"--?(?:gencode|generate-code|arch|gpu-architecture|code|gpu-code|compiler-options"
     r"|ptxas-options|maxrregcount|std|threads|diag-suppress|include-path|library-path"
-    r"|default-stream|optimize|split-compile)\Z|-(?:Xcompiler|Xptxas|Xcudafe|Xfatbin|I|isystem|L|D"
-    r"|U|t|x)\Z"
+    r"|default-stream|optimize|split-compile)\Z|-(?:Xcompiler|Xptxas|Xcudafe|Xfatbin|I|isystem|L|l"
+    r"|D|U|t|x)\Z"
 )
+# Of these, what may as well be written as one word.
+_JOINED = frozenset(("-D", "-I", "-L", "-U", "-l"))
 # They make a compiler tell more or leave more lying about; nothing of that outlives a build.
 _DROPPED = frozenset(("-v", "--verbose", "-keep", "--keep", "-save-temps", "--save-temps"))
 
@@ -127,6 +130,8 @@ def _words(flags: Sequence[str]) -> _Words:
     while words:
         flag = words.pop(0)
         value = words.pop(0) if _WITH_VALUE.match(flag) and words else None
+        if value is not None and flag in _JOINED:
+            flag, value = flag + value, None
         if value is not None and flag in _PASSED_ON:
             value = ",".join(value.split())  # quoted blanks would not survive the stock build
         if flag not in _DROPPED:
@@ -164,8 +169,6 @@ def _refused_folder(paths: Sequence[str], roots: Sequence[Path]) -> Refused | No
 
 
 def _host_allows(flag: str, value: str | None, roots: Sequence[Path]) -> bool:
-    if flag in ("-D", "-U"):
-        return value is not None and _MACRO.match(flag + value) is not None
     if flag in _FOLDER_FLAGS:
         return value is not None and _inside(value, roots)
     if flag.startswith("-I"):
@@ -181,7 +184,7 @@ def _device_allows(flag: str, value: str | None, roots: Sequence[Path]) -> bool:
     if flag in _PASSED_ON:
         allows = _PASSED_ON[flag]
         return value is not None and all(allows(part) for part in value.split(","))
-    if value is not None and flag not in ("-D", "-U", "-L", *_FOLDER_FLAGS):
+    if value is not None and flag not in _FOLDER_FLAGS:
         return bool(_DEVICE.match(f"{flag}={value}"))
     return bool(_DEVICE.match(flag)) or _host_allows(flag, value, roots)
 

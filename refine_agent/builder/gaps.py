@@ -9,27 +9,23 @@ from pathlib import Path
 
 from refine_agent.builder.headers import is_of_torch
 from refine_agent.builder.records import BuildRequest
-from refine_agent.builder.sources import bindable, without_comments
+from refine_agent.builder.sources import bindable, calls_for_pybind11, without_comments
 from refine_agent.builder.toolchain import Names, Toolchain
 
 # What only torch's own build can do; found before anything is compiled.
-_OWN_BINDINGS = re.compile(
-    r"\b(PYBIND11_(?!MODULE\b)\w+|TORCH_LIBRARY\w*|STABLE_TORCH_LIBRARY\w*|PyInit_\w+)\b"
-)
-# Of pybind11 the light headers have what defines a module of functions.
-_PYTHON_API = re.compile(
-    r"\b((?:pybind11|py)::(?!(?:arg|arg_v|call_guard|gil_scoped_release|literals|module_?|none)\b)\w+"
-    r"|using\s+namespace\s+(?:pybind11|py)\s*;|wrap_pybind_function|Py_\w+|PyObject)"
-)
-_PYTHON_INCLUDE = re.compile(
-    r'^[ \t]*#[ \t]*include[ \t]*[<"](Python\.h|pybind11/(?!pybind11\.h|stl\.h)[\w/]+\.h)',
-    re.MULTILINE,
-)
-_DEFINED = re.compile(r'\.\s*def\s*\(\s*"(\w+)"')
+_OWN_BINDINGS = re.compile(r"\b(TORCH_LIBRARY\w*|STABLE_TORCH_LIBRARY\w*|PyInit_\w+)\b")
 # Parts of torch that are C++ of their own, which no stand-in will ever hold.
 _BEYOND = re.compile(
     r"\b((?:torch|at|c10)::(?:autograd|data|distributed|dynamo|fft|functorch|inductor|jit|linalg"
     r"|meta|mps|nested|nn|optim|profiler|serialize|sparse|special|utils|vec|xpu))\b"
+)
+
+# Sizes are plain integers here, and have no methods.
+_SYMBOLIC = re.compile(
+    r"\.\s*(guard_int|expect_int|maybe_as_int|is_symbolic|guard_size_oblivious)\b"
+)
+_BOUND_OBJECT = re.compile(
+    r"^(?:(?:static|inline|const)\s+)*(?:auto|std::function<[^;={}]*>)\s+(\w+)\s*[={]", re.MULTILINE
 )
 
 # Errors about a member that a class has not; the groups are the class and the member.
@@ -74,8 +70,12 @@ _OWN_PLACE = re.compile(
 _MISSING_FILE = re.compile(
     r"(?:fatal error|cannot open source file):? \"?(?P<file>(?:torch|ATen|c10|caffe2)/[\w./-]+)"
 )
+# Types that torch's headers complete, or bring along complete: stat's by way of Python.h.
 _INCOMPLETE = re.compile(
-    r"incomplete type ['\"](?:class |struct )?(?:const )?((?:at|torch|c10)::[\w:<>]+)"
+    r"incomplete type ['\"](?:class |struct )?(?:const )?((?:at|torch|c10|std)::[\w:<>]+)"
+    r"|'(?:const )?(std::\w+)[^']*' has (?:initializer but )?incomplete type"
+    r"|incomplete type ['\"](?:struct )?(?:[^'\"]*::)?(stat)['\"]"
+    r"|'(?:[^']*::)?(stat) \w+' has incomplete type"
 )
 # What a header of torch's may have brought along; few authors name what nobody has.
 _OF_STD = re.compile(
@@ -91,22 +91,21 @@ _ERROR = re.compile(r"\berror\b")
 def gap_before_building(request: BuildRequest, toolchain: Toolchain) -> str | None:
     """Why the light headers cannot even be tried, or None."""
     source = "\n".join((*request.cpp_sources, *request.cuda_sources, *request.headers.values()))
-    return toolchain.unfit or _gap_of_bindings(request, source)
+    return toolchain.unfit or _gap_of_bindings(request, source, toolchain)
 
 
-def _gap_of_bindings(request: BuildRequest, source: str) -> str | None:
+def _gap_of_bindings(request: BuildRequest, source: str, toolchain: Toolchain) -> str | None:
     bare = without_comments(source)
     if found := _OWN_BINDINGS.search(bare):
         return f"explicit {found.group(1)}"
-    if found := _BEYOND.search(bare):
+    if found := _BEYOND.search(bare) or _SYMBOLIC.search(bare):
         return f"uses {found.group(1)}"
-    if found := _PYTHON_API.search(bare) or _PYTHON_INCLUDE.search(source):
-        return f"uses {found.group(1)}"
-    defined = _DEFINED.findall("\n".join((*request.cpp_sources, *request.cuda_sources)))
-    if len(set(defined)) < len(defined):
-        return "defines overloads of a function"
+    if (wanted := calls_for_pybind11(request)) is not None and not toolchain.pybind11.exists():
+        return wanted
     if request.functions is not None and not bindable(request.functions):
         return "binds a name that is not a plain identifier"
+    if objects := (request.functions or {}).keys() & set(_BOUND_OBJECT.findall(bare)):
+        return f"binds {min(objects)}, which is an object"
     return None if request.is_python_module else "is not a Python module"
 
 
@@ -132,7 +131,7 @@ def _gap_of(line: str, quoted: str, toolchain: Toolchain) -> str | None:
     if _OWN_PLACE.search(line):
         return f"the stand-in itself: {line.strip()[:200]}"
     if found := _INCOMPLETE.search(line):
-        return f"lacks {found.group(1)}"
+        return f"lacks {found[found.lastindex or 0]}"
     if found := _UNPRINTED.search(line):
         return f"does not print {found.group(1)}"
     if _NO_SCOPE.search(line):

@@ -18,7 +18,7 @@ _ANSWERED = {
         torch/extension.h torch/torch.h torch/all.h torch/script.h torch/python.h torch/utils.h
         torch/cuda.h torch/enum.h torch/csrc/api/include/torch/torch.h""",
     ("version.h",): "torch/version.h torch/headeronly/version.h",
-    ("pybind.h",): "pybind11/pybind11.h pybind11/stl.h torch/csrc/utils/pybind.h",
+    ("modules.h",): "pybind11/pybind11.h pybind11/stl.h torch/csrc/utils/pybind.h",
     ("torch.h",): """
         torch/types.h torch/csrc/api/include/torch/types.h torch/csrc/autograd/variable.h
         torch/serialize/tensor.h
@@ -41,6 +41,11 @@ _ANSWERED = {
         c10/core/DefaultDtype.h c10/core/Device.h c10/core/DeviceGuard.h c10/core/DeviceType.h
         c10/core/GradMode.h c10/core/InferenceMode.h c10/core/Layout.h c10/core/MemoryFormat.h
         c10/core/Scalar.h c10/core/ScalarType.h c10/core/TensorImpl.h c10/core/TensorOptions.h
+        c10/util/Float8_e4m3fnuz.h c10/util/Float8_e5m2fnuz.h c10/util/Float8_e8m0fnu.h
+        c10/util/Float4_e2m1fn_x2.h torch/headeronly/util/Float8_e4m3fn.h
+        torch/headeronly/util/Float8_e5m2.h torch/headeronly/util/Float8_e4m3fnuz.h
+        torch/headeronly/util/Float8_e5m2fnuz.h torch/headeronly/util/Float8_e8m0fnu.h
+        torch/headeronly/util/Float4_e2m1fn_x2.h
         c10/core/WrapDimMinimal.h c10/macros/Export.h c10/macros/Macros.h c10/util/ArrayRef.h
         c10/util/BFloat16.h c10/util/Deprecated.h c10/util/Exception.h c10/util/Float8_e4m3fn.h
         c10/util/Float8_e5m2.h c10/util/Half.h c10/util/Load.h c10/util/Logging.h
@@ -89,6 +94,16 @@ _COPIED = """
     ATen/detail/FunctionTraits.h ATen/native/SharedReduceOps.h ATen/native/cuda/DeviceSqrt.cuh
     ATen/native/cuda/block_reduce.cuh c10/cuda/CUDAMathCompat.h c10/util/complex.h
     c10/util/complex_math.h c10/util/complex_utils.h torch/headeronly/util/complex.h"""
+# Likewise, but in one file, without what they include of torch's.
+_GATHERED = {
+    "float8_types.h": """
+        Float8_fnuz_cvt Float8_e4m3fn Float8_e5m2 Float8_e4m3fnuz Float8_e5m2fnuz Float8_e8m0fnu
+        Float4_e2m1fn_x2"""
+}
+_OF_UTIL = ("torch/headeronly/util/{}.h", "c10/util/{}.h", "c10/util/{}-inl.h")
+_OWN_INCLUDE = re.compile(
+    r"^[ \t]*#[ \t]*(?:include[ \t]*<(?:torch|c10)/|pragma once\b)[^\n]*\n", re.MULTILINE
+)
 INCLUDE = re.compile(
     r'^[ \t]*#[ \t]*include[ \t]*[<"]((?:torch|ATen|c10|caffe2)/[^>"\n]+)[>"]', re.MULTILINE
 )
@@ -122,6 +137,8 @@ def lay_out_headers(include: Path, *, torch_include: Path) -> None:
         shutil.copyfile(header, light / header.name)
     for name in _MACROS:
         (light / name).write_text(_macros(name, torch_include), encoding="utf-8")
+    for name in _GATHERED:
+        (light / name).write_text(_gathered(name, torch_include), encoding="utf-8")
     for answers, names in _ANSWERED.items():
         for name in names.split():
             _write(include / name, _including(answers))
@@ -168,6 +185,17 @@ def _macros(name: str, torch_include: Path) -> str:
             _MACROS_AFTER.get(name, ""),
         ]
     )
+
+
+def _gathered(name: str, torch_include: Path) -> str:
+    texts = ["// Owns types of torch's, word for word as the installed torch defines them.\n"]
+    texts.append("#pragma once\n")
+    for part in _GATHERED[name].split():
+        found = [torch_include / place.format(part) for place in _OF_UTIL]
+        found = [path for path in found if path.exists()]
+        texts += [f"#define RA_HAS_{part} 1\n"] if found else []
+        texts += [_OWN_INCLUDE.sub("", path.read_text(encoding="utf-8")) for path in found]
+    return "".join(texts)
 
 
 def _copied(name: str, torch_include: Path) -> str:

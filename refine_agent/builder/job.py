@@ -68,7 +68,7 @@ def readable(log: str, *folders: Path) -> str:
     text = log
     for folder in folders:
         text = text.replace(f"{folder}/headers/", "").replace(f"{folder}/", "")
-    text = re.sub(r"(?:/[\w.+-]+)+/include/(?=(?:light|torch|ATen|c10)/)", "", text)
+    text = re.sub(r"(?:/[\w.+-]+)+/include/(?=(?:light|torch|ATen|c10|pybind11)/)", "", text)
     text = _FOREIGN_REMARK.sub("", _NVCC_PLACE.sub(r"\1:\2", text))
     if len(text) <= _MAX_LOG_CHARS:
         return text.strip()

@@ -14,7 +14,7 @@ from refine_agent.builder.job import Compiled, Job, readable
 from refine_agent.builder.nvcc import compile_device_code
 from refine_agent.builder.records import Finished
 from refine_agent.builder.remarks import collect, vectorisation_flags
-from refine_agent.builder.sources import Unit, units_of, write_texts
+from refine_agent.builder.sources import Unit, calls_for_pybind11, units_of, write_texts
 from refine_agent.builder.toolchain import scrubbed_environment
 
 # Even what the standard library would export stays inside: only the module itself shows.
@@ -74,6 +74,8 @@ def _compile_command(unit: Unit, job: Job) -> list[str]:
     common = [f"-DTORCH_EXTENSION_NAME={request.name}", "-DTORCH_API_INCLUDE_EXTENSION_H"]
     common += ["-Iheaders"] if request.headers else []
     common += [f"-I{path}" for path in job.flags.include_paths]
+    if calls_for_pybind11(request) is not None:
+        common += ["-isystem", str(toolchain.pybind11), "-isystem", toolchain.facts.python_include]
     common += ["-isystem", unit.include, "-isystem", str(toolchain.include)]
     output = ["-c", unit.file, "-o", f"{unit.file}.o"]
     if unit.is_device_code:

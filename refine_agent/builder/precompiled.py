@@ -20,9 +20,11 @@ from refine_agent.builder.toolchain import scrubbed_environment
 _FILE = "standard.h"
 # What the light headers include, and what candidates do; torch's own bring along all of them.
 _NAMES = """algorithm array atomic cmath cstddef cstdint cstdio cstdlib cstring exception functional
-    initializer_list iostream iterator limits map memory mutex new numeric optional ostream sstream
-    stdexcept string string_view tuple type_traits unordered_map utility vector"""
+    initializer_list iostream iterator limits map math.h memory mutex new numeric optional ostream
+    sstream stdexcept stdlib.h string string_view tuple type_traits unordered_map utility vector"""
 _TEXT = "".join(f"#include <{name}>\n" for name in _NAMES.split())
+# Who names a machine for its vector instructions uses them; these take longer than all else.
+_VECTORS = "#if __has_include(<x86intrin.h>)\n#include <x86intrin.h>\n#endif\n"
 # Of the candidate's own flags; the compiler itself sees whether a macro makes a difference.
 _OF_ONE_BUILD = ("-D", "-U", "-I", "-L", "-l", "-Wl,", "-isystem")
 
@@ -42,7 +44,7 @@ def make(job: Job, flags: Sequence[str]) -> None:
     with contextlib.suppress(BuilderFault, OSError), store.making(digest) as folder:
         if store.find(digest) is not None:  # another process was faster
             return
-        (folder / _FILE).write_text(_TEXT, encoding="utf-8")
+        (folder / _FILE).write_text(_text(flags), encoding="utf-8")
         (folder / "tmp").mkdir()
         done = job.run(
             [job.toolchain.cxx, *_kept(flags), "-x", "c++-header", _FILE, "-o", f"{_FILE}.gch"],
@@ -61,8 +63,12 @@ def _store_for(job: Job) -> Store | None:
 
 
 def _digest(job: Job, flags: Sequence[str]) -> str:
-    content = msgspec.json.encode((job.toolchain.key, _kept(flags), _TEXT))
+    content = msgspec.json.encode((job.toolchain.key, _kept(flags), _text(flags)))
     return hashlib.sha256(content).hexdigest()[:38]
+
+
+def _text(flags: Sequence[str]) -> str:
+    return _TEXT + _VECTORS if any(flag.startswith("-m") for flag in flags) else _TEXT
 
 
 def _kept(flags: Sequence[str]) -> list[str]:

@@ -13,7 +13,13 @@ import msgspec
 from refine_agent.builder.operators import Operators, names_in
 from refine_agent.builder.records import BuildRequest
 
-_COMMENTS_AND_STRINGS = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:[^"\\\n]|\\.)*"', re.DOTALL)
+# Raw strings come before the others, and numbers before characters: 1'000'000 holds none.
+_COMMENTS_AND_STRINGS = re.compile(
+    r"//(?:[^\\\n]|\\.)*|/\*.*?\*/"
+    r'|(?<!\w)(?:u8|[uUL])?R"(?P<end>[^()\\\s]{0,16})\(.*?\)(?P=end)"|"(?:[^"\\\n]|\\.)*"'
+    r"|(?<![\w'])\d[\w.]*(?:'[\w.]+)+|'(?:[^'\\\n]|\\[^\n]){1,10}'",
+    re.DOTALL,
+)
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*\Z", re.ASCII)
 
 # What torch's headers bring along without being asked, and only costs time where it is not used.
@@ -27,12 +33,10 @@ _STANDARD_HEADERS = {
         for_each generate is_sorted lower_bound max_element merge min_element minmax
         minmax_element none_of nth_element partial_sort partition remove_if replace reverse
         rotate shuffle sort stable_sort swap_ranges transform unique upper_bound""",
-    "any": "any any_cast",
     "array": "array",
     "atomic": "atomic atomic_flag memory_order memory_order_relaxed",
     "bitset": "bitset",
     "cassert": "assert",
-    "cfloat": "DBL_EPSILON DBL_MAX FLT_EPSILON FLT_MAX FLT_MIN",
     "chrono": "chrono",
     "climits": "CHAR_BIT INT_MAX INT_MIN LONG_MAX UINT_MAX",
     "cmath": """abs acos asin atan atan2 cbrt ceil copysign cos cosh erf exp exp2 expm1 fabs floor
@@ -48,10 +52,8 @@ _STANDARD_HEADERS = {
     "complex": "complex conj imag norm polar real",
     "condition_variable": "condition_variable",
     "deque": "deque",
-    "fstream": "fstream ifstream ofstream",
     "functional": """invoke mem_fn not_fn bind cref function greater hash less multiplies plus ref
         reference_wrapper""",
-    "future": "async future promise",
     "iomanip": "put_time quoted fixed setfill setprecision setw",
     "iostream": "cerr cin clog cout endl flush",
     "list": "forward_list list",
@@ -64,8 +66,6 @@ _STANDARD_HEADERS = {
         transform_inclusive_scan transform_reduce accumulate gcd inner_product iota lcm
         partial_sum reduce""",
     "queue": "priority_queue queue",
-    "random": """mt19937 mt19937_64 normal_distribution random_device uniform_int_distribution
-        uniform_real_distribution""",
     "set": "multiset set",
     "span": "span",
     "typeindex": "type_index",
@@ -74,13 +74,33 @@ _STANDARD_HEADERS = {
     "thread": "this_thread thread",
     "unordered_map": "unordered_map unordered_multimap",
     "unordered_set": "unordered_set",
+    "valarray": "valarray",
     "variant": "get_if holds_alternative monostate variant visit",
 }
 _HEADER_OF = {name: header for header, names in _STANDARD_HEADERS.items() for name in names.split()}
 _STD_NAME = re.compile(r"\bstd\s*::\s*(\w+)")
 # These are used without std:: as well.
-_C_HEADERS = frozenset(("cassert", "cfloat", "cinttypes", "climits", "cmath"))
+_C_HEADERS = frozenset(("cassert", "cinttypes", "climits", "cmath"))
+# What only one of the two compilers is shown: x86's instructions come with torch's clock in C++,
+# and the rest with thrust's complex numbers, which torch's are in CUDA.
+_INTRINSIC = re.compile(r"_mm\d*_\w+|__m(?:64|128|256|512)\w*|_MM_\w+|__mmask\d+|__rdtscp?")
+_LIMIT = re.compile(r"(?:FLT|DBL|LDBL)_[A-Z]\w*|DECIMAL_DIG")
+_SMALL_FLOAT = re.compile(r"__nv_(fp[468])\w+")
+_CUDA_STD = re.compile(r"\bcuda\s*::\s*std\b")
+_HAS_CUDA_STD = re.compile(r"#\s*include\s*<(?:cuda|cub|thrust)/")
 _OF_PYBIND = re.compile(r"\bpy\s*::")
+# Of pybind11 the light headers have what defines a module of functions; for the rest there is
+# pybind11 itself, which takes a second to read.
+_PYTHON_API = re.compile(
+    r"\b((?:pybind11|py)::(?!(?:arg|arg_v|call_guard|gil_scoped_release|literals|module_?|none)\b)\w+"
+    r"|using\s+namespace\s+(?:pybind11|py)(?=\s*;)|wrap_pybind_function|PYBIND11_(?!MODULE\b)\w+"
+    r"|Py[A-Z]?[A-Za-z]*_\w+|PyObject|def_submodule|noconvert)\b"
+)
+_PYTHON_INCLUDE = re.compile(
+    r'^[ \t]*#[ \t]*include[ \t]*[<"](Python\.h|pybind11/(?!pybind11\.h|stl\.h)[\w/]+\.h)',
+    re.MULTILINE,
+)
+_DEFINED = re.compile(r'\.\s*def\s*\(\s*"(\w+)"')
 _OF_A_LIST = re.compile(r"\b(?:max|min)\s*(?:<\w+>)?\s*\(\s*\{")
 # The parts of the light headers that only some candidates need, and the names that call for them.
 _PARTS = {
@@ -113,7 +133,7 @@ _PARTS = {
         "RA_USES_CUSOLVER": r"cusolver\w*",
         "RA_USES_STREAMS": r"\w*stringstream|cout|cerr|clog|ostream",
         "RA_USES_MAPS": r"map|unordered_map",
-        "RA_USES_PYBIND": r"PYBIND11_MODULE|pybind11|py",
+        "RA_USES_PYBIND": r"PYBIND11_\w+|pybind11|wrap_pybind_function|py|Py\w*_\w+|PyObject",
     }.items()
 }
 
@@ -150,7 +170,7 @@ def units_of(
         text="\n".join(request.cpp_sources),
         lines_of="cpp_source",
         implicit=("torch/extension.h",),
-        bindings=_bindings(request.functions),
+        bindings=_bindings(request),
     )
     cuda = _Source(
         label="cuda_source",
@@ -181,6 +201,15 @@ def without_comments(source: str) -> str:
     return _COMMENTS_AND_STRINGS.sub(" ", source)
 
 
+def calls_for_pybind11(request: BuildRequest) -> str | None:
+    """What of a candidate only pybind11 itself can do, or None."""
+    source = "\n".join((*request.cpp_sources, *request.cuda_sources, *request.headers.values()))
+    if found := _PYTHON_API.search(without_comments(source)) or _PYTHON_INCLUDE.search(source):
+        return f"uses {found[1]}"
+    defined = _DEFINED.findall("\n".join((*request.cpp_sources, *request.cuda_sources)))
+    return "defines overloads of a function" if len(set(defined)) < len(defined) else None
+
+
 def bindable(functions: Iterable[str]) -> bool:
     """Whether every function is a plain name; `ns::f` is left to torch's own bindings."""
     return all(_IDENTIFIER.match(name) for name in functions)
@@ -202,9 +231,10 @@ def _unit(source: _Source, request: BuildRequest, operators: Operators, headers:
     wrappers = operators.wrappers(names)
     file = "main.cpp" if source.label == "cpp_source" else "cuda.cu"
     include = f"for_{source.label}"
+    objects = calls_for_pybind11(request) is not None
     implicit = () if request.no_implicit_headers else source.implicit
     # Before the candidate's macros, whose names are short.
-    own = ("light/bind.h",) if source.bindings and implicit else ()
+    own = ("light/bind.h",) if source.bindings and implicit and not objects else ()
     lines = [f"#include <{name}>" for name in ("candidate/prelude.h", *implicit, *own)]
     lines += [
         f'#line 1 "{source.lines_of}"',
@@ -220,7 +250,10 @@ def _unit(source: _Source, request: BuildRequest, operators: Operators, headers:
             file: "\n".join(lines),
             source.label: f"{source.text}\n",
             f"{include}/candidate/prelude.h": _prelude(
-                names, _standard_headers(bare, names), cuda=request.uses_cuda
+                names,
+                [*_standard_headers(bare, names), *_own_headers(file, bare, names)],
+                cuda=request.uses_cuda,
+                objects=objects,
             ),
             f"{include}/candidate/methods.h": wrappers.methods,
             f"{include}/candidate/functions.h": wrappers.functions,
@@ -229,12 +262,15 @@ def _unit(source: _Source, request: BuildRequest, operators: Operators, headers:
     )
 
 
-def _prelude(names: set[str], standard: Iterable[str], *, cuda: bool) -> str:
+def _prelude(names: set[str], standard: Iterable[str], *, cuda: bool, objects: bool) -> str:
     """What this candidate's names call for, before any of its own text."""
     parts = [part for part, called in _PARTS.items() if any(map(called.fullmatch, names))]
     parts += ["RA_USES_CUDA"] if cuda else []
+    parts += ["RA_USES_PYTHON_OBJECTS"] if objects else []
     defines = [f"#define {part} 1\n" for part in parts]
-    includes = [f"#include <{header}>\n" for header in standard]
+    includes = [
+        f"#if __has_include(<{header}>)\n#include <{header}>\n#endif\n" for header in standard
+    ]
     return "".join(["#pragma once\n", *defines, *includes])
 
 
@@ -248,10 +284,28 @@ def _standard_headers(bare: str, names: set[str]) -> list[str]:
     return sorted(headers)
 
 
-def _bindings(functions: Mapping[str, str] | None) -> str:
+def _own_headers(file: str, bare: str, names: set[str]) -> list[str]:
+    """Headers of the compiler's and of the toolkit's, of those that are used and not included."""
+    if not file.endswith(".cu"):
+        return ["x86intrin.h"] if any(map(_INTRINSIC.fullmatch, names)) else []
+    limits = ["cfloat"] if any(map(_LIMIT.fullmatch, names)) else []
+    floats = {found[1] for name in names if (found := _SMALL_FLOAT.fullmatch(name))}
+    library = _CUDA_STD.search(bare) is not None and _HAS_CUDA_STD.search(bare) is None
+    brought = library or any(f"cuda_{each}" not in names for each in floats)
+    return [*limits, *(["thrust/complex.h"] if brought else [])]
+
+
+def _bindings(request: BuildRequest) -> str:
     """One entry per function; the docstring is pasted as torch pastes it."""
+    functions = request.functions
     if functions is None:
         return ""
+    if calls_for_pybind11(request) is not None:
+        entries = [
+            f'm.def("{name}", torch::wrap_pybind_function({name}), "{doc}");'
+            for name, doc in functions.items()
+        ]
+        return "\n".join(["PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {", *entries, "}"])
     documented = [
         f'static const char ra_doc_{name}[] = "{doc}";' for name, doc in functions.items()
     ]

@@ -75,6 +75,11 @@ class Toolchain(msgspec.Struct, frozen=True, kw_only=True):
         return self.folder / "include"
 
     @property
+    def pybind11(self) -> Path:
+        """Holds torch's copy of pybind11, and nothing else of its include folder."""
+        return self.folder / "objects/include"
+
+    @property
     def shim(self) -> Path:
         """The library that candidates built on the light headers are linked with."""
         return self.folder / "libra_shim.so"
@@ -140,7 +145,7 @@ def scrubbed_environment(tmp: Path) -> dict[str, str]:
     """What a compiler needs of the environment: no keys, no CPATH, no wrappers."""
     kept = (
         *("PATH", "LD_LIBRARY_PATH", "PYTHONPATH"),
-        *("CUDA_HOME", "CUDA_PATH", "CUDA_VISIBLE_DEVICES"),
+        *("CUDA_HOME", "CUDA_PATH", "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"),
     )
     environment = {name: os.environ[name] for name in kept if name in os.environ}
     return environment | {"LC_ALL": "C", "HOME": str(tmp), "TMPDIR": str(tmp)}
@@ -244,6 +249,9 @@ def _fill(toolchain: Toolchain, *, run: Run, cache: Path, deadline_s: float) -> 
     """Make what light builds need; says why where this torch is too different."""
     torch_include = Path(toolchain.facts.package) / "include"
     lay_out_headers(toolchain.include, torch_include=torch_include)
+    if (torch_include / "pybind11/pybind11.h").exists():
+        toolchain.pybind11.mkdir(parents=True)
+        (toolchain.pybind11 / "pybind11").symlink_to(torch_include / "pybind11")
     try:
         operators = read_operators(torch_include)
     except ValueError as error:

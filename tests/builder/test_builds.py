@@ -61,6 +61,56 @@ def test_a_candidate_builds_on_the_light_headers_and_runs(cache: Path) -> None:
         twice(torch.ones(2, 2))
 
 
+_AS_TORCH_ROUNDS = """
+#include <torch/extension.h>
+template <class T>
+torch::Tensor rounded(torch::Tensor x, torch::ScalarType type) {
+  auto out = torch::empty_like(x, x.options().dtype(type));
+  for (int64_t i = 0; i < x.numel(); ++i) out.data_ptr<T>()[i] = x.data_ptr<float>()[i];
+  return out;
+}
+std::vector<torch::Tensor> narrow(torch::Tensor x) {
+  return {rounded<c10::Float8_e4m3fn>(x, torch::kFloat8_e4m3fn),
+          rounded<c10::Float8_e5m2>(x, torch::kFloat8_e5m2),
+          rounded<c10::Float8_e4m3fnuz>(x, torch::kFloat8_e4m3fnuz),
+          rounded<c10::Float8_e5m2fnuz>(x, torch::kFloat8_e5m2fnuz)};
+}
+std::vector<torch::Tensor> wide() {
+  std::vector<torch::Tensor> out(4);
+  for (auto& t : out) t = torch::empty({256});
+  for (int i = 0; i < 256; ++i) {
+    out[0].data_ptr<float>()[i] = c10::Float8_e4m3fn(i, c10::Float8_e4m3fn::from_bits());
+    out[1].data_ptr<float>()[i] = c10::Float8_e5m2(i, c10::Float8_e5m2::from_bits());
+    out[2].data_ptr<float>()[i] = c10::Float8_e4m3fnuz(i, c10::Float8_e4m3fnuz::from_bits());
+    out[3].data_ptr<float>()[i] = c10::Float8_e5m2fnuz(i, c10::Float8_e5m2fnuz::from_bits());
+  }
+  return out;
+}
+"""
+_FLOAT8 = (torch.float8_e4m3fn, torch.float8_e5m2, torch.float8_e4m3fnuz, torch.float8_e5m2fnuz)
+
+
+@pytest.mark.usefixtures("toolchain")
+def test_8_bit_floats_round_and_read_as_those_of_torch(cache: Path) -> None:
+    asked = BuildRequest(
+        name="ext", cpp_sources=(_AS_TORCH_ROUNDS,), functions={"narrow": "", "wide": ""}
+    )
+    artifact = _built(asked, cache)
+    ext = import_extension(artifact)
+    every_half = torch.arange(-(2**15), 2**15, dtype=torch.int32).to(torch.int16).view(torch.half)
+    halves = every_half.float()
+    random = torch.randint(-(2**31), 2**31, (100_000,), dtype=torch.int32).view(torch.float32)
+    floats = torch.cat([halves, halves * 1.0001, random])
+
+    assert artifact.flavour == "light"
+    for dtype, rounded, read in zip(_FLOAT8, ext.narrow(floats), ext.wide(), strict=True):
+        assert torch.equal(rounded.view(torch.uint8), floats.to(dtype).view(torch.uint8))
+        every = torch.arange(256, dtype=torch.uint8).view(dtype).float()
+        assert torch.equal(read.isnan(), every.isnan())
+        bits, theirs = (each.nan_to_num().view(torch.int32) for each in (read, every))
+        assert torch.equal(bits, theirs)
+
+
 @pytest.mark.usefixtures("toolchain")
 def test_the_same_content_is_built_once(cache: Path) -> None:
     request = _request(_TWICE + "// once")
@@ -164,14 +214,12 @@ def test_a_gap_is_built_by_torch_itself_and_never_run_by_the_builder(
     namespace py = pybind11;
     static int on_load = [] {{ std::ofstream("{ran}") << "ran"; return 0; }}();
     double half(double x) {{ return x / 2; }}
-    PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {{
-      m.def("half", &half);
-      m.def("third", [](py::float_ x) {{ return static_cast<double>(x) / 3; }});
-    }}
+    extern "C" void* PyInit_spare() {{ return nullptr; }}
+    PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {{ m.def("half", &half); }}
     """
     asked = BuildRequest(name="gap", cpp_sources=(source,), no_implicit_headers=True)
     artifact = _built(asked, cache)
-    assert (artifact.flavour, artifact.why_stock) == ("stock", "uses py::float_")
+    assert (artifact.flavour, artifact.why_stock) == ("stock", "explicit PyInit_spare")
     assert not ran.exists()
     assert import_extension(artifact).half(1) == 0.5
     assert ran.exists()
@@ -207,6 +255,10 @@ def test_a_gap_is_built_by_torch_itself_and_never_run_by_the_builder(
         ("extra_ldflags", "-L/tmp"),
         ("extra_ldflags", "-Wl,-rpath,/tmp"),
         ("extra_ldflags", "-levil"),
+        ("extra_ldflags", "-L /tmp"),
+        ("extra_ldflags", "-l cupti"),
+        ("extra_ldflags", "-l :../evil.so"),
+        ("extra_ldflags", "-flto=@evil"),
         ("extra_ldflags", "/etc/evil.o"),
         ("extra_include_paths", "/etc"),
     ],
@@ -228,7 +280,9 @@ def test_the_flags_that_candidates_pass_are_passed_on() -> None:
             "--expt-extended-lambda", "-U__CUDA_NO_HALF_OPERATORS__", "-DN=4", "-maxrregcount=64",
             "-lcublas", "-L/usr/local/cuda/lib64", "-v", "-Xcompiler '-O3 -march=native'",
         ),
-        extra_ldflags=("", "-lcublas", "-L/usr/local/cuda/lib64", "-fopenmp"),
+        extra_ldflags=(
+            "", "-l", "cublas", "-L", "/usr/local/cuda/lib64", "-fopenmp", "-flto", "-flto=auto",
+        ),
         extra_include_paths=("/usr/local/cuda/include",),
     )  # fmt: skip
     flags = allowed_flags(asked, roots=[Path("/usr/local/cuda")])
@@ -238,6 +292,7 @@ def test_the_flags_that_candidates_pass_are_passed_on() -> None:
     # Quoted blanks would not survive the way through ninja and its shell; talk is not asked for.
     assert flags.device[-2:] == ("-Xcompiler", "-O3,-march=native")
     assert "-v" not in flags.device
+    assert flags.linker[:2] == ("-lcublas", "-L/usr/local/cuda/lib64")
 
 
 @pytest.mark.usefixtures("toolchain")

@@ -65,6 +65,7 @@ def test_a_candidate_behaves_alike_under_both_builds(
     light = observed(candidate, build_with=lightly, load=load)
     stock = observed(candidate, build_with=batch.build, load=batch.load)
     assert not _differences(light, stock)
+    assert not [each.why_stock for each in light.builds if each and each.why_stock]
     assert len(light.seen) > 5
 
 
@@ -95,6 +96,42 @@ def test_cuda_candidates_seldom_need_torch_itself(cache: Path, cuda_toolchain: T
         fallen = [told for told in pool.map(outcome, range(len(requests))) if told is not None]
     assert len(requests) > 60
     assert len(fallen) <= _MAY_FALL_BACK * len(requests), "\n".join(fallen)
+
+
+_WITHOUT_INCLUDES = """
+#include <torch/extension.h>
+__global__ void k(float* o, c10::Float8_e4m3fn* p, at::Float8_e5m2* q) {
+  o[0] = FLT_MAX + FLT_DIG + FLT_TRUE_MIN + DBL_MIN + DBL_MAX_EXP + LDBL_DIG + FLT_RADIX;
+  p[0] = -c10::Float8_e4m3fn(o[1]) * 2.f + p[1];
+  q[0] = q[1] / q[2] + static_cast<float>(std::numeric_limits<c10::Float8_e5m2>::max());
+  o[1] = static_cast<float>(p[2]) + q[3];
+}
+torch::Tensor f(torch::Tensor x) { return x; }
+"""
+# From CUDA 13 on, by way of thrust's complex numbers.
+_OF_THE_TOOLKIT = """
+__global__ void l(float* o) {
+  __nv_fp8_e4m3 small(o[0]);
+  o[0] = float(small) + float(__nv_fp4_e2m1(o[1])) + cuda::std::numeric_limits<float>::max();
+}
+"""
+
+
+@pytest.mark.slow
+def test_cuda_code_is_shown_what_torchs_headers_bring_along(
+    cache: Path, cuda_toolchain: Toolchain
+) -> None:
+    assert cuda_toolchain.toolkit is not None
+    later = (cuda_toolchain.toolkit / "include/cccl").is_dir()
+    request = BuildRequest(
+        name="ext",
+        cpp_sources=("torch::Tensor f(torch::Tensor x);",),
+        cuda_sources=(_WITHOUT_INCLUDES, _OF_THE_TOOLKIT if later else ""),
+        functions={"f": ""},
+    )
+    built = _compiled(request, cache, cuda_toolchain, _front_ends)
+
+    assert built.built, built.log
 
 
 def _front_ends(

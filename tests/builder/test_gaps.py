@@ -11,6 +11,7 @@ from refine_agent.builder.gaps import gap_before_building, gap_in
 from refine_agent.builder.job import Job
 from refine_agent.builder.light_build import compile_lightly
 from refine_agent.builder.run import run_plainly
+from refine_agent.builder.sources import calls_for_pybind11
 
 _GAPS = {
     "torch::linalg::inv(x)": "uses torch::linalg",
@@ -21,6 +22,9 @@ _GAPS = {
     "x.register_hook([](torch::Tensor g) {})": "lacks at::Tensor::register_hook",
     "x.unsafeGetTensorImpl()->numel()": "lacks c10::TensorImpl",
     "at::detail::getCUDAHooks()": "lacks getCUDAHooks",  # the light headers have a detail too
+    "x.sym_size(0).guard_int(__FILE__, __LINE__)": "uses guard_int",
+    "sizeof(struct stat)": "lacks stat",
+    "std::mt19937()()": "lacks std::mt19937",
 }
 _MISTAKES = {
     "x.rows()": "no member",  # torch mentions rows, but not as a method
@@ -33,6 +37,7 @@ _MISTAKES = {
     "at::cuda::getCurrentCUDAStream()": "getCurrentCUDAStream",  # not included
     'x.sum("rows")': "sum",
     "TORCH_CHECK_CUDA(x)": "TORCH_CHECK_CUDA",
+    "x + FLT_MAX": "<cfloat>",  # no header of torch's brings it in C++
 }  # fmt: skip
 
 
@@ -109,29 +114,78 @@ def test_a_header_that_torch_has_not_is_a_mistake(toolchain: Toolchain) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "gap"),
+    ("source", "wanted"),
     [
         ("py::object f();", "uses py::object"),
         ("#include <pybind11/numpy.h>", "uses pybind11/numpy.h"),
         ("PyObject* f();", "uses PyObject"),
-        ("using namespace pybind11;", "uses using namespace pybind11;"),
-        ("TORCH_LIBRARY(a, m) {}", "explicit TORCH_LIBRARY"),
+        ("long f(long x) { return PyLong_AsLong(g(x)); }", "uses PyLong_AsLong"),
+        ("using namespace pybind11;", "uses using namespace pybind11"),
+        ("PYBIND11_MAKE_OPAQUE(std::vector<int>);", "uses PYBIND11_MAKE_OPAQUE"),
+        ('m.def("f", &f, py::arg("x").noconvert())', "uses noconvert"),
         ('auto g = m.def("f", &a).def("f", &b);', "defines overloads of a function"),
-        ("// PYBIND11_MODULE and torch::nn", None),
+        ("// py::object", None),
+        ("struct Py { float y; }; float f(Py p);", None),
         ('PYBIND11_MODULE(e, m) { m.def("f", &f, py::arg("x") = py::none()); }', None),
     ],
 )  # fmt: skip
-def test_code_that_talks_to_python_itself_is_left_to_torch(
+def test_code_that_talks_to_python_itself_gets_pybind11_and_no_other_does(
+    source: str, wanted: str | None, toolchain: Toolchain
+) -> None:
+    asked = BuildRequest(name="e", cpp_sources=(source,))
+
+    assert calls_for_pybind11(asked) == wanted
+    assert gap_before_building(asked, toolchain) is None
+
+
+@pytest.mark.parametrize(
+    ("source", "gap"),
+    [
+        ("auto f = [](int x) { return x; };", "binds f, which is an object"),
+        ("static const std::function<int(int)> f{g};", "binds f, which is an object"),
+        ("int f(int x) {\n  auto f = [&] { return x; };\n  return f();\n}", None),
+        ("auto g = [](int x) { return x; };\nint f(int x) { return g(x); }", None),
+    ],
+)
+def test_a_function_that_is_an_object_is_left_to_torch(
+    source: str, gap: str | None, toolchain: Toolchain
+) -> None:
+    asked = BuildRequest(name="e", cpp_sources=(source,), functions={"f": ""})
+
+    assert gap_before_building(asked, toolchain) == gap
+
+
+@pytest.mark.parametrize(
+    ("source", "gap"),
+    [
+        ('char c = \'"\'; at::fft::f(x); auto s = "";', "uses at::fft"),
+        ("char c = '\\''; at::fft::f(x); auto s = \"it's\";", "uses at::fft"),
+        ("int n = 1'000'000, m = 0xF'F; at::fft::f('n');", "uses at::fft"),
+        ("char c = u8'\"'; at::fft::f(L'\"');", "uses at::fft"),
+        ("#error don't\nat::fft::f('n');", "uses at::fft"),
+        ('auto s = R"(at::fft " at::nn)";', None),
+        ('auto s = R"x(at::fft )" at::nn)x";', None),
+        ("// the next line too \\\nat::fft", None),
+    ],
+)
+def test_names_in_comments_strings_and_characters_call_for_nothing_and_all_others_do(
     source: str, gap: str | None, toolchain: Toolchain
 ) -> None:
     assert gap_before_building(BuildRequest(name="e", cpp_sources=(source,)), toolchain) == gap
 
 
+@pytest.mark.parametrize("source", ["TORCH_LIBRARY(a, m) {}", "PyObject* PyInit_a() {}"])
+def test_what_only_torch_can_register_is_left_to_it(source: str, toolchain: Toolchain) -> None:
+    gap = gap_before_building(BuildRequest(name="e", cpp_sources=(source,)), toolchain)
+
+    assert gap is not None
+    assert gap.startswith("explicit ")
+
+
 @pytest.mark.parametrize(
     ("definition", "gap"),
     [
-        ('m.def_submodule("more")', "lacks pybind11::module_::def_submodule"),
-        ('m.def("f", &f, py::arg("x").noconvert())', "lacks pybind11::arg::noconvert"),
+        ('m.add_object("f", nullptr)', "lacks pybind11::module_::add_object"),
         ('m.def("f", [](float* p) {})', "the stand-in itself"),
     ],
 )
@@ -143,6 +197,28 @@ def test_what_a_module_wants_of_pybind11_beyond_the_light_part_is_a_gap(
     found, _ = _judged(BuildRequest(name="e", cpp_sources=(source,)), toolchain)
     assert found is not None
     assert found.startswith(gap)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'PYBIND11_MODULE(e, m) {\n  m.def("f", [](py::list x) { return missing(x); });\n}\n',
+        "py::object f(py::object x) {\n  return missing(x);\n}\n",
+    ],
+)  # fmt: skip
+def test_a_mistake_beside_python_objects_is_told_by_its_line(
+    source: str, toolchain: Toolchain
+) -> None:
+    own = "PYBIND11_MODULE" in source
+    asked = BuildRequest(
+        name="e",
+        cpp_sources=("#include <torch/extension.h>\n" + source,),
+        functions=None if own else {"f": "f"},
+    )
+    gap, heard = _judged(asked, toolchain)
+    assert gap is None
+    assert "cpp_source:3" in heard
+    assert "missing" in heard
 
 
 def test_a_mistake_in_a_module_of_its_own_is_told_by_its_line(toolchain: Toolchain) -> None:

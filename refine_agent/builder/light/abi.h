@@ -183,7 +183,8 @@ int ra_in_parallel_region();
 int64_t ra_thread_num();
 void ra_set_thread_num(int64_t id);
 int ra_manual_seed(uint64_t seed);
-int64_t ra_grad_mode(int64_t set);  // -1 asks, 0 and 1 set; gives what it was
+int ra_torch_cuda(const char* function, int64_t* value);  // in and out, of namespace torch::cuda
+int64_t ra_grad_mode(int64_t set);                        // -1 asks, 0 and 1 set; gives what it was
 // 0 AutoDispatchBelowADInplaceOrView, 1 AutoDispatchBelowAutograd, 2 InferenceMode, 3 its opposite
 void* ra_guard(int kind);
 void ra_unguard(int kind, void* guard);

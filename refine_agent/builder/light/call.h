@@ -30,6 +30,9 @@ class List : public std::vector<T> {
   using std::vector<T>::vector;
   List() = default;
   List(ArrayRef<T> items) : std::vector<T>(items.begin(), items.end()) {}
+  T get(size_t index) const { return this->at(index); }
+  void set(size_t index, T value) { this->at(index) = std::move(value); }
+  std::vector<T> vec() const { return *this; }
 };
 }  // namespace c10
 

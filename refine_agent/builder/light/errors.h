@@ -415,6 +415,14 @@ ostream& operator<<(ostream& out, const vector<T...>& items) {
   do {                                        \
     TORCH_INTERNAL_ASSERT(cond, __VA_ARGS__); \
   } while (false)
+#define CAFFE_ENFORCE(condition, ...)                                           \
+  do {                                                                          \
+    if (C10_UNLIKELY(!(condition)))                                             \
+      ::c10::ra::not_met(__FILE__, static_cast<uint32_t>(__LINE__), #condition, \
+                         ::c10::str(__VA_ARGS__));                              \
+  } while (false)
+#define CAFFE_THROW(...) \
+  ::c10::ra::not_met(__FILE__, static_cast<uint32_t>(__LINE__), "", ::c10::str(__VA_ARGS__))
 #define AT_ERROR(...)                            \
   do {                                           \
     TORCH_CHECK(false, ::c10::str(__VA_ARGS__)); \
@@ -431,6 +439,11 @@ ostream& operator<<(ostream& out, const vector<T...>& items) {
   }()
 namespace c10::ra {
 inline std::string owned(std::string text) { return text; }
+[[noreturn]] inline void not_met(std::string_view file, uint32_t line, const char* condition,
+                                 const std::string& message) {
+  const auto place = file.substr(file.rfind('/') + 1);
+  fail(RA_ERROR, str("[enforce fail at ", place, ":", line, "] ", condition, ". ", message));
+}
 
 // TORCH_CHECK_EQ(a, b) << "more": throws at the end of the statement.
 class CheckMessage {

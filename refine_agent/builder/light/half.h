@@ -30,7 +30,7 @@ C10_HOST_DEVICE inline uint32_t fp32_to_bits(float value) {
 #endif
 }
 // Scaling by powers of two lets the FPU round and denormalise (Maratyszcza's FP16).
-inline float fp16_ieee_to_fp32_value(uint16_t h) {
+C10_HOST_DEVICE inline float fp16_ieee_to_fp32_value(uint16_t h) {
   const uint32_t w = static_cast<uint32_t>(h) << 16;
   const uint32_t sign = w & 0x80000000u;
   const uint32_t two_w = w + w;
@@ -39,7 +39,7 @@ inline float fp16_ieee_to_fp32_value(uint16_t h) {
   return fp32_from_bits(sign |
                         (two_w < (1u << 27) ? fp32_to_bits(denormal) : fp32_to_bits(normal)));
 }
-inline uint16_t fp16_ieee_from_fp32_value(float f) {
+C10_HOST_DEVICE inline uint16_t fp16_ieee_from_fp32_value(float f) {
   const uint32_t w = fp32_to_bits(f);
   const uint32_t shl1_w = w + w;
   const uint32_t sign = w & 0x80000000u;

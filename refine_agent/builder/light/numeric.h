@@ -4,6 +4,9 @@
 #include <cmath>
 
 #include "half.h"
+#ifdef RA_USES_FLOAT8
+#include "float8.h"
+#endif
 
 namespace at {
 
@@ -22,7 +25,7 @@ struct OpMathType<BFloat16> {
 template <class T>
 using opmath_type = typename OpMathType<T>::type;
 inline ScalarType toOpMathType(ScalarType t) {
-  return t == ScalarType::Half || t == ScalarType::BFloat16 ? ScalarType::Float : t;
+  return c10::isReducedFloatingType(t) ? ScalarType::Float : t;
 }
 
 namespace ra {
@@ -52,7 +55,7 @@ struct AccumulateType {
 };
 
 inline ScalarType toAccumulateType(ScalarType t, bool is_cuda) {
-  if (t == ScalarType::Half || t == ScalarType::BFloat16) return ScalarType::Float;
+  if (c10::isReducedFloatingType(t)) return ScalarType::Float;
   if (t == ScalarType::Float) return is_cuda ? ScalarType::Float : ScalarType::Double;
   return isIntegralType(t, /*includeBool=*/false) ? ScalarType::Long : t;
 }
@@ -79,6 +82,24 @@ C10_HOST_DEVICE bool _isinf(T v) {
   else
     return static_cast<float>(v) - static_cast<float>(v) != 0 && v == v;
 }
+
+#ifdef RA_USES_FLOAT8
+#define RA_FLOAT8(T)                  \
+  template <>                         \
+  struct OpMathType<T> {              \
+    using type = float;               \
+  };                                  \
+  template <bool on_cuda>             \
+  struct ra::Accumulate<T, on_cuda> { \
+    using type = float;               \
+  };                                  \
+  C10_HOST_DEVICE inline bool _isnan(T v) { return v.isnan(); }
+RA_FLOAT8(c10::Float8_e4m3fn)
+RA_FLOAT8(c10::Float8_e5m2)
+RA_FLOAT8(c10::Float8_e4m3fnuz)
+RA_FLOAT8(c10::Float8_e5m2fnuz)
+#undef RA_FLOAT8
+#endif
 
 }  // namespace at
 

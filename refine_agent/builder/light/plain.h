@@ -33,6 +33,10 @@ struct Half;
 struct BFloat16;
 struct Float8_e4m3fn;
 struct Float8_e5m2;
+struct Float8_e4m3fnuz;
+struct Float8_e5m2fnuz;
+struct Float8_e8m0fnu;
+struct Float4_e2m1fn_x2;
 template <class T>
 struct complex;
 
@@ -45,7 +49,9 @@ struct complex;
   _(c10::complex<c10::Half>, ComplexHalf, 8) _(c10::complex<float>, ComplexFloat, 9)               \
   _(c10::complex<double>, ComplexDouble, 10) _(bool, Bool, 11) _(c10::BFloat16, BFloat16, 15)      \
   _(c10::Float8_e5m2, Float8_e5m2, 23) _(c10::Float8_e4m3fn, Float8_e4m3fn, 24)                    \
-  _(uint16_t, UInt16, 27) _(uint32_t, UInt32, 28) _(uint64_t, UInt64, 29)
+  _(c10::Float8_e5m2fnuz, Float8_e5m2fnuz, 25) _(c10::Float8_e4m3fnuz, Float8_e4m3fnuz, 26)        \
+  _(uint16_t, UInt16, 27) _(uint32_t, UInt32, 28) _(uint64_t, UInt64, 29)                          \
+  _(c10::Float8_e8m0fnu, Float8_e8m0fnu, 44) _(c10::Float4_e2m1fn_x2, Float4_e2m1fn_x2, 45)
 // clang-format on
 
 enum class ScalarType : int8_t {
@@ -62,10 +68,6 @@ enum class ScalarType : int8_t {
   Bits4x2 = 20,
   Bits8 = 21,
   Bits16 = 22,
-  Float8_e5m2fnuz = 25,
-  Float8_e4m3fnuz = 26,
-  Float8_e8m0fnu = 44,
-  Float4_e2m1fn_x2 = 45,
   Undefined = 46,
   NumOptions = 47
 };
@@ -132,9 +134,13 @@ inline size_t elementSize(ScalarType t) {
       return 1;
   }
 }
+inline bool isFloat8Type(ScalarType t) {
+  return (t >= ScalarType::Float8_e5m2 && t <= ScalarType::Float8_e4m3fnuz) ||
+         t == ScalarType::Float8_e8m0fnu;
+}
 inline bool isReducedFloatingType(ScalarType t) {
-  return t == ScalarType::Half || t == ScalarType::BFloat16 || t == ScalarType::Float8_e5m2 ||
-         t == ScalarType::Float8_e4m3fn;
+  return t == ScalarType::Half || t == ScalarType::BFloat16 || isFloat8Type(t) ||
+         t == ScalarType::Float4_e2m1fn_x2;
 }
 inline bool isFloatingType(ScalarType t) {
   return t == ScalarType::Double || t == ScalarType::Float || isReducedFloatingType(t);
@@ -150,11 +156,8 @@ inline bool isIntegralType(ScalarType t, bool include_bool) {
 }
 [[deprecated]] inline bool isIntegralType(ScalarType t) { return isIntegralType(t, false); }
 inline bool isSignedType(ScalarType t) {
-  return t != ScalarType::Byte && t != ScalarType::Bool &&
+  return t != ScalarType::Byte && t != ScalarType::Bool && t != ScalarType::Float8_e8m0fnu &&
          !(t >= ScalarType::UInt16 && t <= ScalarType::UInt64);
-}
-inline bool isFloat8Type(ScalarType t) {
-  return t == ScalarType::Float8_e5m2 || t == ScalarType::Float8_e4m3fn;
 }
 inline ScalarType toOpaque(ScalarType t) { return t; }
 ScalarType promoteTypes(ScalarType a, ScalarType b);
@@ -223,6 +226,14 @@ class TypeMeta {
         return "c10::Float8_e5m2";
       case c10::ScalarType::Float8_e4m3fn:
         return "c10::Float8_e4m3fn";
+      case c10::ScalarType::Float8_e5m2fnuz:
+        return "c10::Float8_e5m2fnuz";
+      case c10::ScalarType::Float8_e4m3fnuz:
+        return "c10::Float8_e4m3fnuz";
+      case c10::ScalarType::Float8_e8m0fnu:
+        return "c10::Float8_e8m0fnu";
+      case c10::ScalarType::Float4_e2m1fn_x2:
+        return "c10::Float4_e2m1fn_x2";
       default:
         return "nullptr (uninitialized)";
     }

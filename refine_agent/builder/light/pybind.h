@@ -1,6 +1,5 @@
 // Owns the part of pybind11 that modules of functions are defined with: PYBIND11_MODULE, def, arg,
-// attr and the guard of Python's lock. Leaves classes, Python objects and overloads to torch's own
-// build.
+// attr and the guard of Python's lock. Leaves classes, Python objects and overloads to pybind11.
 #pragma once
 #include <stdexcept>
 

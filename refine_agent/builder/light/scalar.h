@@ -40,6 +40,11 @@ class Scalar {
   Scalar(double value) : value_{RA_DOUBLE, {}, {0}} { value_.d = value; }
   Scalar(Half value);
   Scalar(BFloat16 value);
+  Scalar(Float8_e4m3fn value);
+  Scalar(Float8_e5m2 value);
+  Scalar(Float8_e4m3fnuz value);
+  Scalar(Float8_e5m2fnuz value);
+  Scalar(Float8_e8m0fnu value);
   template <class T, std::enable_if_t<std::is_same_v<T, bool>, bool>* = nullptr>
   Scalar(T value) : value_{RA_BOOL, {value}, {0}} {}
   explicit Scalar(const ra_value& value) : value_(value) {}

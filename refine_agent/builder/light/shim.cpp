@@ -17,6 +17,7 @@
 #include <torch/csrc/autograd/python_variable.h>
 #include <torch/csrc/autograd/variable.h>
 #include <torch/csrc/utils/pybind.h>
+#include <torch/cuda.h>
 
 #ifdef RA_WITH_CUDA
 // ATen's CUDA context needs the headers of the CUDA libraries, which a small toolkit may lack.
@@ -445,6 +446,11 @@ RA_API int ra_typed_data(void* p, int32_t dtype, int mutable_, void** out) {
       RA_CASE(c10::BFloat16, BFloat16)
       RA_CASE(c10::Float8_e5m2, Float8_e5m2)
       RA_CASE(c10::Float8_e4m3fn, Float8_e4m3fn)
+      RA_CASE(c10::Float8_e5m2fnuz, Float8_e5m2fnuz)
+      RA_CASE(c10::Float8_e4m3fnuz, Float8_e4m3fnuz)
+#if __has_include(<c10/util/Float8_e8m0fnu.h>)
+      RA_CASE(c10::Float8_e8m0fnu, Float8_e8m0fnu)
+#endif
       RA_CASE(uint16_t, UInt16)
       RA_CASE(uint32_t, UInt32)
       RA_CASE(uint64_t, UInt64)
@@ -547,6 +553,23 @@ RA_API int64_t ra_thread_num() { return at::get_thread_num(); }
 RA_API void ra_set_thread_num(int64_t id) { at::internal::set_thread_num(static_cast<int>(id)); }
 RA_API int ra_manual_seed(uint64_t seed) {
   return guarded([&] { at::manual_seed(seed); });
+}
+RA_API int ra_torch_cuda(const char* function, int64_t* value) {
+  return guarded([&] {
+    const std::string_view q(function);
+    if (q == "is_available")
+      *value = torch::cuda::is_available();
+    else if (q == "cudnn_is_available")
+      *value = torch::cuda::cudnn_is_available();
+    else if (q == "device_count")
+      *value = static_cast<int64_t>(torch::cuda::device_count());
+    else if (q == "synchronize")
+      torch::cuda::synchronize(*value);
+    else if (q == "manual_seed")
+      torch::cuda::manual_seed(static_cast<uint64_t>(*value));
+    else
+      torch::cuda::manual_seed_all(static_cast<uint64_t>(*value));
+  });
 }
 RA_API int64_t ra_grad_mode(int64_t set) {
   const bool before = at::GradMode::is_enabled();

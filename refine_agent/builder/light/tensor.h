@@ -46,6 +46,19 @@ struct Allocator {
   virtual DataPtr allocate(size_t bytes) const = 0;
 };
 
+// Of <c10/core/TensorImpl.h>.
+inline int64_t size_from_dim_(int k, IntArrayRef dims) {
+  int64_t product = 1;
+  for (size_t i = static_cast<size_t>(k); i < dims.size(); ++i) product *= dims[i];
+  return product;
+}
+inline int64_t size_to_dim_(int k, IntArrayRef dims) {
+  TORCH_CHECK(k >= 0 && static_cast<size_t>(k) <= dims.size());
+  int64_t product = 1;
+  for (int i = 0; i < k; ++i) product *= dims[static_cast<size_t>(i)];
+  return product;
+}
+
 template <class T>
 class MaybeOwned {
   T held_;
