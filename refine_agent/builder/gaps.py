@@ -70,12 +70,13 @@ _OWN_PLACE = re.compile(
 _MISSING_FILE = re.compile(
     r"(?:fatal error|cannot open source file):? \"?(?P<file>(?:torch|ATen|c10|caffe2)/[\w./-]+)"
 )
-# Types that torch's headers complete, or bring along complete: stat's by way of Python.h.
+# What torch's headers complete, or bring along; of the system's it depends on Python's version.
 _INCOMPLETE = re.compile(
     r"incomplete type ['\"](?:class |struct )?(?:const )?((?:at|torch|c10|std)::[\w:<>]+)"
     r"|'(?:const )?(std::\w+)[^']*' has (?:initializer but )?incomplete type"
     r"|incomplete type ['\"](?:struct )?(?:[^'\"]*::)?(stat)['\"]"
     r"|'(?:[^']*::)?(stat) \w+' has incomplete type"
+    r"|'(gettimeofday|sem_\w+)' was not declared"
 )
 # What a header of torch's may have brought along; few authors name what nobody has.
 _OF_STD = re.compile(

@@ -48,7 +48,7 @@ _STANDARD_HEADERS = {
         log1pf log2f logf lrintf lroundf nearbyintf powf rintf roundf sinf sinhf sqrtf tanf
         tanhf tgammaf truncf HUGE_VAL HUGE_VALF INFINITY NAN M_1_PI M_2_SQRTPI M_E M_LN2
         M_LOG2E M_PI M_PI_2 M_SQRT1_2 M_SQRT2""",
-    "cinttypes": "PRId64 PRIu64",
+    "cinttypes": "PRId32 PRId64 PRIu32 PRIu64 PRIx32 PRIx64",
     "complex": "complex conj imag norm polar real",
     "condition_variable": "condition_variable",
     "deque": "deque",
@@ -83,7 +83,10 @@ _STD_NAME = re.compile(r"\bstd\s*::\s*(\w+)")
 _C_HEADERS = frozenset(("cassert", "cinttypes", "climits", "cmath"))
 # What only one of the two compilers is shown: x86's instructions come with torch's clock in C++,
 # and the rest with thrust's complex numbers, which torch's are in CUDA.
-_INTRINSIC = re.compile(r"_mm\d*_\w+|__m(?:64|128|256|512)\w*|_MM_\w+|__mmask\d+|__rdtscp?")
+_INTRINSIC = re.compile(
+    r"_mm\d*_\w+|__m(?:64|128|256|512)\w*|_MM_\w+|__mmask\d+|__rdtscp?|_cvt(?:sh_ss|ss_sh)"
+    r"|_(?:pdep|pext|tzcnt|lzcnt|bzhi|popcnt)_?u?(?:32|64)"
+)
 _LIMIT = re.compile(r"(?:FLT|DBL|LDBL)_[A-Z]\w*|DECIMAL_DIG")
 _SMALL_FLOAT = re.compile(r"__nv_(fp[468])\w+")
 _CUDA_STD = re.compile(r"\bcuda\s*::\s*std\b")

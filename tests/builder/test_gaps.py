@@ -24,6 +24,7 @@ _GAPS = {
     "at::detail::getCUDAHooks()": "lacks getCUDAHooks",  # the light headers have a detail too
     "x.sym_size(0).guard_int(__FILE__, __LINE__)": "uses guard_int",
     "sizeof(struct stat)": "lacks stat",
+    "gettimeofday(nullptr, nullptr)": "lacks gettimeofday",
     "std::mt19937()()": "lacks std::mt19937",
 }
 _MISTAKES = {

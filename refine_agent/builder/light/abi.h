@@ -122,8 +122,10 @@ void ra_restore_gil(void* thread);
 
 // Conversions. Strings and lists come back in memory to be given to ra_free.
 int ra_from_python(ra_kind kind, void* object, ra_value* out);  // 1: does not fit, nothing kept
-void* ra_to_python(ra_kind kind, const ra_value* value);        // null: a Python error is set
-void* ra_sequence(void* object);                                // null: does not fit
+int ra_tell_conversion(void);  // 1: why it did not fit is Python's error now
+void ra_tell_raised(void);     // What was handed to ra_raise is Python's error now.
+void* ra_to_python(ra_kind kind, const ra_value* value);  // null: a Python error is set
+void* ra_sequence(void* object);                          // null: does not fit
 int64_t ra_sequence_size(void* sequence);
 void* ra_sequence_item(void* sequence, int64_t index);  // borrowed
 void ra_release(void* object);

@@ -10,6 +10,13 @@ namespace py = pybind11;
 
 namespace pybind11::detail {
 
+// Whether it fits; where a converter of torch's threw rather than said no, so does this.
+template <class T>
+bool ra_fits(::c10::ra::Python<T>& loaded, handle source) {
+  if (loaded.load(source.ptr())) return true;
+  if (ra_tell_conversion() != 0) throw error_already_set();
+  return false;
+}
 template <class T>
 handle ra_given(const T& value) {
   return static_cast<PyObject*>(::c10::ra::Python<T>::give(value));
@@ -22,7 +29,7 @@ handle ra_given(const T& value) {
     type_caster() : value(__VA_ARGS__) {}                                                          \
     bool load(handle source, bool) {                                                               \
       ::c10::ra::Python<type> loaded;                                                              \
-      if (!loaded.load(source.ptr())) return false;                                                \
+      if (!ra_fits(loaded, source)) return false;                                                  \
       value = std::move(loaded.value);                                                             \
       return true;                                                                                 \
     }                                                                                              \
@@ -44,7 +51,7 @@ template <>
 struct type_caster<c10::IntArrayRef> {
   PYBIND11_TYPE_CASTER(c10::IntArrayRef, const_name("Tuple[int, ...]"));
   bool load(handle source, bool) {
-    const bool fits = held_.load(source.ptr());
+    const bool fits = ra_fits(held_, source);
     value = held_.value;
     return fits;
   }
@@ -62,7 +69,7 @@ struct type_caster<c10::complex<T>> {
   PYBIND11_TYPE_CASTER(c10::complex<T>, const_name("complex"));
   bool load(handle source, bool) {
     ::c10::ra::Python<c10::complex<T>> loaded;
-    if (!loaded.load(source.ptr())) return false;
+    if (!ra_fits(loaded, source)) return false;
     value = loaded.value;
     return true;
   }
@@ -83,6 +90,7 @@ inline void translate(std::exception_ptr thrown) {
     std::rethrow_exception(thrown);
   } catch (const Error&) {
     raise_current();
+    ra_tell_raised();
   }
 }
 inline const bool translates = (pybind11::register_local_exception_translator(&translate), true);

@@ -503,6 +503,15 @@ RA_API int ra_from_python(ra_kind kind, void* o, ra_value* out) {
     return 1;
   }
 }
+RA_API int ra_tell_conversion() {
+  if (failed_conversion) {
+    raise_failed_conversion();
+    return 1;
+  }
+  PyErr_Clear();
+  return 0;
+}
+RA_API void ra_tell_raised() { raise_as_pybind11(); }
 RA_API void* ra_to_python(ra_kind kind, const ra_value* value) {
   try {
     return python_value(kind, *value).release().ptr();

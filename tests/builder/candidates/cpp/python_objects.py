@@ -23,7 +23,7 @@ torch::Tensor network(torch::Tensor x, py::object params, bool is_training) {
     for (auto layer : params.attr("layers").cast<py::list>()) {
         auto weights = layer.cast<py::dict>();
         x = torch::linear(x, weights["weight"].cast<torch::Tensor>(), weights["bias"].cast<c10::optional<torch::Tensor>>());
-        if (weights.contains("slope")) x = torch::leaky_relu(x, weights["slope"].cast<at::Scalar>());
+        if (weights.contains("slope")) x = torch::leaky_relu(x, weights["slope"].cast<double>());
     }
     return is_training ? x * 2 : x;
 }
@@ -53,10 +53,11 @@ torch::Tensor with_dtype(torch::Tensor x, py::handle dtype, py::args more, py::k
     return named.contains("scale") ? x * named["scale"].cast<double>() : x;
 }
 
+torch::Tensor scaled(torch::Tensor x, py::dict by) { return x * by["by"].cast<at::Scalar>(); }
 void index_error() { TORCH_CHECK_INDEX(false, "no such index"); }
 void invalid() { throw std::invalid_argument("not valid"); }
 '''
-names = ["pooled", "network", "described", "mapped", "with_dtype", "index_error", "invalid"]
+names = ["pooled", "network", "described", "mapped", "with_dtype", "scaled", "index_error", "invalid"]
 ext = load_inline(name="cpp_python_objects", cpp_sources=[source], functions={name: f"what {name} does" for name in names})
 
 
@@ -85,6 +86,7 @@ class ModelNew(nn.Module):
             *ext.described(x, [0])["sums"], {k: str(v) for k, v in ext.described(x, (0, 1)).items()}, caught(ext.described, x, "a"),
             ext.mapped(torch.sin, [x, x[0]]), caught(ext.mapped, lambda y: y.no_such, [x]), caught(ext.mapped, 3, [x]),
             ext.with_dtype(x, torch.float64), ext.with_dtype(x, torch.float16, x, x, scale=0.5), caught(ext.with_dtype, x, "float"),
+            caught(ext.scaled, x, {"by": 2.0}), caught(ext.scaled, x, {}), caught(ext.pooled, image, [2, 2], "a"),
             caught(ext.index_error), caught(ext.invalid), [f.__doc__ for f in (ext.pooled, ext.network, ext.described, ext.with_dtype)],
         ]
 
