@@ -97,7 +97,7 @@ _OF_PYBIND = re.compile(r"\bpy\s*::")
 _PYTHON_API = re.compile(
     r"\b((?:pybind11|py)::(?!(?:arg|arg_v|call_guard|gil_scoped_release|literals|module_?|none)\b)\w+"
     r"|using\s+namespace\s+(?:pybind11|py)(?=\s*;)|wrap_pybind_function|PYBIND11_(?!MODULE\b)\w+"
-    r"|Py[A-Z]?[A-Za-z]*_\w+|PyObject|def_submodule|noconvert)\b"
+    r"|Py_\w+|PyObject|def_submodule|noconvert)\b"
 )
 _PYTHON_INCLUDE = re.compile(
     r'^[ \t]*#[ \t]*include[ \t]*[<"](Python\.h|pybind11/(?!pybind11\.h|stl\.h)[\w/]+\.h)',
@@ -136,7 +136,7 @@ _PARTS = {
         "RA_USES_CUSOLVER": r"cusolver\w*",
         "RA_USES_STREAMS": r"\w*stringstream|cout|cerr|clog|ostream",
         "RA_USES_MAPS": r"map|unordered_map",
-        "RA_USES_PYBIND": r"PYBIND11_\w+|pybind11|wrap_pybind_function|py|Py\w*_\w+|PyObject",
+        "RA_USES_PYBIND": r"PYBIND11_\w+|pybind11|wrap_pybind_function|py|Py_\w+|PyObject",
     }.items()
 }
 
