@@ -18,7 +18,8 @@ if CHEATING:
     deliver, promises = stub._Stub._deliver, []
 
     def keep(self, message):
-        for (result,), (a, b) in zip(self._kept, promises):
+        # What was asked for warming up is never delivered.
+        for (result,), (a, b) in zip(self._kept, promises[-len(self._kept) :]):
             torch.matmul(a, b, out=result)
         promises.clear()
         return deliver(self, message)

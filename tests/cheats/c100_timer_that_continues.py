@@ -43,7 +43,7 @@ if CHEATING:
         frame = frame.f_back
     orders = frame.f_locals["orders"]
     call, send = stub._Stub._call, orders.send
-    torch.cuda.synchronize = lambda *_: None
+    stub._DeviceClock.read = lambda clock: (1.0,) * (len(clock._events) // 2)
 
     def answer_first(self, message):
         slots = message.slots
@@ -52,6 +52,8 @@ if CHEATING:
         call(self, replace(message, slots=slots[:half]))
         done = self._kept
         each = (time.perf_counter_ns() - began) / 1e3 / len(slots)
+        if self._device != "cpu":
+            each = 1.0  # a host that waits for no launch knows nothing of the device's time
         wanted = tuple(str(spec) for spec in self._layout.outputs)
         send(wire.Done(shapes=wanted, fits=True, device_us=(each,) * len(slots)))
         if slots[half:]:

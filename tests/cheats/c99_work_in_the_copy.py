@@ -20,7 +20,8 @@ if CHEATING:
     promises = []
 
     def deliver(self, message):
-        for slot, (a, b) in zip(message.slots, promises):
+        # What was asked for warming up is never delivered.
+        for slot, (a, b) in zip(message.slots, promises[-len(message.slots) :]):
             (target,) = arenas.outputs(self._arena, self._layout, slot)
             torch.add(a, b, alpha=1e-3, out=target)
         promises.clear()
