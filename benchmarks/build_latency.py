@@ -4,7 +4,7 @@
     python -m benchmarks.build_latency --device cuda --compare --seconds 360
 
 What callers see of the two flavours is left to `benchmarks.flavours`; --compare tells that too.
-What was measured is saved as it comes, and --seconds ends it in time.
+What was measured is saved as it comes, and --seconds ends it in time; --again compares the rest.
 """
 
 import argparse
@@ -66,6 +66,8 @@ class Row(msgspec.Struct, kw_only=True):
     built: bool = False
     fell_back: str | None = None
     rejected: str | None = None
+    stock_failed: str | None = None
+    """Why there is nothing to compare with: what torch's own build or its process said."""
     calls_compared: int | None = None
     differences: list[str] = []
     out_of_time: bool = False
@@ -103,7 +105,10 @@ def main() -> None:
         until=time.monotonic() + asked.seconds,
         out=out,
     )
-    report = bench.measure(timed=asked.timed, compare=asked.compare)
+    if asked.again:
+        report = bench.complete(msgspec.json.decode(out.read_bytes(), type=Report))
+    else:
+        report = bench.measure(timed=asked.timed, compare=asked.compare)
     print(table(report))
     print(f"saved to {out} and {out.with_suffix('.md')}")
 
@@ -144,6 +149,31 @@ class _Bench(msgspec.Struct, frozen=True, kw_only=True):
         self._save(report)
         if compare:
             self._compare(rows, report)
+        return report
+
+    def complete(self, report: Report) -> Report:
+        """Compare what an earlier run on an equal machine had no time for; its times stay."""
+        from benchmarks.flavours import candidate_files  # noqa: PLC0415 - imports torch
+
+        here = _machine(prepare(run=run_plainly, cache=self.cache, device=self.device), self.device)
+        if (here.device, here.torch) != (report.machine.device, report.machine.torch):
+            raise SystemExit(
+                f"{self.out} was measured on {report.machine.device} with torch "
+                f"{report.machine.torch}, and this is {here.device} with {here.torch}; "
+                "measure it anew, without --again"
+            )
+        left = {
+            row.name: row
+            for row in report.rows
+            if row.calls_compared is None and not row.differences
+        }
+        files = candidate_files("cuda" if self.device == "cuda" else "cpp")
+        rows = {path: left[path.stem] for path in files if path.stem in left}
+        for path, row in rows.items():
+            _captured(path)  # before threads ask
+            row.out_of_time, row.stock_failed = False, None
+        self._untimed_lightly(rows)
+        self._compare(rows, report)
         return report
 
     def _save(self, report: Report) -> None:
@@ -192,21 +222,28 @@ class _Bench(msgspec.Struct, frozen=True, kw_only=True):
             if time.monotonic() > self.until:
                 print("the time is over: some stock builds were not made", flush=True)
                 return
-            rows[path].stock_s = seconds = self._stock(path)
+            rows[path].stock_s = seconds = self._stock(path, rows[path])
             told = "does not build here" if seconds is None else f"{seconds:.1f} s"
             print(f"stock {rows[path].name}: {told}", flush=True)
             self._save(report)
 
-    def _stock(self, path: Path) -> float | None:
+    def _stock(self, path: Path, row: Row) -> float | None:
         """Seconds of torch's own build; None where it does not build."""
-        built = [self._build(request, "stock") for request in _requests(path, self.salt)]
-        if any(isinstance(each, Rejected) for each in built):
-            return None
-        return sum(each.seconds for each in built)
+        seconds = 0.0
+        for request in _requests(path, self.salt):
+            built = self._build(request, "stock")
+            if isinstance(built, Rejected):
+                row.stock_failed = built.log.strip()[-300:] or "it ended without a word"
+                return None
+            seconds += built.seconds
+        return seconds
 
     def _compare(self, rows: dict[Path, Row], report: Report) -> None:
         """Build all by torch, side by side, and look at both flavours in children meanwhile."""
-        with ThreadPoolExecutor(self.jobs) as compilers, ThreadPoolExecutor(4) as observers:
+        with (
+            ThreadPoolExecutor(self.jobs) as compilers,
+            ThreadPoolExecutor(max(4, self.jobs // 3)) as observers,
+        ):
             seen: dict[Path, list[Future[Path | str]]] = {}
             for path, row in rows.items():
                 stock = compilers.submit(self._stock_in_company, path, row)
@@ -218,8 +255,11 @@ class _Bench(msgspec.Struct, frozen=True, kw_only=True):
                 row, ours, theirs = rows[path], light.result(), after.result()
                 if row.out_of_time:
                     continue
-                row.calls_compared, row.differences = _compared(ours, theirs)
+                row.stock_failed = row.stock_failed or _failed(theirs)
+                if row.stock_failed is None:
+                    row.calls_compared, row.differences = _compared(ours, theirs)
                 told = row.differences or f"{row.calls_compared} calls alike"
+                told = told if row.stock_failed is None else f"torch's own: {row.stock_failed}"
                 print(f"both {row.name}: {told}", flush=True)
                 self._save(report)
 
@@ -227,7 +267,7 @@ class _Bench(msgspec.Struct, frozen=True, kw_only=True):
         row.out_of_time = time.monotonic() > self.until - _STOCK_USUALLY_S
         if row.out_of_time:
             return
-        seconds = self._stock(path)
+        seconds = self._stock(path, row)
         if row.stock_s is None and seconds is not None:
             row.stock_s, row.stock_at_once = seconds, self.jobs
 
@@ -306,16 +346,20 @@ def table(report: Report) -> str:
 def _told_of_comparing(report: Report) -> list[str]:
     alike = [row for row in report.rows if row.calls_compared is not None and not row.differences]
     differing = [row for row in report.rows if row.differences]
+    failed = [row for row in report.rows if row.stock_failed is not None]
     late = sum(row.out_of_time for row in report.rows)
     if not alike and not differing:
         return []
     calls = sum(row.calls_compared or 0 for row in alike)
     told = f"Run under both builds: {len(alike)} candidates alike in all {calls} calls, "
-    return [f"{told}{len(differing)} that differ, {late} not compared for want of time."]
+    told += f"{len(differing)} that differ, {late} not compared for want of time"
+    if failed:
+        told += f", {len(failed)} because torch's own build or its process failed there"
+    return [f"{told}."]
 
 
 def _has_news(row: Row) -> bool:
-    compared = row.calls_compared is not None or bool(row.differences)
+    compared = row.calls_compared is not None or bool(row.differences or row.stock_failed)
     return bool(row.light_s) or compared or row.fell_back is not None or row.rejected is not None
 
 
@@ -326,6 +370,8 @@ def _line(row: Row) -> str:
     ratio = f"{_ratio(row):.1f}" if row.light_s and row.stock_s is not None else "–"
     alike = "–" if row.calls_compared is None else f"{row.calls_compared}"
     alike = "; ".join(row.differences)[:200].replace("|", "/") if row.differences else alike
+    if row.stock_failed is not None:
+        alike = f"torch's own: {row.stock_failed[:100]}".replace("|", "/").replace("\n", " ")
     name = row.name if row.fell_back is None else f"{row.name} ({row.fell_back})"
     name = name if row.rejected is None else f"{row.name} (does not build here)"
     return f"| {name} | {light} | {spread} | {stock} | {row.stock_at_once} | {ratio} | {alike} |"
@@ -365,12 +411,14 @@ def _captured(path: Path) -> list[BuildRequest]:
     return captured_requests(path)
 
 
+def _failed(stock: Path | str) -> str | None:
+    return stock if isinstance(stock, str) else None
+
+
 def _compared(light: Path | str, stock: Path | str) -> tuple[int | None, list[str]]:
     """How many calls were compared, and one sentence for each that differs."""
     if isinstance(light, str) or isinstance(stock, str):
-        if isinstance(light, str) and isinstance(stock, str):
-            return None, [f"neither runs: {light} / {stock}"]
-        return None, [f"light: {light}"] if isinstance(light, str) else [f"stock: {stock}"]
+        return None, [f"light: {light}"]
     import torch  # noqa: PLC0415 - seconds, and only --compare needs it
 
     ours = torch.load(light, weights_only=False).seen
@@ -421,6 +469,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--timed", type=int, default=14, help="candidates to time")
     parser.add_argument("--compare", action="store_true", help="run both flavours and compare")
+    parser.add_argument("--again", action="store_true", help="compare what --out has not compared")
     parser.add_argument("--jobs", type=int, default=max(1, (os.cpu_count() or 2) // 2),
                         help="stock builds side by side while comparing")  # fmt: skip
     parser.add_argument("--seconds", type=float, default=3600,
