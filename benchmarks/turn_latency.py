@@ -25,7 +25,7 @@ import msgspec
 from msgspec.structs import replace
 
 from refine_agent import problem
-from refine_agent.bench import LocalBench
+from refine_agent.bench import IN_TURNS, LocalBench
 from refine_agent.loop import Quiet, refine
 from refine_agent.prompts import render
 from refine_agent.records import Budget, Environment, Options, Started
@@ -149,7 +149,7 @@ def _measure(device: str, count: int) -> Iterator[Measured]:
         author = ScriptedAuthor([_salted(device) for _ in range(count)])
         found: list[Turn] = []
         started = time.monotonic()
-        with LocalBench(subject, options, Path(scratch) / "run") as bench:
+        with LocalBench(subject, options, Path(scratch) / "run", deadlines=IN_TURNS) as bench:
             setup = bench.measure(subject, Quiet())
             day = dt.datetime.now(tz=dt.UTC).date().isoformat()
             so_far = Measured(where=(_where(setup.environment),), days=(day,), turns=())

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from refine_agent import __version__, inbox, loop
 from refine_agent.author import AuthorFault, default_model, open_author, why_no_model
-from refine_agent.bench import LocalBench
+from refine_agent.bench import IN_TURNS, LocalBench
 from refine_agent.problem import load
 from refine_agent.profiling import delta
 from refine_agent.profiling.records import Change  # noqa: TC001 - a record's field
@@ -454,7 +454,7 @@ class Session:
         if self._bench is None:
             run = self.transcript
             self._bench = self._opened.enter_context(
-                LocalBench(run.problem, run.options, run.folder)
+                LocalBench(run.problem, run.options, run.folder, deadlines=IN_TURNS)
             )
         if not self._begun:
             loop.begin(self.transcript, self._bench, self.watch)

@@ -6,5 +6,6 @@ the digest's business.
 
 from refine_agent.bench.doctor import Check, doctor
 from refine_agent.bench.local import LocalBench
+from refine_agent.judge.seats import IN_TURNS
 
-__all__ = ["Check", "LocalBench", "doctor"]
+__all__ = ["IN_TURNS", "Check", "LocalBench", "doctor"]

@@ -214,7 +214,9 @@ def nearly(
     at = int(torch.randint(flat.numel(), (), generator=generator))
     if flat[at] == 0 and len(others := flat.nonzero().view(-1)):  # a zero may be a promised one
         at = int(others[int(torch.randint(len(others), (), generator=generator))])
-    typical = float(torch.linalg.vector_norm(flat.abs().double())) / flat.numel() ** 0.5
+    real = flat if flat.is_floating_point() or flat.is_complex() else flat.double()
+    wide = torch.complex128 if real.is_complex() else torch.float64
+    typical = float(torch.linalg.vector_norm(real, dtype=wide)) / flat.numel() ** 0.5
     flat[at] = flat[at] + 3 * typical + 1
     return copies
 

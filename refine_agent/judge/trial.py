@@ -580,7 +580,7 @@ class House:
                 alone = examiner.alone()
                 singles = examiner.alone(led=True) if self.kind == "cuda" else alone
                 stolen = Stolen()
-                blocks = examiner.sample(self._pace(order.deadlines))
+                blocks = examiner.sample(self._pace(order))
                 while weighing.unsettled(blocks, alone, layers, kind=self.kind):
                     examiner.sample_more(blocks)
         evidence = weighing.Evidence(
@@ -594,10 +594,10 @@ class House:
         )
         return weighing.weigh(evidence, self.settled, layers, kind=self.kind)
 
-    def _pace(self, deadlines: Deadlines) -> Pace:
-        usual = PACES[self.kind]
-        limit_s = deadlines.sampling_s
-        return usual if limit_s is None else replace(usual, seconds=min(usual.seconds, limit_s))
+    def _pace(self, order: Try) -> Pace:
+        usual, deadlines = PACES[self.kind], order.deadlines
+        bounds = [deadlines.sampling_s, None if order.sealed else deadlines.unsealed_sampling_s]
+        return replace(usual, seconds=min([usual.seconds, *(b for b in bounds if b is not None)]))
 
     def _oddities(self, loaded: Any) -> list[Suspicion]:  # noqa: ANN401 - a wire.Loaded
         if loaded.state != "seeded" or not any(True for _ in self.reference.model.parameters()):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from refine_agent.bench import LocalBench
+from refine_agent.bench import IN_TURNS, LocalBench
 from refine_agent.loop import Quiet
 from refine_agent.records import Candidate, Options, Passed, Problem
 
@@ -59,7 +59,7 @@ def test_openmps_threads_have_a_core_each_and_what_a_call_starts_may_go_anywhere
         pytest.skip("there is one core")
     problem = Problem(name="exp", source=PROBLEM)
     options = Options(device="cpu", compile_baseline=False, profile="off")
-    with LocalBench(problem, options, tmp_path) as bench:
+    with LocalBench(problem, options, tmp_path, deadlines=IN_TURNS) as bench:
         bench.measure(problem, Quiet())
         source = LOOKING.replace("EVERYWHERE", repr(everywhere))
 
@@ -97,7 +97,7 @@ class ModelNew(torch.nn.Module):
 def test_a_young_process_has_memory_for_its_temporaries(tmp_path: Path) -> None:
     problem = Problem(name="loss", source=LOSS)
     options = Options(device="cpu", compile_baseline=False, profile="off")
-    with LocalBench(problem, options, tmp_path) as bench:
+    with LocalBench(problem, options, tmp_path, deadlines=IN_TURNS) as bench:
         bench.measure(problem, Quiet())
         candidate = Candidate(source=COUNTING)
         verdict = bench.build(candidate, Quiet()) or bench.judge(candidate, Quiet())

@@ -104,8 +104,11 @@ def test_the_recorded_table_is_of_these_very_files_and_holds(kind: str) -> None:
     assert report.torch
 
 
-def test_the_recorded_table_shows_of_almost_every_cheat_that_it_passes_without_its_layer() -> None:
-    report = msgspec.json.decode(RECORDED["cpu"].read_bytes(), type=Report)
+@pytest.mark.parametrize("kind", RECORDED)
+def test_the_recorded_table_shows_of_almost_every_cheat_that_it_passes_without_its_layer(
+    kind: str,
+) -> None:
+    report = msgspec.json.decode(RECORDED[kind].read_bytes(), type=Report)
 
     shown = [row for row in report.cheats if row.off is not None]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from refine_agent.bench import LocalBench, line
+from refine_agent.bench import IN_TURNS, LocalBench, line
 from refine_agent.judge.seats import DEADLINES, Deadlines
 from refine_agent.loop import ProblemRefused, Quiet
 from refine_agent.records import (
@@ -42,20 +42,21 @@ def get_init_inputs():
     return [256]
 """
 HONEST = PROBLEM.partition("def get_inputs")[0].replace("class Model(", "class ModelNew(")
+NORM = Problem(name="norm", source=PROBLEM)
 OPTIONS = Options(device="cpu", compile_baseline=False)
 
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBench]:
     folder = tmp_path_factory.mktemp("run")
-    with LocalBench(Problem(name="norm", source=PROBLEM), OPTIONS, folder) as bench:
-        bench.measure(Problem(name="norm", source=PROBLEM), Quiet())
+    with LocalBench(NORM, OPTIONS, folder, deadlines=IN_TURNS) as bench:
+        bench.measure(NORM, Quiet())
         yield bench
 
 
 @pytest.fixture(scope="module")
 def setup(bench: LocalBench) -> Setup:
-    return bench.measure(Problem(name="norm", source=PROBLEM), Quiet())
+    return bench.measure(NORM, Quiet())
 
 
 def judged(bench: LocalBench, source: str) -> AnyVerdict:
@@ -210,6 +211,19 @@ def test_the_next_candidate_is_judged_as_if_none_had_crashed_before(bench: Local
     judged(bench, with_forward("import os; os.abort()"))
 
     assert isinstance(judged(bench, HONEST + "\n# again"), Passed)
+
+
+def test_a_sealing_is_timed_for_longer_than_a_turn(tmp_path: Path) -> None:
+    hasty = Deadlines(unsealed_sampling_s=0.01)
+
+    with LocalBench(NORM, OPTIONS, tmp_path, deadlines=hasty) as bench:
+        bench.measure(NORM, Quiet())
+        turn = judged(bench, HONEST)
+        sealed = bench.seal(Candidate(source=HONEST), Quiet())
+
+    assert isinstance(turn, Passed)
+    assert isinstance(sealed, Passed)
+    assert sealed.timing.samples >= 2 * turn.timing.samples
 
 
 def test_a_problem_whose_file_raises_is_refused_with_what_it_raised(tmp_path: Path) -> None:

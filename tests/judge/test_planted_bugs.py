@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from refine_agent.bench import LocalBench
+from refine_agent.bench import IN_TURNS, LocalBench
 from refine_agent.judge.layers import Layers
 from refine_agent.loop import Quiet
 from refine_agent.records import (
@@ -33,7 +33,7 @@ def bench(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalBench]:
     problem = Problem(name="planted", source=ALL[request.param].problem)
-    with LocalBench(problem, OPTIONS, tmp_path_factory.mktemp("run")) as bench:
+    with LocalBench(problem, OPTIONS, tmp_path_factory.mktemp("run"), deadlines=IN_TURNS) as bench:
         bench.measure(problem, Quiet())
         yield bench
 

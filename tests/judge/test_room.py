@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from refine_agent.bench import LocalBench
+from refine_agent.bench import IN_TURNS, LocalBench
 from refine_agent.loop import BenchFault, ProblemRefused, Quiet
 from refine_agent.records import AnyVerdict, Candidate, Crashed, Options, Passed, Problem
 
@@ -68,7 +68,7 @@ def no_more_memory_for(pid: int) -> Iterator[None]:
 def test_a_judge_without_room_for_the_answer_says_so_and_measures_nobody_by_another(
     tmp_path: Path,
 ) -> None:
-    with LocalBench(problem(ROOMY), OPTIONS, tmp_path) as bench:
+    with LocalBench(problem(ROOMY), OPTIONS, tmp_path, deadlines=IN_TURNS) as bench:
         bench.measure(problem(ROOMY), Quiet())
         assert bench._line is not None
         with no_more_memory_for(bench._line.pid):
@@ -95,7 +95,7 @@ def test_a_problem_that_does_not_fit_is_told_apart_from_one_that_does_not_work(
 ) -> None:
     too_large = problem(forward)
     with (
-        LocalBench(too_large, OPTIONS, tmp_path) as bench,
+        LocalBench(too_large, OPTIONS, tmp_path, deadlines=IN_TURNS) as bench,
         pytest.raises(BenchFault, match=r"does not fit the memory .*resume the run$") as why,
     ):
         bench.measure(too_large, Quiet())
