@@ -176,10 +176,13 @@ class LocalBench:
             os.environ["CUDA_VISIBLE_DEVICES"] = visible
         home = self._home / f"start{next(self._starts)}"
         home.mkdir(mode=0o711)
-        self._nursery = Nursery(
-            home, environment_of_children=environment(**ALIKE), bounds=self._bounds
-        )
         self._line = Line(home / "judge.out")
+        self._nursery = Nursery(
+            home,
+            environment_of_children=environment(**ALIKE),
+            bounds=self._bounds,
+            lender=self._line.pid,
+        )
         self._nursery.wait_until_born()
         self._device = machine.device_of(self._options.device, sees_cuda=self._nursery.sees_cuda)
         self._device_name = machine.device_name(self._device)

@@ -181,8 +181,10 @@ class Nursery:
         *,
         environment_of_children: Mapping[str, str],
         bounds: Bounds | None = None,
+        lender: int | None = None,
     ) -> None:
         self._home = home
+        self._lender = lender  # the judge, whose memory guests are given to read and to write
         self._bounds = bounds
         self._environment = dict(environment_of_children)
         self._users = Users.claim() if os.geteuid() == 0 else None
@@ -267,6 +269,7 @@ class Nursery:
                     bounds,
                     own_uid=uid,
                     adopter=self.pid,
+                    lender=self._lender,
                 )
                 worker.warden.start()
             with self._told:

@@ -239,7 +239,7 @@ class Profiler:
             refusal = ncu.refusal(log, code)
             return refusal or _crashed("Nsight Compute left no report")
         try:
-            found = ncu_rep.read_apart(waiting.report)
+            found = ncu_rep.read_apart(waiting.report).kernels
         except ncu_rep.UnreadableReport as why:
             return _crashed(str(why))
         if not all(map(metrics.complete, found)):

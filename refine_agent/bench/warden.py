@@ -21,7 +21,7 @@ import msgspec
 from refine_agent.worker.census import children, descendants, user_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Container, Iterator, Sequence
     from pathlib import Path
 
 LOOK_EVERY_S = 0.25
@@ -68,11 +68,12 @@ class Warden(threading.Thread):
         *,
         own_uid: int | None,
         adopter: int,
+        lender: int | None = None,
     ) -> None:
         super().__init__(daemon=True, name=f"warden of {pid}")
         self.excess: str | None = None  # what it was killed for
         self._pid = pid
-        self._own_uid, self._adopter = own_uid, adopter
+        self._own_uid, self._adopter, self._lender = own_uid, adopter, lender
         self._folder = folder
         self._output = output
         self._bounds = bounds
@@ -93,7 +94,7 @@ class Warden(threading.Thread):
 
     def _excess(self) -> str | None:
         processes = self._processes()
-        used = sum(map(_resident_bytes, processes))
+        used = self._memory_bytes(processes)
         if used > self._bounds.memory_bytes:
             return f"was ended: it used {used / 1e9:.1f} GB of memory"
         sizes = list(itertools.islice(_sizes(self._folder), MOST_FILES + 1))
@@ -103,6 +104,16 @@ class Warden(threading.Thread):
         if written > self._bounds.disk_bytes:
             return f"was ended: it wrote {written / 1e9:.1f} GB to the disk"
         return None
+
+    def _memory_bytes(self, processes: list[int]) -> int:
+        """Memory of their own, and what they share or wrote to files that lie nowhere.
+
+        Of the last two, which may be the same pages, the larger; less what the judge lends them.
+        """
+        lent = _shared_bytes(self._lender) if self._lender is not None else 0
+        shared = sum(max(0, _shared_bytes(pid) - lent) for pid in processes)
+        files = sum(_hidden(processes, _MEMORY, but=_open_files(self._lender)))
+        return sum(map(_resident_bytes, processes)) + max(shared, files)
 
     def _kill(self) -> None:
         if self._over.is_set():
@@ -121,13 +132,23 @@ class Warden(threading.Thread):
 
 
 def _resident_bytes(pid: int) -> int:
-    """Memory of its own: shared pages are the arena's, or a library's."""
+    """Memory of its own: shared pages are a library's, the arena's or counted apart."""
     try:
         with open(f"/proc/{pid}/statm", encoding="ascii") as file:  # noqa: PTH123 - /proc, not a path
             _, resident, shared, *_ = map(int, file.read().split())
     except (OSError, ValueError):
         return 0
     return (resident - shared) * _PAGE
+
+
+def _shared_bytes(pid: int) -> int:
+    """Memory that it has mapped and others may as well; none, where the kernel does not say."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - /proc
+            told = next(line for line in file if line.startswith("RssShmem:"))
+    except (OSError, StopIteration):
+        return 0
+    return int(told.split()[1]) << 10
 
 
 def _sizes(folder: Path) -> Iterator[int]:
@@ -145,22 +166,46 @@ def _sizes(folder: Path) -> Iterator[int]:
                 yield entry.stat(follow_symlinks=False).st_size
 
 
-def _hidden(processes: Sequence[int], disk: int) -> Iterator[int]:
-    """Files on a disk that are open and in no folder any more."""
+def _hidden(processes: Sequence[int], disk: int, *, but: Container[int] = ()) -> Iterator[int]:
+    """Files on a disk that are open and in no folder any more, but for some."""
     seen: set[int] = set()  # a fork holds its parent's files too
-    for pid in processes:
-        try:
-            handles = list(os.scandir(f"/proc/{pid}/fd"))
-        except OSError:
+    for file in itertools.chain.from_iterable(map(_files, processes)):
+        if file.st_dev != disk or file.st_nlink or file.st_ino in seen or file.st_ino in but:
             continue
-        for handle in handles:
-            with contextlib.suppress(OSError):
-                file = handle.stat()
-                if file.st_dev != disk or file.st_nlink or file.st_ino in seen:
-                    continue
-                if stat.S_ISREG(file.st_mode):
-                    seen.add(file.st_ino)
-                    yield file.st_blocks * 512
+        if stat.S_ISREG(file.st_mode):
+            seen.add(file.st_ino)
+            yield file.st_blocks * 512
+
+
+def _open_files(pid: int | None) -> set[int]:
+    """The numbers of files in memory that a process has open: the arenas, if it is the judge."""
+    files = _files(pid) if pid is not None else ()
+    return {file.st_ino for file in files if file.st_dev == _MEMORY}
+
+
+def _files(pid: int) -> Iterator[os.stat_result]:
+    try:
+        handles = list(os.scandir(f"/proc/{pid}/fd"))
+    except OSError:
+        return
+    for handle in handles:
+        with contextlib.suppress(OSError):
+            yield handle.stat()
+
+
+def _disk_of_memory() -> int:
+    """The number of the disk that anonymous files lie on, which is memory."""
+    try:
+        handle = os.memfd_create("probe", os.MFD_CLOEXEC)
+    except OSError:
+        return -1
+    try:
+        return os.fstat(handle).st_dev
+    finally:
+        os.close(handle)
+
+
+_MEMORY = _disk_of_memory()
 
 
 def _size(path: Path) -> int:

@@ -100,6 +100,20 @@ def eat():
 threading.Thread(target=eat).start()
 time.sleep(1000)"""
     ),
+    "files that lie nowhere": forward(
+        """
+for _ in range(80):
+    os.write(os.memfd_create("hoard"), b"x" * 64_000_000)
+time.sleep(1000)"""
+    ),
+    "pages that it shares": forward(
+        """
+import mmap
+hoard = [mmap.mmap(-1, 64_000_000) for _ in range(80)]
+for each in hoard:
+    each.write(b"x" * 64_000_000)
+time.sleep(1000)"""
+    ),
     "a daemon": forward(
         """
 if os.fork() == 0:
