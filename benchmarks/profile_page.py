@@ -203,7 +203,7 @@ def _profiled(worker: Path, folder: Path, collect: Sequence[str]) -> dict[str, o
     around = [sys.executable, str(worker)]
     start = time.monotonic()
     taken = _seconds(ncu.command(around, report=report, log=log, collect=collect))
-    reports = ncu_rep.read_apart(report)
+    reports = ncu_rep.read_apart(report).kernels
     page = _page(reports)
     return {
         "seconds": time.monotonic() - start,

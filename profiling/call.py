@@ -89,6 +89,13 @@ def floor(call: Call) -> Floor | None:
     return next((one for one in known if took >= BEATEN * one.us), None)
 
 
+def floor_name(call: Call) -> str:
+    """Name what the call's time is held against, as pages print it."""
+    both = floors(call)
+    measured = both is not None and both.ceiling is not None and floor(call) == both.ceiling
+    return "the measured ceiling" if measured else "the bound"
+
+
 def room(call: Call) -> float | None:
     """Return the share of the call's time above its floor, 0 to 1; None where it has none."""
     took, least = time_us(call), floor(call)
@@ -202,6 +209,19 @@ def unprofiled(call: Call) -> tuple[str, ...]:
     profiled = {plain.function(report.name) for report in call.reports}
     heavy = {plain.function(one.name) for one in kernels(call) if (one.share_pct or 0) >= HEAVY_PCT}
     return tuple(sorted(heavy - profiled))
+
+
+# Without them nobody can tell waiting from working.
+_THROUGHPUTS = ("dram_pct", "l2_pct", "l1_pct", "sm_pct")
+
+
+def unweighed(call: Call) -> bool:
+    """Tell whether it was not measured how busy the heaviest kernel keeps the device."""
+    return any(
+        metrics.reading(report, key) is None
+        for report in heaviest(call, most=1)
+        for key in _THROUGHPUTS
+    )
 
 
 def dram_bytes(call: Call) -> float | None:
@@ -364,12 +384,20 @@ def innermost_loops(call: Call) -> tuple[Loop, ...]:
 def _processor_ceilings(call: Call) -> dict[str, float | None]:
     if call.cpu is None or call.ceilings is None:
         return {}
-    matmul = call.ceilings.fp32_matmul_tflops
+    matmul = _matmul_tflops(call)
     return {
         "cpu_gbps": call.ceilings.copy_gbps,
         "cpu_gflops": matmul * 1e3 if matmul else None,
         "threads_used": call.ceilings.threads,
     }
+
+
+def _matmul_tflops(call: Call) -> float | None:
+    """Return a library's rate in the precision of most operations; None if it was not measured."""
+    most = max(call.work.flops if call.work else (), key=lambda one: one.count, default=None)
+    if most is None or call.ceilings is None:
+        return None
+    return roofline.matmul_tflops(most.precision, call.ceilings)
 
 
 def operations(work: Work) -> int:

@@ -23,16 +23,18 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
     `room` is the fraction of its time above the measured floor, 1.0 where no floor is known.
     `work` is that of the whole call, given only where this kernel does nearly all of it.
+    `needs_tensor_cores` says whether its products take longer than its bytes without them.
     """
 
     report: KernelReport
     room: float = 1.0
     work: Work | None = None
+    needs_tensor_cores: bool | None = None
     reachable_dram: float = REACHABLE_DRAM
 
-    def pct(self, key: str) -> float:
-        """Return a reading of the table, 0 where it was not measured."""
-        return reading(self.report, key) or 0.0
+    def pct(self, key: str) -> float | None:
+        """Return a reading of the table, None where it was not measured."""
+        return reading(self.report, key)
 
     def counter(self, name: str) -> float:
         """Return a raw counter, 0 where it was not measured."""
@@ -50,25 +52,40 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         return {why: part / total for why, part in shares.items()} if total else shares
 
     @property
-    def memory_near(self) -> float:
-        """Return how near the memory system is to what it can reach, 0 to 1."""
-        dram = self.pct("dram_pct") / 100 / self.reachable_dram
-        return min(1.0, max(dram, self.pct("l2_pct") / 100))
+    def memory_near(self) -> float | None:
+        """Return how near the memory system is to what it can reach, 0 to 1; None if unmeasured."""
+        dram, l2 = self.pct("dram_pct"), self.pct("l2_pct")
+        if dram is None or l2 is None:
+            return None
+        return min(1.0, max(dram / 100 / self.reachable_dram, l2 / 100))
 
     @property
-    def near(self) -> float:
-        """Return how near the nearest ceiling of any kind is, 0 to 1."""
-        return min(1.0, max(self.memory_near, self.pct("sm_pct") / 100, self.pct("l1_pct") / 100))
+    def near(self) -> float | None:
+        """Return how near the nearest ceiling of any kind is, 0 to 1; None if one is unmeasured."""
+        memory, sm, l1 = self.memory_near, self.pct("sm_pct"), self.pct("l1_pct")
+        if memory is None or sm is None or l1 is None:
+            return None
+        return min(1.0, max(memory, sm / 100, l1 / 100))
 
     @property
-    def idle(self) -> float:
-        """Return the share of cycles in which a scheduler had nothing to issue."""
-        issued = reading(self.report, "issue_pct")
-        return 1.0 - (self.pct("sm_pct") if issued is None else issued) / 100
+    def idle(self) -> float | None:
+        """Return the share of cycles in which a scheduler had nothing to issue, if measured."""
+        issued = self.pct("issue_pct")
+        busy = self.pct("sm_pct") if issued is None else issued
+        return None if busy is None else 1.0 - busy / 100
 
     @property
-    def latency_room(self) -> float:
+    def stalled(self) -> float | None:
+        """Return the idle issue slots under an idle memory system, if both were measured."""
+        if self.idle is None or self.memory_near is None:
+            return None
+        return self.idle * (1 - self.memory_near)
+
+    @property
+    def latency_room(self) -> float | None:
         """Return what hiding latency alone could win: idle issue slots under an idle ceiling."""
+        if self.idle is None or self.near is None:
+            return None
         return max(0.0, min(self.idle, 1.0 - self.near))
 
     @property

@@ -211,11 +211,12 @@ _ALWAYS_FRESH_BYTES = 32 << 20
 def unexplained(call: Call, room: float) -> Finding:
     """Name what usually costs time on a CPU where threads, loops and operators show nothing."""
     run, written = call.cpu, call.work.bytes_written if call.work else None
+    floor = calls.floor_name(call)
     if run is not None and _busy(call):
         return Finding(
             kind="busy_machine",
             severity=room,
-            text=f"{percent(room)} of the time lies above the measured ceiling, and threads had no "
+            text=f"{percent(room)} of the time lies above {floor}, and threads had no "
             f"core {percent(run.waited_share or 0.0)} of their time: other programs ran as well",
             advice="measure again on a quiet machine before changing anything",
         )
@@ -235,7 +236,7 @@ def unexplained(call: Call, room: float) -> Finding:
     return Finding(
         kind="far_from_floor",
         severity=room,
-        text=f"{percent(room)} of the time lies above the measured ceiling, and {looked_at} do not "
+        text=f"{percent(room)} of the time lies above {floor}, and {looked_at} do not "
         f"show why{faults if fresh else ''}",
         advice=(bulk if fresh else "")
         + (_STREAM if _could_stream(call) else "")

@@ -19,6 +19,7 @@ from refine_agent.profiling.roofline import Floor
 SHOWN_KERNELS = 5
 SHOWN_STALLS = 3
 SHOWN_RULES = 4
+SHOWN_LOCAL_RULES = 2
 SHOWN_LOOPS = 6
 SHOWN_OPERATORS = 6
 # Operators below a hundredth of the call (empty, view, stride) are housekeeping.
@@ -238,8 +239,9 @@ def _occupancy(report: KernelReport) -> Iterator[str]:
     limits = work_rules.limits_in_words(report)
     words = f"OCCUPANCY  {achieved:.0f} % of an SM's warps, {fits:.0f} % fit"
     words += f", limited by {limits}" if limits and fits < 100 else ""  # noqa: PLR2004
-    words += f"; {reading(report, 'registers') or 0:.0f} registers/thread"
-    words += f", {reading(report, 'shared_kb') or 0:.1f} KB shared/block"
+    registers, shared = reading(report, "registers"), reading(report, "shared_kb")
+    words += f"; {registers:.0f} registers/thread" if registers is not None else ""
+    words += f", {shared:.1f} KB shared/block" if shared is not None else ""
     waves, balance = reading(report, "waves"), reading(report, "sm_balance_pct")
     words += f"; {waves:.2f} waves" if waves is not None else ""
     words += f", SMs active {balance:.0f} % of the longest" if balance is not None else ""
@@ -569,15 +571,36 @@ RULE_WORDS: dict[str, str | None] = {
 
 
 def rules(call: Call) -> Iterator[str]:
-    """Yield NVIDIA's own estimates for the heaviest kernel, filtered to what one can act on."""
+    """Yield NVIDIA's own estimates for the heaviest kernel, filtered to what one can act on.
+
+    Some are of the kernel's time, others only of how busy the rule's own unit is.
+    """
+    every = tuple(_every_rule(calls.heaviest(call, most=1)))
+    overall = _largest(rule for rule in every if rule.overall)
+    local = _largest(rule for rule in every if not rule.overall)
+    parts = [_estimates(overall, most=SHOWN_RULES)] if overall else []
+    apart = {words: estimate for words, estimate in local.items() if words not in overall}
+    if apart:
+        parts.append(f"{_OF_THE_UNIT}: {_estimates(apart, most=SHOWN_LOCAL_RULES)}")
+    if parts:
+        yield f"NVIDIA'S RULES, upper bounds that overlap  {'; '.join(parts)}"
+
+
+# NvRules' two types of estimate, "global" and "local" (Nsight Compute's customization guide).
+_OF_THE_UNIT = "not of the time, only within their own unit"
+
+
+def _largest(rules: Iterable[Rule]) -> dict[str, float]:
     best: dict[str, float] = {}
-    for rule in _every_rule(calls.heaviest(call, most=1)):
+    for rule in rules:
         words = RULE_WORDS.get(rule.identifier) or rule.identifier
         best[words] = max(rule.estimate_pct, best.get(words, 0.0))
-    ranked = sorted(best.items(), key=lambda item: -item[1])[:SHOWN_RULES]
-    if ranked:
-        named = "; ".join(f"{estimate:.0f} % {words}" for words, estimate in ranked)
-        yield f"NVIDIA'S RULES, upper bounds that overlap  {named}"
+    return best
+
+
+def _estimates(best: dict[str, float], *, most: int) -> str:
+    ranked = sorted(best.items(), key=lambda item: -item[1])[:most]
+    return "; ".join(f"{estimate:.0f} % {words}" for words, estimate in ranked)
 
 
 def _every_rule(reports: Iterable[KernelReport]) -> Iterator[Rule]:

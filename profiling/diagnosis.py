@@ -9,7 +9,7 @@ from collections.abc import Callable
 import msgspec
 
 from refine_agent.profiling import call as calls
-from refine_agent.profiling import cpu_rules, findings, static, work_rules
+from refine_agent.profiling import cpu_rules, findings, roofline, static, work_rules
 from refine_agent.profiling.call import Call
 from refine_agent.profiling.case import REACHABLE_DRAM, Case
 from refine_agent.profiling.evidence import Compiled, KernelReport, Opcodes
@@ -101,8 +101,15 @@ def _case(call: Call, report: KernelReport, share: float) -> Case:
         report=report,
         room=min(above_floor, above_launch),
         work=call.work if alone and once else None,
+        needs_tensor_cores=_needs_tensor_cores(call),
         reachable_dram=reachable,
     )
+
+
+def _needs_tensor_cores(call: Call) -> bool | None:
+    if call.work is None or call.ceilings is None:
+        return None
+    return roofline.needs_tensor_cores(call.work, call.ceilings)
 
 
 def _unseen(call: Call) -> list[Finding]:
@@ -121,8 +128,8 @@ def _unseen(call: Call) -> list[Finding]:
         Finding(
             kind="far_from_floor",
             severity=room,
-            text=f"{percent(room)} of the time lies above the measured ceiling; what costs it is "
-            f"not visible without counters{handed}",
+            text=f"{percent(room)} of the time lies above {calls.floor_name(call)}; what costs it "
+            f"is not visible without counters{handed}",
             advice=advice,
         )
     ]

@@ -65,7 +65,10 @@ class Instruction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
-    """One of NVIDIA's rules that fired; `estimate_pct` is its own upper bound on time saved."""
+    """One of NVIDIA's rules that fired; `estimate_pct` is its own upper bound on what can be saved.
+
+    That is of the kernel's time where `overall`, else only within the rule's own unit.
+    """
 
     identifier: str
     estimate_pct: float

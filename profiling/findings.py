@@ -60,7 +60,7 @@ def _causes_first(case: Case, found: list[Finding]) -> list[Finding]:
 def _explains(case: Case, one: Finding) -> bool:
     if one.kind == "few_blocks":
         return case.counter("launch__grid_size") < case.counter("launch__sm_count") or (
-            case.pct("waves") < work_rules.FEW_WAVES
+            (case.pct("waves") or 0.0) < work_rules.FEW_WAVES
         )
     return one.kind not in SYMPTOMS
 

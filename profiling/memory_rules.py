@@ -72,13 +72,15 @@ def _wasted_sectors(
     if not everything or excess / everything < _LEAST_EXCESS:
         return None
     held = case.held([one for one in accesses if excess_sectors(one) > 0])
-    reached = _waste_beyond_l1(case, opcodes)
+    near, hits = case.memory_near, case.pct("l1_hit_pct")
+    measured = near is not None and hits is not None
+    reached = _waste_beyond_l1(case, opcodes) if measured else 0.0
     used = 32 * (asked - excess) / asked
     return Finding(
         kind=kind,
         severity=max(
             excess / everything * held,
-            reached / max(1.0, _sectors_beyond_l1(case)) * case.memory_near,
+            reached / max(1.0, _sectors_beyond_l1(case)) * (near or 0.0),
         ),
         text=f"each {verb} uses {used:.0f} of the 32 bytes of the sectors it touches: "
         f"{count(excess)} of {count(asked)} sectors are waste",
@@ -89,8 +91,13 @@ def _wasted_sectors(
 
 def _sectors_beyond_l1(case: Case) -> float:
     """Return the sectors that global accesses ask of the L2: those that do not hit the L1."""
-    asked = sum(one.sectors for one in case.report.instructions)
-    return asked * (1 - case.pct("l1_hit_pct") / 100)
+    return sum(one.sectors for one in case.report.instructions) * _missed(case)
+
+
+def _missed(case: Case) -> float:
+    """Return the share of sectors that miss the L1: all of them where hits were not counted."""
+    hits = case.pct("l1_hit_pct")
+    return 1.0 if hits is None else 1 - hits / 100
 
 
 def _waste_beyond_l1(case: Case, opcodes: tuple[str, ...]) -> float:
@@ -110,9 +117,10 @@ def _waste_beyond_l1(case: Case, opcodes: tuple[str, ...]) -> float:
 
 def extra_traffic(case: Case) -> Finding | None:
     """More bytes over the DRAM interface than the operation needs."""
-    moved = case.pct("dram_mb") * 1e6
-    if case.work is None or not moved:
+    counted, busy = case.pct("dram_mb"), case.pct("dram_pct")
+    if case.work is None or not counted or busy is None:
         return None
+    moved = counted * 1e6
     ratio = moved / case.work.bytes_needed
     local = min(moved, _local_bytes_beyond_l1(case))
     waste = 32 * (_waste_beyond_l1(case, ("LD",)) + _waste_beyond_l1(case, ("ST",)))
@@ -126,7 +134,7 @@ def extra_traffic(case: Case) -> Finding | None:
     again += f"; up to {local / 1e6:.0f} MB of it are local memory's" if local else ""
     return Finding(
         kind="extra_traffic",
-        severity=(1 - 1 / unexplained) * min(1.0, case.pct("dram_pct") / 100 / case.reachable_dram),
+        severity=(1 - 1 / unexplained) * min(1.0, busy / 100 / case.reachable_dram),
         text=f"{moved / 1e6:.0f} MB cross the DRAM interface, {case.work.bytes_needed / 1e6:.0f} "
         f"are needed ({ratio:.2f}x){again}",
         where=where,
@@ -149,10 +157,10 @@ _HOLD = (
 
 def _falls_out_of_l2(case: Case, work: Work) -> bool:
     """Tell whether SMs ask for more than the input, and DRAM delivers part of it again."""
-    if not work.bytes_read:
+    asked, read = case.counter("l1tex__m_xbar2l1tex_read_bytes.sum"), case.pct("dram_read_mb")
+    if not work.bytes_read or read is None:
         return False
-    asked, read = case.counter("l1tex__m_xbar2l1tex_read_bytes.sum"), case.pct("dram_read_mb") * 1e6
-    return read > 1.1 * work.bytes_read and asked > 1.1 * read
+    return read * 1e6 > 1.1 * work.bytes_read and asked > 1.1 * read * 1e6
 
 
 # Kernels that read their input once kept an H200's L2 1.0 to 1.21 times as busy as its DRAM, from
@@ -165,8 +173,12 @@ def _no_busier_than_a_stream(case: Case) -> bool:
 
     A layer norm that read 580 MB from the L2 took as long as one that read 439 there.
     """
-    most = _L2_OF_A_STREAM.get(case.report.arch)
-    return most is not None and case.pct("l2_pct") <= most * case.pct("dram_pct")
+    most, l2, dram = (
+        _L2_OF_A_STREAM.get(case.report.arch),
+        case.pct("l2_pct"),
+        case.pct("dram_pct"),
+    )
+    return most is not None and l2 is not None and dram is not None and l2 <= most * dram
 
 
 def rereads(case: Case) -> Finding | None:
@@ -175,7 +187,10 @@ def rereads(case: Case) -> Finding | None:
     # Tiles of a matrix product are read again by design.
     if work is None or not work.bytes_read or any(flops.matrix for flops in work.flops):
         return None
-    again = max(0.0, case.pct("dram_read_mb") * 1e6 - work.bytes_read)
+    read, busy = case.pct("dram_read_mb"), case.pct("l2_pct")
+    if read is None or busy is None or case.pct("dram_pct") is None:
+        return None
+    again = max(0.0, read * 1e6 - work.bytes_read)
     explained = _local_bytes(case) + 32 * _waste_beyond_l1(case, ("LD",)) + again
     ratio = (asked - explained) / work.bytes_read
     if ratio < 1.3:  # noqa: PLR2004  (parameters that every row reads, halves of sectors)
@@ -186,9 +201,9 @@ def rereads(case: Case) -> Finding | None:
         return None
     return Finding(
         kind="l2_rereads",
-        severity=(1 - 1 / ratio) * case.pct("l2_pct") / 100,
+        severity=(1 - 1 / ratio) * busy / 100,
         text=f"SMs read {asked / 1e6:.0f} MB from the L2 where the input is "
-        f"{work.bytes_read / 1e6:.0f} MB, and keep the L2 {case.pct('l2_pct'):.0f} % busy",
+        f"{work.bytes_read / 1e6:.0f} MB, and keep the L2 {busy:.0f} % busy",
         where=where,
         advice="keep what was read in registers or shared memory for the next pass; hold what all "
         "rows share (weight, bias) across several rows",
@@ -197,7 +212,7 @@ def rereads(case: Case) -> Finding | None:
 
 def _local_bytes_beyond_l1(case: Case) -> float:
     """Return the bytes of local loads and stores that can have left the L1."""
-    return _local_bytes(case) * (1 - case.pct("l1_hit_pct") / 100)
+    return _local_bytes(case) * _missed(case)
 
 
 def _local_bytes(case: Case) -> float:
@@ -240,20 +255,26 @@ def spills(case: Case) -> Finding | None:
     )
     accesses = [one for one in case.report.instructions if one.opcode.startswith(("LDL", "STL"))]
     held = case.held(accesses)
-    registers = f"at {case.pct('registers'):.0f} registers per thread"
-    cause = "spilled registers" if spilled else "arrays in local memory"
+    limit = case.pct("registers")
+    registers = "" if limit is None else f" at {limit:.0f} registers per thread"
     return Finding(
-        kind="spills" if spilled else "local_arrays",
-        severity=max(held, local / (local + others) * case.near),
-        text=f"{cause}: {count(local)} local loads and stores {registers}, "
+        kind="local_arrays" if spilled == 0 else "spills",
+        severity=max(held, local / (local + others) * (case.near or 0.0)),
+        text=f"{_local_cause(spilled)}: {count(local)} local loads and stores{registers}, "
         f"{percent(local / (local + others))} of all memory instructions",
         where=blame.line_charged_most(case.report, accesses)
         or blame.line_of_most(accesses, lambda one: one.executed),
-        advice="hold fewer values per thread or raise the register limit (__launch_bounds__, "
-        "-maxrregcount)"
-        if spilled
-        else "index the array with constants (unroll the loop) so that it becomes registers",
+        advice="index the array with constants (unroll the loop) so that it becomes registers"
+        if spilled == 0
+        else "hold fewer values per thread or raise the register limit (__launch_bounds__, "
+        "-maxrregcount)",
     )
+
+
+def _local_cause(spilled: float | None) -> str:
+    if spilled is None:
+        return "spilled registers or arrays in local memory"
+    return "spilled registers" if spilled else "arrays in local memory"
 
 
 _WIDE = (
@@ -269,12 +290,12 @@ _CHAINED = (
 
 def slow_loads(case: Case) -> Finding | None:
     """Warps that wait for loads while no memory ceiling is near."""
-    waiting = case.waits.get("long_scoreboard", 0)
-    if waiting < 0.4 or case.latency_room < 0.2:  # noqa: PLR2004
+    waiting, room, near = case.waits.get("long_scoreboard", 0), case.latency_room, case.near
+    if waiting < 0.4 or room is None or near is None or room < 0.2:  # noqa: PLR2004
         return None
     bulk = blame.mbarrier_share(case.report)
     if bulk > waiting / 2:
-        return _bulk_copies(case, bulk)
+        return _bulk_copies(case, bulk, room=room, near=near)
     loads = case.accesses("LD")
     of_chains = _waited_for(case, loads, lambda one: one.chained)
     narrow = _waited_for(case, loads, _is_narrow)
@@ -283,8 +304,8 @@ def slow_loads(case: Case) -> Finding | None:
     why = "; the address of each comes out of the load before" if chained else why
     return Finding(
         kind="scalar_loads" if scalar and not chained else "latency",
-        severity=waiting * case.latency_room,
-        text=f"{percent(waiting)} of waiting is for loads, at {percent(case.near)} of the nearest "
+        severity=waiting * room,
+        text=f"{percent(waiting)} of waiting is for loads, at {percent(near)} of the nearest "
         f"ceiling{_ready(case)}{why}",
         where=blame.line_charged_most(case.report, loads),
         advice=_CHAINED if chained else _WIDE if scalar else _EARLY,
@@ -296,13 +317,13 @@ def _ready(case: Case) -> str:
     return "" if ready is None else f"; {ready:.2f} warps ready per scheduler"
 
 
-def _bulk_copies(case: Case, waiting: float) -> Finding:
+def _bulk_copies(case: Case, waiting: float, *, room: float, near: float) -> Finding:
     tries = [one for one in case.report.instructions if "TRYWAIT" in one.opcode]
     return Finding(
         kind="mbarrier_wait",
-        severity=waiting * case.latency_room,
+        severity=waiting * room,
         text=f"{percent(waiting)} of waiting is at an mbarrier, for bulk copies or the other side "
-        f"of the pipeline, at {percent(case.near)} of the nearest ceiling",
+        f"of the pipeline, at {percent(near)} of the nearest ceiling",
         where=blame.line_charged_most(case.report, tries),
         advice="keep more bytes on their way: more stages, issued as soon as a stage is free, and "
         "arrive on it right after its last read",
@@ -311,14 +332,14 @@ def _bulk_copies(case: Case, waiting: float) -> Finding:
 
 def fences(case: Case) -> Finding | None:
     """Warps that wait until everything they wrote is visible to others."""
-    waiting = case.waits.get("membar", 0)
-    if waiting < 0.1:  # noqa: PLR2004
+    waiting, idle, near = case.waits.get("membar", 0), case.idle, case.memory_near
+    if waiting < 0.1 or idle is None or near is None:  # noqa: PLR2004
         return None
     fencing = [one for one in case.report.instructions if one.stalls.get("membar")]
     clusters = any(opcode.startswith("UCGABAR") for opcode in case.report.opcodes)
     return Finding(
         kind="fences",
-        severity=waiting * case.idle * (1 - case.memory_near * 0.5),
+        severity=waiting * idle * (1 - near * 0.5),
         text=f"{percent(waiting)} of waiting is for memory fences"
         + (", which a cluster barrier that releases brings along" if clusters else ""),
         where=blame.line_of_most(fencing, lambda one: one.stalls.get("membar", 0)),
@@ -342,12 +363,15 @@ def streaming_stores(case: Case) -> Finding | None:
     read = sum(one.sectors_ideal for one in case.accesses("LD"))
     first_out = sum(one.sectors_ideal for one in stores if ".EF" in one.opcode)
     asked = case.counter("l1tex__m_xbar2l1tex_read_bytes.sum")
-    reuses = asked > 1.3 * case.pct("dram_read_mb") * 1e6  # something else must stay in the L2
+    crossed, near = case.pct("dram_read_mb"), case.memory_near
+    if crossed is None or near is None:
+        return None
+    reuses = asked > 1.3 * crossed * 1e6  # something else must stay in the L2
     if not written or first_out < written / 2 or read < written / 2 or reuses:
         return None
     return Finding(
         kind="streaming_stores",
-        severity=_PLAIN_STORES_WON * case.memory_near,
+        severity=_PLAIN_STORES_WON * near,
         text="the result is written by stores that leave the L2 first (.EF: __stcs, st.cs) while "
         "the input streams in; on an H200 plain stores were 2 to 3 % faster in three such kernels",
         where=blame.line_of_most(stores, lambda one: one.sectors_ideal),
@@ -382,10 +406,11 @@ def atomics(case: Case) -> Finding | None:
     busy = case.counter("lts__d_atomic_input_cycles_active.avg.pct_of_peak_sustained_elapsed") / 100
     executed = sum(one.executed for one in updates)
     turns = _shared_turns(case, updates)
+    near = 1.0 if case.memory_near is None else case.memory_near  # unmeasured: the least at stake
     in_turn = turns > max(held, draining, busy)
     return Finding(
         kind="atomics",
-        severity=max(held, draining, busy, turns) * (1 - case.memory_near * 0.5),
+        severity=max(held, draining, busy, turns) * (1 - near * 0.5),
         text=f"{count(executed)} atomic warp instructions; "
         + (
             _turns(case, updates)

@@ -36,11 +36,18 @@ GLOBAL_SPEEDUP = 2
 RANGE = "candidate/"
 
 
+class Launches(msgspec.Struct, frozen=True, kw_only=True):
+    """What was read out of a report, and how many launches it holds (in the range asked for)."""
+
+    kernels: tuple[KernelReport, ...]
+    total: int
+
+
 class UnreadableReport(Exception):  # noqa: N818  (an outcome the ladder expects)
     """A report that cannot be read; the message says why, and a page falls one rung."""
 
 
-def read(report: Path, *, nvtx: str | None = RANGE) -> tuple[KernelReport, ...]:
+def read(report: Path, *, nvtx: str | None = RANGE) -> Launches:
     """Return the kernels of a report, launch by launch, in this process.
 
     With `nvtx` only launches inside that range count; None takes all. At most 64 launches are read.
@@ -56,18 +63,19 @@ def read(report: Path, *, nvtx: str | None = RANGE) -> tuple[KernelReport, ...]:
         # The reader takes any bytes for a report and finds nothing in them.
         if not any(len(context[index]) for index in range(len(context))):
             raise UnreadableReport(_no_report(report, "it holds no launch"))
-        actions = [
-            action for index in range(len(context)) for action in _chosen(context[index], nvtx)
+        chosen = [
+            (context[index], launch)
+            for index in range(len(context))
+            for launch in _chosen(context[index], nvtx)
         ]
+        actions = [launches[launch] for launches, launch in chosen[:MOST_LAUNCHES]]
     except (RuntimeError, ValueError, OSError, MemoryError, IndexError, TypeError) as error:
         raise UnreadableReport(_no_report(report, str(error))) from error
     known = lines.chains(report.read_bytes())
-    return tuple(_kernel(action, known) for action in actions[:MOST_LAUNCHES])
+    return Launches(kernels=tuple(_kernel(action, known) for action in actions), total=len(chosen))
 
 
-def read_apart(
-    report: Path, *, nvtx: str | None = RANGE, seconds: float = SECONDS
-) -> tuple[KernelReport, ...]:
+def read_apart(report: Path, *, nvtx: str | None = RANGE, seconds: float = SECONDS) -> Launches:
     """Return what `read` returns, from a child process that may crash or hang without harm.
 
     Raises:
@@ -86,7 +94,7 @@ def read_apart(
             reason if reason.startswith(report.name) else _no_report(report, reason)
         )
     try:
-        return msgspec.json.decode(done.stdout, type=tuple[KernelReport, ...])
+        return msgspec.json.decode(done.stdout, type=Launches)
     except msgspec.DecodeError as error:
         raise UnreadableReport(_no_report(report, str(error))) from error
 
@@ -111,9 +119,8 @@ def _no_report(report: Path, reason: str) -> str:
     )
 
 
-def _chosen(launches: "ncu_report.IRange", nvtx: str | None) -> "Iterable[ncu_report.IAction]":
-    chosen = range(len(launches)) if nvtx is None else launches.actions_by_nvtx([nvtx], [])
-    return [launches[index] for index in list(chosen)[:MOST_LAUNCHES]]
+def _chosen(launches: "ncu_report.IRange", nvtx: str | None) -> "Iterable[int]":
+    return range(len(launches)) if nvtx is None else launches.actions_by_nvtx([nvtx], [])
 
 
 def _kernel(action: "ncu_report.IAction", known: "Mapping[str, lines.Chains]") -> KernelReport:
@@ -459,10 +466,10 @@ def _main() -> None:
     _bound_myself()
     report, *nvtx = sys.argv[1:]
     try:
-        kernels = read(Path(report), nvtx=nvtx[0] if nvtx else None)
+        found = read(Path(report), nvtx=nvtx[0] if nvtx else None)
     except UnreadableReport as error:
         sys.exit(str(error))
-    sys.stdout.buffer.write(msgspec.json.encode(kernels))
+    sys.stdout.buffer.write(msgspec.json.encode(found))
 
 
 def _bound_myself() -> None:

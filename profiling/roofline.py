@@ -50,10 +50,20 @@ def bound(work: Work, ceilings: Ceilings) -> Floor | None:
 
 
 def measured_ceiling(work: Work, ceilings: Ceilings) -> Floor | None:
-    """Return the time at rates that a library reached on this device: faster wants evidence."""
-    candidates = [_bytes_ceiling(work, ceilings)]
-    candidates += [_operations_ceiling(flops, ceilings) for flops in work.flops]
-    return _slowest(candidates, _caveats(work, ceilings))
+    """Return the time at rates that a library reached on this device: faster wants evidence.
+
+    Where a library's rate was not measured the datasheet's stands in, so that the ceiling is never
+    below the bound. It is None where neither is known for a part of the work, and where nothing at
+    all was measured.
+    """
+    measured = [bytes_ceiling(work, ceilings)]
+    measured += [_operations_ceiling(flops, ceilings) for flops in work.flops]
+    stated = [_bytes_bound(work, ceilings)]
+    stated += [_operations_bound(flops, ceilings) for flops in work.flops]
+    least = [ours or theirs for ours, theirs in zip(measured, stated, strict=True)]
+    if not any(measured) or not all(least):
+        return None
+    return _slowest(least, _caveats(work, ceilings))
 
 
 def _slowest(candidates: list[Floor | None], caveats: tuple[str, ...]) -> Floor | None:
@@ -79,8 +89,8 @@ def _bytes_bound(work: Work, ceilings: Ceilings) -> Floor | None:
     return Floor(us=work.bytes_needed / rate / 1e3, by="bytes", text=text)
 
 
-def _bytes_ceiling(work: Work, ceilings: Ceilings) -> Floor | None:
-    """Charge balanced bytes at the copy's rate, the rest at the read-only or write-only one."""
+def bytes_ceiling(work: Work, ceilings: Ceilings) -> Floor | None:
+    """Return the time of the bytes: balanced ones at the copy's rate, the rest at one-way rates."""
     copy = ceilings.copy_gbps
     if copy is None:
         return None
@@ -112,12 +122,41 @@ def _operations_bound(flops: Flops, ceilings: Ceilings) -> Floor | None:
 
 
 def _operations_ceiling(flops: Flops, ceilings: Ceilings) -> Floor | None:
-    suffix = "matmul_tops" if flops.precision == "int8" else "matmul_tflops"
-    rate: float | None = getattr(ceilings, f"{flops.precision}_{suffix}")
+    rate = matmul_tflops(flops.precision, ceilings)
     if rate is None:
         return None
     text = f"{_tera(flops.count)} {flops.precision} operations at {_speed(rate)} measured matmul"
     return Floor(us=flops.count / rate / 1e6, by="operations", text=text)
+
+
+def matmul_tflops(precision: Precision, ceilings: Ceilings) -> float | None:
+    """Return the rate at which a library's matrix product of that precision was seen to run."""
+    suffix = "matmul_tops" if precision == "int8" else "matmul_tflops"
+    rate: float | None = getattr(ceilings, f"{precision}_{suffix}")
+    return rate
+
+
+# What `mma` takes; fp64 and plain fp32 products have no faster pipe everywhere.
+TENSOR_PRECISIONS = {"tf32", "fp16", "bf16", "fp8", "int8"}
+# Four products of bytes are one instruction without tensor cores as well (dp4a, from sm_61 on).
+_PACKED_BYTES = 4
+
+
+def needs_tensor_cores(work: Work, ceilings: Ceilings) -> bool | None:
+    """Tell whether matrix products would take longer than the bytes without tensor cores.
+
+    Where operations set the floor they do so by far. None where a rate is unknown.
+    """
+    moved = bytes_ceiling(work, ceilings) or _bytes_bound(work, ceilings)
+    rate = ceilings.fp32_tflops or ceilings.fp32_matmul_tflops
+    if moved is None or rate is None:
+        return None
+    micros = [
+        flops.count / (rate * (_PACKED_BYTES if flops.precision == "int8" else 1)) / 1e6
+        for flops in work.flops
+        if flops.matrix and flops.precision in TENSOR_PRECISIONS
+    ]
+    return max(micros, default=0.0) > moved.us
 
 
 def peak_tflops(precision: Precision, ceilings: Ceilings, *, matrix: bool) -> float | None:

@@ -34,6 +34,7 @@ _ON_A_CPU = "the compiler and the processor's own counts of time and page faults
 _EMPTY_REPORT = (
     "Nsight Compute's report holds no duration; it collected nothing that this device has"
 )
+_ONLY_THE_FIRST = "first {} of {} launches; name an NVTX range"
 _WHY = {
     "torch.profiler": "no Nsight Compute report was given",
     "static": "neither Nsight Compute nor torch.profiler ran",
@@ -55,12 +56,14 @@ def page(  # noqa: PLR0913  (each is one source of evidence, and any may be miss
     why_not_higher: str | None = None,
     cpu: CpuRun | None = None,
     rivals: Sequence[Rival] = (),
+    launches: int | None = None,
 ) -> Page:
     """Return the page of one candidate on one shape, from whatever evidence there is.
 
     `timing_us` is the judge's median of one call; `reports` are the launches that Nsight Compute
     saw in it. `why_not_higher` is the refusal's sentence where a better rung failed. `rivals` are
     baselines' times for the same call: a faster one proves that there is something left to win.
+    `launches` is how many there are where `reports` are only the first of them.
     """
     if reports and not any(report.time_us for report in reports):
         reports, why_not_higher = (), why_not_higher or _EMPTY_REPORT
@@ -79,6 +82,8 @@ def page(  # noqa: PLR0913  (each is one source of evidence, and any may be miss
     if rung != "ncu" and cpu is None:
         why_not_higher = why_not_higher or _WHY[rung]
     head = _head(candidate_digest, device, shape, rung, why_not_higher, on_cpu=cpu is not None)
+    if launches is not None and launches > len(reports):
+        head = f"{head}; {_ONLY_THE_FIRST.format(len(reports), launches)}"
     lines = [head, *details.overview(this), *_findings(found, this), *_details(this)]
     return Page(
         candidate_digest=candidate_digest,
@@ -103,18 +108,19 @@ def read_report_page(
     Raises:
         UnreadableReport: the file is no report, or holds no kernel (in that range).
     """
-    reports = ncu_rep.read_apart(path.resolve(), nvtx=nvtx)  # a link of the caller's own
-    if not reports:
+    found = ncu_rep.read_apart(path.resolve(), nvtx=nvtx)  # a link of the caller's own
+    if not found.kernels:
         within = f" inside the range {nvtx}" if nvtx else ""
         raise ncu_rep.UnreadableReport(f"{path.name} holds no kernel{within}")
     return page(
         candidate_digest=plain.file_name(path.name),
-        device=reports[0].device,
+        device=found.kernels[0].device,
         shape="as recorded",
         work=None,
         ceilings=ceilings,
         timing_us=None,
-        reports=reports,
+        reports=found.kernels,
+        launches=found.total,
     )
 
 
@@ -163,7 +169,7 @@ def _nothing_large(this: Call) -> Iterable[str]:
     room, rival = call.room(this), call.ahead(this)
     if room is not None and room < AT_THE_FLOOR and rival is None:
         yield (
-            f"FINDINGS none: within {percent(AT_THE_FLOOR)} of the measured ceiling; only fewer "
+            f"FINDINGS none: within {percent(AT_THE_FLOOR)} of {call.floor_name(this)}; only fewer "
             f"{_needs(this)} would be faster (fuse it with its neighbours, or use a smaller type)"
         )
         return
@@ -173,6 +179,8 @@ def _nothing_large(this: Call) -> Iterable[str]:
     none = f"none of {percent(findings.LEAST_SEVERITY)} of the time or more"
     if not smaller:
         none = f"none: nothing seen here costs {percent(diagnosis.LEAST_WORD)} of the time or more"
+    if not smaller and call.unweighed(this):
+        none = "none weighed: how busy the memory and the SMs were was not measured"
     yield (f"FINDINGS {none}{left}{_proof(this, rival)}")
     for one in smaller[:SHOWN_SMALLER]:
         yield f"smaller: {_sentence(one, this)}"

@@ -11,6 +11,7 @@ from refine_agent.profiling.evidence import KernelReport
 from refine_agent.profiling.metrics import tensor_instructions
 from refine_agent.profiling.plain import percent
 from refine_agent.profiling.records import Finding
+from refine_agent.profiling.roofline import TENSOR_PRECISIONS
 
 # Half the warps of an SM usually hide memory latency; above it, occupancy is no explanation
 # (Volkov, "Better performance at lower occupancy", GTC 2010).
@@ -29,8 +30,8 @@ _LARGER_BLOCKS = "use larger blocks (more warps each), or more independent work 
 
 def occupancy(case: Case) -> Finding | None:
     """Too few warps fit an SM to hide latency, and what stops more of them."""
-    fits = case.pct("occupancy_limit_pct")
-    if not fits or fits > LOW_OCCUPANCY_PCT or case.pct("waves") < 1:
+    fits, room = case.pct("occupancy_limit_pct"), case.latency_room
+    if not fits or room is None or fits > LOW_OCCUPANCY_PCT or (case.pct("waves") or 0) < 1:
         return None
     limits = limiting(case.report)
     # Tiles of a matrix product fill shared memory and registers by design: fewer of either, and the
@@ -40,12 +41,19 @@ def occupancy(case: Case) -> Finding | None:
     kind = _LIMITERS.get(limits[0], "occupancy_blocks") if limits else "occupancy_blocks"
     return Finding(
         kind=kind,
-        severity=(1 - fits / 100) * case.hideable * case.latency_room,
+        severity=(1 - fits / 100) * case.hideable * room,
         text=f"only {fits:.0f} % of an SM's warps fit, limited by {limits_in_words(case.report)}"
-        f" ({case.pct('registers'):.0f} registers/thread, {case.pct('shared_kb'):.1f} KB/block), "
-        f"while warps wait for latency",
+        f"{_taken(case)}, while warps wait for latency",
         advice=lift(case.report) or _LARGER_BLOCKS,
     )
+
+
+def _taken(case: Case) -> str:
+    """Return what a launch takes of an SM, as far as it was recorded."""
+    registers, shared = case.pct("registers"), case.pct("shared_kb")
+    if registers is None or shared is None:
+        return ""
+    return f" ({registers:.0f} registers/thread, {shared:.1f} KB/block)"
 
 
 def limiting(report: KernelReport) -> tuple[str, ...]:
@@ -133,21 +141,25 @@ def limits_in_words(report: KernelReport) -> str:
 
 def tail(case: Case) -> Finding | None:
     """A last, mostly empty wave of blocks in which most SMs wait for a few."""
-    waves = case.pct("waves")
-    if waves <= 1 or waves > 6:  # noqa: PLR2004  (a sixth of the time at most beyond that)
+    waves, near = case.pct("waves"), case.near
+    if waves is None or near is None or not 1 < waves <= 6:  # noqa: PLR2004  (beyond, a sixth at most)
         return None
     lost = 1 - waves / math.ceil(waves)
-    idle_sms = 1 - case.pct("sm_balance_pct") / 100
+    balance, there = case.pct("sm_balance_pct"), case.pct("occupancy_pct")
     fits = case.pct("occupancy_limit_pct")
-    unfilled = 1 - case.pct("occupancy_pct") / fits if fits else 0.0
+    # What was not measured is not claimed.
+    idle_sms = 0.0 if balance is None else 1 - balance / 100
+    unfilled = 1 - there / fits if there is not None and fits else 0.0
+    if idle_sms <= 0 and unfilled <= 0:
+        return None
     return Finding(
         kind="tail",
-        severity=min(lost, max(idle_sms, unfilled), 1 - case.near),
+        severity=min(lost, max(idle_sms, unfilled), 1 - near),
         text=f"{waves:.2f} waves of blocks: the last one fills {percent(waves % 1)} of the device; "
         + (
             f"SMs are active {percent(1 - idle_sms)} of the longest one's time"
             if idle_sms > unfilled
-            else f"{case.pct('occupancy_pct'):.0f} % of an SM's warps are there, {fits:.0f} % fit"
+            else f"{there:.0f} % of an SM's warps are there, {fits:.0f} % fit"
         ),
         advice="choose block size or rows per block so that the grid is a whole number of waves, "
         "or launch one wave and loop over the work (grid stride)",
@@ -164,13 +176,15 @@ ENOUGH_WAVES = 0.5
 def few_blocks(case: Case) -> Finding | None:
     """A grid too small for the device."""
     blocks, sms = case.counter("launch__grid_size"), case.counter("launch__sm_count")
-    waves = case.pct("waves")
-    if not blocks or not sms or (blocks >= sms and waves >= ENOUGH_WAVES):
+    waves, near, room = case.pct("waves"), case.near, case.latency_room
+    if not blocks or not sms or waves is None or near is None or room is None:
+        return None
+    if blocks >= sms and waves >= ENOUGH_WAVES:
         return None
     if blocks < sms:
-        severity = min(1 - blocks / sms, 1 - case.near)
+        severity = min(1 - blocks / sms, 1 - near)
     else:
-        severity = (1 - waves) * case.hideable * case.latency_room
+        severity = (1 - waves) * case.hideable * room
     return Finding(
         kind="few_blocks",
         severity=severity,
@@ -196,20 +210,21 @@ _EVEN_OUT = (
 
 def imbalance(case: Case) -> Finding | None:
     """Some SMs work much longer than others although all have blocks."""
-    balance = case.pct("sm_balance_pct")
+    balance, waves, near = case.pct("sm_balance_pct"), case.pct("waves"), case.near
     blocks, sms = case.counter("launch__grid_size"), case.counter("launch__sm_count")
-    if not balance or balance > BALANCED_PCT or not sms or blocks < sms:
+    if waves is None or near is None or not sms or blocks < sms:
+        return None
+    if not balance or balance > BALANCED_PCT:
         return None
     # Blocks of equal work leave this much idle by themselves: in the last wave, or in a single one
     # because blocks do not divide by the SMs.
-    waves = case.pct("waves")
     rounds = waves if waves > 1 else blocks / sms
     lost = 1 - rounds / math.ceil(rounds) if rounds <= 6 else 0.0  # noqa: PLR2004
     if lost >= 1 - balance / 100:
         return None
     return Finding(
         kind="imbalance",
-        severity=min(1 - balance / 100, 1 - case.near),
+        severity=min(1 - balance / 100, 1 - near),
         text=f"SMs are active {balance:.0f} % of the longest one's time: "
         + (_FIXED_SHARES if waves <= 1 else "blocks differ in work"),
         advice=_DEAL if waves <= 1 else _EVEN_OUT,
@@ -218,7 +233,9 @@ def imbalance(case: Case) -> Finding | None:
 
 def divergence(case: Case) -> Finding | None:
     """Warps whose lanes take different branches, one after the other."""
-    lanes = case.pct("lanes_pct")
+    lanes, busy, near = case.pct("lanes_pct"), case.pct("sm_pct"), case.memory_near
+    if busy is None or near is None:
+        return None
     if not lanes or lanes > 75:  # noqa: PLR2004  (bounds checks and tails of rows cost that much)
         return None
     every = case.report.instructions
@@ -226,7 +243,7 @@ def divergence(case: Case) -> Finding | None:
     return Finding(
         kind="divergence",
         # Lanes that are off cost the slots of their instructions, which idle SMs have to spare.
-        severity=(1 - lanes / 100) * (1 - case.memory_near) * case.pct("sm_pct") / 100,
+        severity=(1 - lanes / 100) * (1 - near) * busy / 100,
         text=f"{lanes / 100 * 32:.0f} of 32 lanes work in the average instruction",
         # Short branches become predicates, and no branch is counted: the lines that lose the lanes.
         where=where or blame.line_of_most(every, lambda one: 32 * one.executed - one.threads),
@@ -237,13 +254,13 @@ def divergence(case: Case) -> Finding | None:
 
 def dependency_chain(case: Case) -> Finding | None:
     """Warps that wait for their own previous arithmetic."""
-    waits = case.waits
+    waits, room = case.waits, case.latency_room
     waiting = waits.get("wait", 0) + waits.get("short_scoreboard", 0) / 2
-    if waiting < 0.4 or case.latency_room < 0.3:  # noqa: PLR2004
+    if waiting < 0.4 or room is None or room < 0.3:  # noqa: PLR2004
         return None
     return Finding(
         kind="dependency_chain",
-        severity=waiting * case.latency_room,
+        severity=waiting * room,
         text=f"{percent(waiting)} of waiting is for the warp's own previous result",
         where=blame.line_of_most(case.report.instructions, lambda one: one.stalls.get("wait", 0)),
         advice="give each thread independent work: several accumulators, unrolled loops",
@@ -262,8 +279,8 @@ _MEET_LESS = (
 
 def barriers(case: Case) -> Finding | None:
     """Warps that wait for the rest of their block, or of their cluster."""
-    waiting = case.waits.get("barrier", 0)
-    if waiting < 0.2:  # noqa: PLR2004  (a block reduction or two are worth less)
+    waiting, stalled = case.waits.get("barrier", 0), case.stalled
+    if waiting < 0.2 or stalled is None:  # noqa: PLR2004  (a block reduction or two are worth less)
         return None
     if case.held(blame.spins(case.report)) > LEAST_SPIN:
         return None
@@ -273,7 +290,7 @@ def barriers(case: Case) -> Finding | None:
     clusters = case.held(of_clusters) > case.held(of_blocks)
     return Finding(
         kind="barriers",
-        severity=waiting * case.idle * (1 - case.memory_near),
+        severity=waiting * stalled,
         text=f"{percent(waiting)} of waiting is at "
         + ("barriers, most of it for the blocks of a cluster" if clusters else "__syncthreads"),
         where=blame.line_charged_most(case.report, of_clusters if clusters else of_blocks),
@@ -288,15 +305,15 @@ LEAST_SPIN = 0.01
 def grid_wait(case: Case) -> Finding | None:
     """Blocks that wait for each other; a barrier behind only passes on what one warp spins for."""
     spinning = blame.spins(case.report)
-    spun, waits = case.held(spinning), case.waits
-    if spun <= LEAST_SPIN:
+    spun, waits, stalled = case.held(spinning), case.waits, case.stalled
+    if spun <= LEAST_SPIN or stalled is None:
         return None
     waiting = min(1.0, spun + waits.get("barrier", 0) + waits.get("sleeping", 0))
     if waiting < 0.2:  # noqa: PLR2004  (what a lone counter at the end costs)
         return None
     return Finding(
         kind="grid_wait",
-        severity=waiting * case.idle * (1 - case.memory_near),
+        severity=waiting * stalled,
         text=f"{percent(waiting)} of waiting is for words that other blocks publish, spun for by "
         "loads that bypass the L1: a grid-wide wait",
         where=blame.line_charged_most(case.report, spinning)
@@ -329,26 +346,31 @@ def wrong_pipe(case: Case) -> Finding | None:
     doubles = [one for one in case.report.instructions if one.opcode.startswith(_FP64)]
     if not executed or executed / whole < 0.02:  # noqa: PLR2004  (one division per row is harmless)
         return None
-    held = case.held(doubles)
+    held, busy = case.held(doubles), case.pct("fp64_pct") or 0.0
+    near = 1.0 if case.memory_near is None else case.memory_near  # unmeasured: the least at stake
     return Finding(
         kind="wrong_pipe",
-        severity=max(held, case.pct("fp64_pct") / 100) * (1 - case.memory_near * 0.5),
+        severity=max(held, busy / 100) * (1 - near * 0.5),
         text=f"{percent(executed / whole)} of instructions are double precision or conversions "
-        f"to it (FP64 pipe {case.pct('fp64_pct'):.0f} % busy)",
+        f"to it{_pipe_busy(case, 'FP64', 'fp64_pct')}",
         where=blame.line_of_most(doubles, lambda one: one.executed),
         advice="write float constants (0.5f) and float functions (sqrtf, expf, fmaxf)",
     )
 
 
-_TENSOR_PRECISIONS = {"tf32", "fp16", "bf16", "fp8", "int8"}
+def _pipe_busy(case: Case, pipe: str, key: str) -> str:
+    busy = case.pct(key)
+    return "" if busy is None else f" ({pipe} pipe {busy:.0f} % busy)"
 
 
 def no_tensor_cores(case: Case) -> Finding | None:
-    """A matrix product on the plain pipes where tensor cores are allowed."""
+    """A matrix product on the plain pipes where tensor cores are allowed and bytes do not bind."""
     if case.work is None or tensor_instructions(case.report) is None:
         return None
+    if case.needs_tensor_cores is False:
+        return None
     allowed = [
-        flops for flops in case.work.flops if flops.matrix and flops.precision in _TENSOR_PRECISIONS
+        flops for flops in case.work.flops if flops.matrix and flops.precision in TENSOR_PRECISIONS
     ]
     if not allowed or tensor_instructions(case.report):
         return None
@@ -356,7 +378,7 @@ def no_tensor_cores(case: Case) -> Finding | None:
         kind="no_tensor_cores",
         severity=0.9 * case.room if case.room < 1 else 0.5,
         text=f"no matrix instruction was executed, although the operation is "
-        f"{allowed[0].precision} matrix work (FP32 pipe {case.pct('fma_pct'):.0f} % busy)",
+        f"{allowed[0].precision} matrix work{_pipe_busy(case, 'FP32', 'fma_pct')}",
         advice="use tensor cores: mma.sync or wmma, on sm_90 wgmma with TMA",
     )
 
@@ -370,16 +392,17 @@ _PIPES = {
 def busy_pipe(case: Case) -> Finding | None:
     """Special functions or integer arithmetic that crowd out the useful work."""
     pipes = {
-        "special_functions": (case.pct("xu_pct"), "special-function and conversion pipe"),
-        "integer_work": (case.pct("alu_pct"), "integer and logic pipe"),
+        "special_functions": (case.pct("xu_pct") or 0.0, "special-function and conversion pipe"),
+        "integer_work": (case.pct("alu_pct") or 0.0, "integer and logic pipe"),
     }
+    near = case.memory_near
     kind, (pct, name) = max(pipes.items(), key=lambda item: item[1][0])
-    if pct < 60 or case.memory_near > 0.8:  # noqa: PLR2004
+    if pct < 60 or near is None or near > 0.8:  # noqa: PLR2004
         return None
     return Finding(
         kind=kind,
         severity=pct / 100 * 0.5,
-        text=f"the {name} is {pct:.0f} % busy, memory {percent(case.memory_near)}",
+        text=f"the {name} is {pct:.0f} % busy, memory {percent(near)}",
         where=blame.line_of_most(
             [one for one in case.report.instructions if one.opcode.startswith(_PIPES[kind])],
             lambda one: one.executed,
@@ -392,12 +415,12 @@ def busy_pipe(case: Case) -> Finding | None:
 
 def instruction_fetch(case: Case) -> Finding | None:
     """Code too long for the instruction cache, or a kernel too short to fill it."""
-    waiting = case.waits.get("no_instruction", 0)
-    if waiting < 0.25:  # noqa: PLR2004
+    waiting, room = case.waits.get("no_instruction", 0), case.latency_room
+    if waiting < 0.25 or room is None:  # noqa: PLR2004
         return None
     return Finding(
         kind="instruction_fetch",
-        severity=waiting * case.latency_room,
+        severity=waiting * room,
         text=f"{percent(waiting)} of waiting is for instructions to be fetched",
         advice="unroll less, or give the kernel more work than its start costs",
     )

@@ -15,7 +15,7 @@ import click
 from refine_agent.cli import faults, settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from refine_agent.cli.screen import EventLines, Screen
     from refine_agent.loop import Bench, Watch
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _file = click.Path(dir_okay=False, path_type=Path)
 REPORT_SUFFIX = ".ncu-rep"
 _MIB = 1 << 20
+_COMMANDLINE = click.core.ParameterSource.COMMANDLINE
 
 
 @click.command(short_help="Judge one kernel on a problem, without a model.")
@@ -78,12 +79,19 @@ def evaluate(
 @click.command(short_help="Print the profile page of a problem, a kernel or a report.")
 @click.argument("subject", metavar="PROBLEM|REPORT.ncu-rep", type=_file)
 @click.argument("candidate", type=_file, required=False)
+@click.option(
+    "--nvtx",
+    metavar="RANGE",
+    help="Take only the launches of a report inside this NVTX range, named as for ncu's "
+    "--nvtx-include: step/ if pushed, step if started.",
+)
 @settings.bench_options
 @settings.json_option
 def profile(
     subject: Path,
     candidate: Path | None,
     *,
+    nvtx: str | None,
     as_json: bool,
     **given: Any,  # noqa: ANN401 - what click parsed
 ) -> int:
@@ -94,8 +102,13 @@ def profile(
     if subject.suffix == REPORT_SUFFIX:
         from refine_agent.profiling.summary import read_report_page
 
-        _show_page(read_report_page(subject), as_json=as_json)
+        _refuse_for_a_report(given, candidate)
+        _show_page(read_report_page(subject, nvtx=nvtx), as_json=as_json)
         return 0
+    if nvtx is not None:
+        raise click.UsageError(f"--nvtx chooses launches of a report; {subject} is a problem")
+    if given["profile"] == "off":
+        raise click.UsageError("--profile off leaves no page to print; evaluate judges without one")
     from refine_agent.records import Passed
 
     problem = _load(subject)
@@ -111,6 +124,25 @@ def profile(
         return faults.FINISHED_WITHOUT
     _show_page(page, as_json=as_json)
     return 0
+
+
+def _refuse_for_a_report(given: Mapping[str, Any], candidate: Path | None) -> None:
+    """Refuse what only means something where a kernel is run."""
+    context = click.get_current_context()
+    if candidate is not None:
+        raise click.UsageError(
+            f"a report is read as it was recorded and nothing is run; leave out {candidate}"
+        )
+    said = [name for name in given if context.get_parameter_source(name) is _COMMANDLINE]
+    flags = [
+        "/".join((*one.opts, *one.secondary_opts))
+        for one in context.command.params
+        if one.name in said
+    ]
+    if flags:
+        raise click.UsageError(
+            f"a report is read as it was recorded and nothing is run; leave out {', '.join(flags)}"
+        )
 
 
 @click.command(short_help="Say what works on this machine, and what to do about the rest.")

@@ -672,11 +672,12 @@ def _suspicions(
             "speedup on this problem means anything",
         )
     # Operations are no floor for suspicion: split products on tensor cores honestly beat the plain
-    # pipes, and the datasheet's bound has been checked.
-    by_bytes = floor is not None and floor.by == "bytes" and kind == "cuda"
-    if floor is not None and by_bytes and median < floor.us * BELOW_FLOOR:
+    # pipes, and the datasheet's bound has been checked. Where their rate is unknown, bytes are one.
+    least = floor or roofline.bytes_ceiling(settled.work, settled.ceilings)
+    by_bytes = least is not None and least.by == "bytes" and kind == "cuda"
+    if least is not None and by_bytes and median < least.us * BELOW_FLOOR:
         yield Suspicion(
-            kind="below the measured floor", evidence=f"{median:.1f} µs; the floor is {floor.text}"
+            kind="below the measured floor", evidence=f"{median:.1f} µs; the floor is {least.text}"
         )
     ratio = passed.speedup
     if (ratio.high - ratio.low) / 2 > NOISY[kind] * ratio.value:

@@ -132,16 +132,24 @@ def _flops(
     # The narrowest floating type is what the matrix units may be given.
     dtype = min(kinds, key=lambda kind: kind.itemsize, default=torch.float32)
     precision: Any = _PRECISION.get(dtype, "fp32")
-    if precision == "fp32" and (
-        reference.precision == "tf32" or (convolves and reference.precision == "default")
-    ):
-        precision = "tf32"  # PyTorch's default: TF32 in convolutions, not in matrix products
+    if precision == "fp32" and _may_be_tf32(reference, convolves=convolves):
+        precision = "tf32"
     found = []
     if products:
         found.append(Flops(precision=precision, count=products, matrix=True))
     if elements:
         found.append(Flops(precision="fp32" if precision != "fp64" else "fp64", count=elements))
     return tuple(found)
+
+
+def _may_be_tf32(reference: Reference, *, convolves: bool) -> bool:
+    """Tell whether fp32 products may be rounded to TF32, which only a GPU's tensor cores know.
+
+    By default PyTorch allows it in convolutions and not in matrix products.
+    """
+    if not reference.device.startswith("cuda"):
+        return False
+    return reference.precision == "tf32" or (convolves and reference.precision == "default")
 
 
 def _unique_bytes(tensors: Sequence[torch.Tensor]) -> int:

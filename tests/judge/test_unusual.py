@@ -120,6 +120,15 @@ def test_what_looks_at_values_is_counted_all_the_same() -> None:
     assert work.count(looks, looks.draw(seed=1)).bytes_needed == 2 * 8 * 16 * 4
 
 
+@pytest.mark.parametrize("declared", ["default", "tf32"])
+def test_a_convolution_on_a_cpu_is_never_work_in_tf32(declared: str) -> None:
+    source = problem("return F.conv2d(x, torch.ones(4, 3, 3, 3))", "[torch.randn(1, 3, 8, 8)]")
+    convolves = Reference(source, device="cpu", seed=1, precision=declared)
+    counted = work.count(convolves, convolves.draw(seed=1))
+
+    assert [each.precision for each in counted.flops if each.matrix] == ["fp32"]
+
+
 def test_counting_leaves_nothing_in_what_a_module_keeps() -> None:
     keeps = reference(
         "self.last = x * 2\n        return self.last", "[torch.randn(4)]", "self.last = None"

@@ -31,7 +31,7 @@ def test_a_chain_leads_from_a_headers_line_to_the_kernels(real: Path) -> None:
 
 
 def test_every_load_of_a_pass_is_told_by_the_line_that_asks_for_it(real: Path) -> None:
-    (report,) = ncu_rep.read(real)
+    (report,) = ncu_rep.read(real).kernels
     loads = [one for one in report.instructions if one.opcode.startswith("LDG")]
     assert [str(one.place) for one in loads] == [
         f"rereads.cu:{line}" for line in (24, 30, 37) for _ in range(5)
@@ -39,7 +39,7 @@ def test_every_load_of_a_pass_is_told_by_the_line_that_asks_for_it(real: Path) -
 
 
 def test_what_waits_in_a_function_names_the_kernels_line_that_called_it(real: Path) -> None:
-    (report,) = ncu_rep.read(real)
+    (report,) = ncu_rep.read(real).kernels
     barriers = [one for one in report.instructions if one.opcode.startswith("BAR")]
     found = [f"{one.place} from {one.called_from}" for one in barriers]
     assert found == [
@@ -61,7 +61,7 @@ def test_a_table_that_contradicts_nsight_compute_is_not_believed(
     whole, other = real.read_bytes(), tmp_path / "other.ncu-rep"
     assert one + two in whole
     other.write_bytes(whole.replace(one + two, swapped))
-    (report,) = ncu_rep.read(other)
+    (report,) = ncu_rep.read(other).kernels
     guessed = {str(one.place) for one in report.instructions if one.opcode.startswith("LDG")}
     assert guessed != {"rereads.cu:24", "rereads.cu:30", "rereads.cu:37"}
     assert all(place.startswith("rereads.cu:") for place in guessed)

@@ -523,6 +523,76 @@ def test_a_number_that_was_not_collected_is_not_shown_as_zero() -> None:
     assert "warps ready per scheduler" not in text
 
 
+def product(m: int, n: int, k: int) -> Work:
+    read, written = 2 * (m * k + k * n), 2 * m * n
+    return Work(
+        bytes_needed=read + written,
+        bytes_read=read,
+        bytes_written=written,
+        flops=(Flops(precision="bf16", count=2 * m * n * k, matrix=True),),
+    )
+
+
+def test_only_products_that_bytes_do_not_bind_are_told_to_use_tensor_cores() -> None:
+    # A product with one column takes 64 us for its bytes and 4 for its operations on plain pipes;
+    # with 32 columns it takes 128 there, although with tensor cores its bytes bind as well.
+    for columns, told in ((1, False), (32, True)):
+        page = page_of(layer_norm(), work=product(8192, columns, 16384))
+        assert ("no_tensor_cores" in {one.kind for one in page.findings}) == told
+
+
+def without(report: KernelReport, *counters: str) -> KernelReport:
+    kept = {name: n for name, n in report.counters.items() if not name.startswith(counters)}
+    return msgspec.structs.replace(report, counters=kept)
+
+
+THROUGHPUTS = ("gpu__dram_throughput", "lts__throughput", "l1tex__throughput", "sm__throughput")
+
+
+def test_a_report_without_throughputs_is_not_said_to_idle() -> None:
+    # Read as 0, they make every wait look as if nothing were busy.
+    report = without(layer_norm(), *THROUGHPUTS)
+    page = page_of(report, work=None, ceilings=None, timing_us=None)
+    assert "at 0 % of the nearest ceiling" not in page.text()
+    assert "none weighed: how busy the memory and the SMs were was not measured" in page.text()
+    assert not {"latency", "scalar_loads", "tail", "barriers"} & {one.kind for one in page.findings}
+    measured = page_of(layer_norm(), work=None, ceilings=None, timing_us=None)
+    assert {"tail"} <= {one.kind for one in measured.findings}
+
+
+@pytest.mark.parametrize("lost", THROUGHPUTS)
+def test_how_near_the_ceilings_a_kernel_is_takes_all_of_them(lost: str) -> None:
+    case = Case(report=without(layer_norm(), lost))
+    assert case.near is None
+    assert case.latency_room is None
+    assert (case.memory_near is None) == (lost in THROUGHPUTS[:2])
+
+
+def test_idle_sms_are_claimed_only_where_their_times_were_measured() -> None:
+    report = without(layer_norm(), "sm__cycles_active.max")
+    found = work_rules.tail(Case(report=report))
+    assert found is not None
+    assert found.text.endswith("64 % of an SM's warps are there, 75 % fit")
+    assert work_rules.tail(Case(report=without(report, "sm__warps_active"))) is None
+
+
+def test_local_accesses_are_not_called_arrays_where_spills_were_not_counted() -> None:
+    report = msgspec.structs.replace(
+        layer_norm(),
+        counters=layer_norm().counters | {"smsp__sass_inst_executed_op_local_ld.sum": 1e6},
+    )
+    for lost, words in (
+        ((), "arrays in local memory"),
+        (
+            ("sass__inst_executed_register_spilling",),
+            "spilled registers or arrays",
+        ),
+    ):
+        found = memory_rules.spills(Case(report=without(report, *lost)))
+        assert found is not None
+        assert found.text.startswith(words)
+
+
 def test_what_lies_above_the_floor_outside_the_kernels_is_said() -> None:
     text = scores.page("layer_norm-first").text()
     assert "11 % of the time lie above the floor, 5 % outside its kernels" in text
@@ -560,6 +630,23 @@ def test_a_rule_of_nvidias_that_the_exact_count_refutes_is_not_quoted() -> None:
     }
     with_conflicts = msgspec.structs.replace(with_counters(**counters), rules=(rule,))
     assert "40 % shared-memory" in page_of(with_conflicts).text()
+
+
+def test_an_estimate_within_a_unit_is_not_passed_off_as_the_times() -> None:
+    # Most of the slots of an SM that waits are empty; a quarter of its time is all there is to win.
+    mixed = (
+        Rule(identifier="IssueSlotUtilization", estimate_pct=75, overall=False),
+        Rule(identifier="FPInstructions", estimate_pct=50, overall=False),
+        Rule(identifier="ThreadDivergence", estimate_pct=25, overall=True),
+        Rule(identifier="FPInstructions", estimate_pct=10, overall=True),
+    )
+    report = msgspec.structs.replace(layer_norm(), rules=mixed)
+    (line,) = (one for one in page_of(report).lines if one.startswith("NVIDIA'S RULES"))
+    of_the_time, _, of_a_unit = line.partition("; not of the time, only within their own unit: ")
+    assert of_the_time.endswith(
+        "25 % lanes switched off; 10 % multiplies and adds that are not fused"
+    )
+    assert of_a_unit == "75 % empty issue slots (capped at 100 - busiest unit)"
 
 
 def test_a_word_per_block_is_neither_an_uncoalesced_store_nor_nvidias_largest_estimate() -> None:
@@ -775,6 +862,19 @@ def test_on_a_cpu_rates_stand_against_measured_ceilings(golden: Golden) -> None:
     assert page.value("scalar_loops") == 1
     assert {"few_threads", "scalar_loops"} <= {one.kind for one in page.findings}
     golden("cpu", page.text())
+
+
+def test_a_cpus_product_is_held_against_a_rate_of_its_own_precision_or_none() -> None:
+    flops = Flops(precision="fp64", count=2 * 1024**3, matrix=True)
+    work = Work(bytes_needed=25_165_824, flops=(flops,))
+    text = cpu_page(24_000.0, work=work).text()
+    assert "89.48 GFLOP/s" in text
+    assert "measured matmul" not in text
+    assert "no floor" in text
+    known = msgspec.structs.replace(CPU, fp64_matmul_tflops=0.1)
+    text = page_of(work=work, ceilings=known, timing_us=24_000.0, cpu=CpuRun(threads_used=2)).text()
+    assert "89.48 of 100 GFLOP/s measured matmul (89 %)" in text
+    assert "2.15 G fp64 operations at 100 GFLOP/s measured matmul" in text
 
 
 UNFUSED = (

@@ -21,7 +21,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_real_report_yields_its_kernel_launch_and_counters(real: Path) -> None:
-    (report,) = ncu_rep.read(real)
+    (report,) = ncu_rep.read(real).kernels
     assert report.name == "vectorized_layer_norm_kernel<float,float,false>"
     assert (report.device, report.arch) == ("NVIDIA H200", "sm_90")
     assert (report.grid, report.block) == ("4096", "32x4")
@@ -30,12 +30,12 @@ def test_a_real_report_yields_its_kernel_launch_and_counters(real: Path) -> None
 
 
 def test_the_peak_bandwidth_is_that_of_the_launch_itself(real: Path) -> None:
-    (report,) = ncu_rep.read(real)
+    (report,) = ncu_rep.read(real).kernels
     assert metrics.dram_peak_gbps(report) == pytest.approx(4811.0, abs=0.1)
 
 
 def test_hot_instructions_name_the_load_that_feeds_them(real: Path) -> None:
-    (report,) = ncu_rep.read(real)
+    (report,) = ncu_rep.read(real).kernels
     hottest = max(report.instructions, key=lambda one: one.samples)
     assert hottest.opcode == "FADD"
     assert hottest.waits_for is not None
@@ -43,25 +43,25 @@ def test_hot_instructions_name_the_load_that_feeds_them(real: Path) -> None:
 
 
 def test_the_worst_bank_conflict_is_a_maximum_and_not_the_metrics_sum(real: Path) -> None:
-    (report,) = ncu_rep.read(real)
+    (report,) = ncu_rep.read(real).kernels
     # The metric's own value is 5, the sum over five conflict-free accesses.
     assert metrics.reading(report, "bank_conflict_nway") == 1
 
 
 def test_the_tensor_pipe_is_not_believed_without_matrix_instructions(real: Path) -> None:
-    (report,) = ncu_rep.read(real)
+    (report,) = ncu_rep.read(real).kernels
     assert report.counters["sm__pipe_tensor_cycles_active.avg.pct_of_peak_sustained_elapsed"] > 0.2
     assert metrics.reading(report, "tensor_pct") is None
     assert metrics.reading(report, "tensor_instructions") == 0
 
 
 def test_the_recorded_values_are_what_the_reader_reads_today(real: Path) -> None:
-    assert ncu_rep.read(real) == (layer_norm("full"),)
+    assert ncu_rep.read(real).kernels == (layer_norm("full"),)
 
 
 def test_kernels_outside_the_range_are_not_the_candidates(real: Path) -> None:
-    assert ncu_rep.read(real, nvtx="elsewhere/") == ()
-    assert len(ncu_rep.read(real, nvtx=None)) == 1
+    assert ncu_rep.read(real, nvtx="elsewhere/").kernels == ()
+    assert len(ncu_rep.read(real, nvtx=None).kernels) == 1
 
 
 def test_a_child_process_reads_the_same(real: Path) -> None:
@@ -87,7 +87,7 @@ def test_scribbled_reports_are_read_or_refused_and_nothing_else(real: Path, tmp_
         path = tmp_path / "scribbled.ncu-rep"
         path.write_bytes(scribbled)
         try:
-            assert isinstance(ncu_rep.read_apart(path), tuple)
+            assert isinstance(ncu_rep.read_apart(path), ncu_rep.Launches)
         except ncu_rep.UnreadableReport as refused:
             assert "scribbled.ncu-rep" in str(refused)  # noqa: PT017
 
@@ -197,6 +197,22 @@ def test_an_existing_report_becomes_a_page_without_gpu_or_candidate(real: Path) 
 def test_a_report_without_kernels_in_the_range_is_refused_with_the_range(real: Path) -> None:
     with pytest.raises(ncu_rep.UnreadableReport, match="no kernel inside the range elsewhere/"):
         summary.read_report_page(real, nvtx="elsewhere/")
+
+
+def test_a_report_of_more_launches_than_are_read_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # After its header of six bytes and their length a report is a sequence of blocks of launches.
+    path = report_file(tmp_path, "rereads")
+    header, blocks = path.read_bytes()[:10], path.read_bytes()[10:]
+    path.write_bytes(header + 3 * blocks)
+    assert "name an NVTX range" not in summary.read_report_page(path).lines[0]
+    # In this process and with a smaller limit: to read 64 of 65 takes ten seconds.
+    monkeypatch.setattr(ncu_rep, "MOST_LAUNCHES", 2)
+    monkeypatch.setattr(ncu_rep, "read_apart", ncu_rep.read)
+    page = summary.read_report_page(path)
+    assert page.lines[0].endswith("; first 2 of 3 launches; name an NVTX range")
+    assert page.value("launches") == 2
 
 
 def test_both_tools_spellings_of_a_template_become_one_name() -> None:

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from refine_agent.profiling import roofline
-from refine_agent.profiling.records import Ceilings, Flops, Work
+from refine_agent.profiling.records import Ceilings, Flops, Precision, Work
 from tests.profiling.evidence_on_file import H200, LAYER_NORM, layer_norm
 
 
@@ -59,6 +59,49 @@ def test_an_unknown_rate_gives_no_floor_rather_than_a_guess() -> None:
     both = roofline.floors(LAYER_NORM, Ceilings(device="unknown"))
     assert both.bound is None
     assert both.ceiling is None
+
+
+@pytest.mark.parametrize("precision", ["fp64", "int8", "fp8"])
+def test_a_rate_that_no_library_was_seen_to_reach_is_the_datasheets(precision: Precision) -> None:
+    # A GPU's products are measured in fp32, tf32, fp16 and bf16 only; without operations in others
+    # a "measured" floor of bytes alone would lie below what is possible.
+    rates = msgspec.structs.replace(H200, fp64_tflops=67.0, int8_tops=2141.0, fp8_tflops=2141.0)
+    product = Work(
+        bytes_needed=3 * 4096**2,
+        flops=(Flops(precision=precision, count=2 * 4096**3, matrix=True),),
+    )
+    both = roofline.floors(product, rates)
+    assert both.bound is not None
+    assert both.ceiling is not None
+    assert both.ceiling.by == "operations"
+    assert both.ceiling.us >= both.bound.us
+    assert both.ceiling.text.endswith("peak at the boost clock")
+
+
+CPU = Ceilings(
+    device="a CPU",
+    threads=2,
+    copy_gbps=29.5,
+    read_gbps=30.0,
+    write_gbps=25.0,
+    fp32_matmul_tflops=0.18,
+)
+
+
+@pytest.mark.parametrize("precision", ["fp64", "bf16", "tf32"])
+def test_operations_of_no_known_rate_leave_the_ceiling_unknown(precision: Precision) -> None:
+    product = Work(
+        bytes_needed=25_165_824,
+        flops=(
+            Flops(precision=precision, count=2 * 1024**3, matrix=True),
+            Flops(precision="fp32", count=1024**2),
+        ),
+    )
+    assert roofline.measured_ceiling(product, CPU) is None
+
+
+def test_the_datasheet_alone_is_no_measured_ceiling() -> None:
+    assert roofline.measured_ceiling(LAYER_NORM, roofline.from_report(layer_norm())) is None
 
 
 def test_peaks_from_the_driver_agree_with_those_in_a_report() -> None:

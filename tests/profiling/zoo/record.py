@@ -203,7 +203,7 @@ def _record(
     rows = studio.timeline(animal, variant) if animal.timeline else None
     measured = msgspec.json.decode(printed.strip().splitlines()[-1], type=Measured)
     try:
-        reports = ncu_rep.read(report)
+        reports = ncu_rep.read(report).kernels
     except (ImportError, ncu_rep.UnreadableReport) as error:
         studio.log(f"NOT READ {binary.name}: {error}")
         reports = ()

@@ -43,7 +43,7 @@ def _unpacked(report: Path) -> Path:
 
 def _lacks(report: Path) -> str:
     """Say what a probe's report lacks of what pages read: its way to collect is no page's then."""
-    found = ncu_rep.read(_unpacked(report))
+    found = ncu_rep.read(_unpacked(report)).kernels
     if all(map(metrics.complete, found)):
         return "complete"
     absent = sorted({name for one in found for name in one.absent})
@@ -60,7 +60,7 @@ def _reread(packed: Path, report: Path) -> str:
     digests = {animal.name: animal.digest for animal in animals()}
     if recording.source_digest != digests.get(recording.animal):
         return f"{packed.name}: left out, {recording.animal}.cu has changed since"
-    reports = ncu_rep.read(_unpacked(report))
+    reports = ncu_rep.read(_unpacked(report)).kernels
     recording = msgspec.structs.replace(
         recording, reports=reports, ceilings=with_peaks(recording.ceilings, reports)
     )
