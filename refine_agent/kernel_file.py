@@ -20,6 +20,12 @@ _FORWARD = re.compile(
     r"forward\s*\((?P<arguments>[^)]*)\)\s*\{",
     re.MULTILINE,
 )
+# What stands between quotes is no comment; digits may be parted by a single quote, as in 1'000.
+_COMMENT = re.compile(
+    r"(?P<kept>R\"(?P<fence>[^()\\\s]{0,16})\(.*?\)(?P=fence)\"|\"(?:\\.|[^\"\\\n])*\""
+    r"|'(?:\\[^\n']+|\\'|[^'\\\n])')|//(?:\\\n|[^\n])*|/\*.*?\*/",
+    re.DOTALL,
+)
 _QUOTES = "'''"
 
 
@@ -51,7 +57,7 @@ def read_candidate(path: Path, problem: Problem) -> str:
 
 def wrap(text: str, problem: Problem, *, cuda: bool, name: str) -> str:
     """Return the module that builds ``text`` with ``load_inline`` and calls its ``forward``."""
-    found = _FORWARD.search(text)
+    found = _FORWARD.search(_without_comments(text))
     if found is None:
         raise KernelFileError(
             f"{name} defines no `torch::Tensor forward(...)` at the start of a line; "
@@ -71,3 +77,8 @@ def wrap(text: str, problem: Problem, *, cuda: bool, name: str) -> str:
         "    def forward(self, *inputs):\n"
         "        return extension.forward(*inputs, *self.state_dict().values())\n"
     )
+
+
+def _without_comments(text: str) -> str:
+    """Return C++ with a space for each comment, as the compiler reads it."""
+    return _COMMENT.sub(lambda found: found["kept"] or " ", text)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from refine_agent.records import Problem
+from refine_agent.records import Problem, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 SHAPE = "a problem defines class Model(nn.Module), get_inputs() and get_init_inputs()"
 # The largest reference in KernelBench has 20 kB; a megabyte is somebody's data file.
 MAX_BYTES = 1 << 20
+# How far a file that is too large is searched for the name of a problem's function.
+MOST_SEARCHED_BYTES = 64 << 20
 
 
 class ProblemError(Exception):
@@ -78,9 +80,21 @@ _POLICIES = {
 }
 
 
-def load_all(folder: Path) -> list[Problem]:
-    """Return every problem directly in a folder, by name; other files are passed over."""
-    found = [load(path) for path in sorted(folder.glob("*.py")) if _looks_like_one(path)]
+class Refused(Record, frozen=True, kw_only=True):
+    """A file of a folder that means to be a problem and is none; ``why`` is said of it."""
+
+    name: str
+    why: str
+
+
+def load_all(folder: Path) -> list[Problem | Refused]:
+    """Return every problem directly in a folder, by name; other files are passed over.
+
+    A file that speaks of ``get_inputs`` and cannot be taken is refused by name: it counts among the
+    problems, and keeps no other from its turn.
+    """
+    files = (path for path in sorted(folder.glob("*.py")) if path.is_file())
+    found = [each for path in files if (each := _taken(path)) is not None]
     if not found:
         raise ProblemError(f"{folder} holds no problem file; {SHAPE}")
     return found
@@ -191,8 +205,20 @@ def _with(source: str, added: list[str]) -> str:
     return source.rstrip("\n") + "\n\n\n" + "\n".join(added) + "\n"
 
 
-def _looks_like_one(path: Path) -> bool:
+def _taken(path: Path) -> Problem | Refused | None:
+    """Return a file of a folder as a problem, with what is wrong with it, or not at all."""
     try:
-        return "get_inputs" in _defined(_parse(path, _read(path)))
-    except ProblemError:
-        return False
+        if "get_inputs" not in _defined(_parse(path, _read(path))):
+            return None
+        return load(path)
+    except ProblemError as why:
+        return Refused(name=path.stem, why=str(why)) if _means_to_be_one(path) else None
+
+
+def _means_to_be_one(path: Path) -> bool:
+    """Whether a file that cannot be taken was written as a problem, as far as can be told."""
+    try:
+        with path.open("rb") as file:
+            return b"get_inputs" in file.read(MOST_SEARCHED_BYTES)
+    except OSError:
+        return True  # better named in vain than left out without a word

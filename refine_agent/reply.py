@@ -6,7 +6,9 @@ block, several, or was cut off; what the candidate is worth is the bench's busin
 
 from __future__ import annotations
 
+import ast
 import re
+import warnings
 from textwrap import dedent
 from typing import TYPE_CHECKING
 
@@ -36,6 +38,20 @@ _WORD = re.compile(r"[A-Za-z]\w*(?:\.\w+)*")
 _NUMBER = re.compile(r"(?<![\w.])[-+]?\d[\d_,]*(?:\.\d+)?(?:[eE][-+]?\d+)?")
 
 
+# By the finish reason, as litellm names it whatever the provider calls it.
+_WHY_EMPTY = {
+    "length": "the reply used up its limit of tokens (--max-tokens) in thinking, before any of it "
+    "was written; think less",
+    "content_filter": "the provider's content filter kept the reply back; nothing of it came",
+    "tool_calls": "the reply called a tool instead of writing text; there are no tools here",
+    "function_call": "the reply called a tool instead of writing text; there are no tools here",
+}
+_WHY_CUT_OFF = {
+    "length": " by its limit of tokens (--max-tokens); answer shorter",
+    "content_filter": " by the provider's content filter; write it in other words",
+}
+
+
 class Part(msgspec.Struct, frozen=True, kw_only=True):
     """A stretch of a reply: prose, or the body of a fenced block and whether the block ended."""
 
@@ -56,8 +72,8 @@ def extract(reply: Reply, parent: int | None = None) -> Candidate | Unreadable:
     if not kernels:
         return Unreadable(reason=_why_none(reply, parts))
     chosen = kernels[-1]
-    if not parts[chosen].whole:
-        return Unreadable(reason="the reply was cut off inside its code block; answer shorter")
+    if not parts[chosen].whole and not _only_lacks_its_fence(reply, parts[chosen]):
+        return Unreadable(reason=_why_cut_off(reply, "inside its code block"))
     around = _around(parts, chosen)
     return Candidate(
         source=parts[chosen].text,
@@ -69,10 +85,15 @@ def extract(reply: Reply, parent: int | None = None) -> Candidate | Unreadable:
 
 def remark(reply: Reply) -> str | None:
     """Say what was done where a reply did not hold exactly one candidate, or ``None``."""
-    found = sum(part.is_kernel for part in _parts(reply))
-    if found > 1:
-        return f"the reply held {found} blocks that define ModelNew; the last one was taken"
-    return None
+    kernels = [part for part in _parts(reply) if part.is_kernel]
+    said: list[str] = []
+    if len(kernels) > 1:
+        said += [
+            f"the reply held {len(kernels)} blocks that define ModelNew; the last one was taken"
+        ]
+    if kernels and _only_lacks_its_fence(reply, kernels[-1]):
+        said += ["the code block was not closed; it was taken to the end of the reply"]
+    return "; ".join(said) or None
 
 
 def _parts(reply: Reply) -> list[Part]:
@@ -122,14 +143,32 @@ def _around(parts: list[Part], chosen: int) -> list[str]:
     return [*reversed(before), *after]
 
 
+def _only_lacks_its_fence(reply: Reply, part: Part) -> bool:
+    """Whether a block is whole but for the fence after it: its author stopped, and it parses."""
+    if part.whole or reply.finish_reason != "stop":
+        return False
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what the compiler thinks of a text is not asked here
+            ast.parse(part.text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
+
+
 def _why_none(reply: Reply, parts: list[Part]) -> str:
     if not reply.text.strip():
-        return "the reply was empty"
-    if reply.finish_reason == "length" or not parts[-1].whole:
-        return "the reply was cut off before its code block ended; answer shorter"
+        return _WHY_EMPTY.get(reply.finish_reason or "", "the reply was empty")
+    if reply.finish_reason in _WHY_CUT_OFF or not parts[-1].whole:
+        return _why_cut_off(reply, "before its code block ended")
     if any(part.fenced for part in parts):
         return "no fenced code block defines ModelNew"
     return "there is no fenced code block in the reply"
+
+
+def _why_cut_off(reply: Reply, where: str) -> str:
+    why = _WHY_CUT_OFF.get(reply.finish_reason or "", "; answer shorter")
+    return f"the reply was cut off {where}{why}"
 
 
 def _first(pattern: re.Pattern[str], lines: list[str]) -> str | None:

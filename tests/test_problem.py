@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from refine_agent.problem import ProblemError, load, load_all
+from refine_agent.problem import MAX_BYTES, ProblemError, Refused, load, load_all
+from refine_agent.records import Problem
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,6 +106,47 @@ def test_a_folder_gives_its_problems_by_name_and_passes_over_other_files(tmp_pat
     write(tmp_path, "def (", "broken.py")
 
     assert [problem.name for problem in load_all(tmp_path)] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        pytest.param(WHOLE.replace("forward(self, x):", "forward(self, x:"), "parse", id="syntax"),
+        pytest.param(WHOLE + "#" * MAX_BYTES, "larger than a megabyte", id="too large"),
+        pytest.param(
+            WHOLE.replace("Model(torch.nn.Module)", "Net"), "no class Model", id="no module"
+        ),
+        pytest.param(WHOLE.replace("get_inputs()", "get_inputs(n)"), "callable", id="arguments"),
+    ],
+)
+def test_a_folder_names_the_problem_it_cannot_take_and_takes_the_others(
+    tmp_path: Path, text: str, says: str
+) -> None:
+    write(tmp_path, WHOLE, "a.py")
+    write(tmp_path, text, "b.py")
+    write(tmp_path, WHOLE, "c.py")
+    (tmp_path / ".#c.py").symlink_to(tmp_path / "an editor's lock")
+
+    first, broken, last = load_all(tmp_path)
+
+    assert isinstance(first, Problem)
+    assert isinstance(last, Problem)
+    assert isinstance(broken, Refused)
+    assert broken.name == "b"
+    assert says in broken.why
+    assert "b.py" in broken.why
+
+
+def test_a_file_of_a_folder_that_is_not_utf8_is_named_where_it_means_to_be_a_problem(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "latin.py").write_bytes(b"# \xe9\n" + WHOLE.encode())
+    (tmp_path / "other.py").write_bytes(b"# \xe9\n")
+
+    (found,) = load_all(tmp_path)
+
+    assert isinstance(found, Refused)
+    assert found.name == "latin"
 
 
 def test_a_folder_without_a_problem_says_so(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from textwrap import dedent
 
 import pytest
@@ -89,6 +90,26 @@ def test_an_empty_reply_says_so(text: str) -> None:
     assert reason(text) == "the reply was empty"
 
 
+@pytest.mark.parametrize(
+    ("finish", "says"),
+    [
+        ("length", r"limit of tokens \(--max-tokens\) in thinking"),
+        ("content_filter", "content filter kept the reply back"),
+        ("tool_calls", "called a tool"),
+        ("function_call", "called a tool"),
+        ("odd", "the reply was empty"),
+    ],
+)
+def test_an_empty_reply_says_why_nothing_came(finish: str, says: str) -> None:
+    assert re.search(says, reason("", finish=finish))
+
+
+@pytest.mark.parametrize("text", ["Let me think about banks and", f"```python\n{KERNEL}"])
+def test_what_cut_a_reply_off_is_named(text: str) -> None:
+    assert "by its limit of tokens (--max-tokens)" in reason(text, finish="length")
+    assert "by the provider's content filter" in reason(text, finish="content_filter")
+
+
 def test_a_block_without_the_module_says_so() -> None:
     assert "defines ModelNew" in reason(block("int x;\n", language="cpp"))
 
@@ -116,9 +137,37 @@ def test_other_blocks_beside_the_kernel_are_passed_over() -> None:
     assert remark(reply(text)) is None
 
 
-@pytest.mark.parametrize("finish", ["length", None, "stop"])
+@pytest.mark.parametrize("finish", ["length", None, "content_filter"])
 def test_a_block_that_does_not_end_was_cut_off(finish: str | None) -> None:
     assert "cut off" in reason(f"IDEA: x\n```python\n{KERNEL}", finish=finish)
+
+
+def test_a_whole_kernel_that_only_lacks_its_fence_is_taken_and_it_is_said() -> None:
+    text = f"IDEA: x\n```python\n{KERNEL}"
+    found = kernel(text)
+    assert found.source.strip() == KERNEL.strip()
+    assert found.idea == "x"
+    assert remark(reply(text)) == (
+        "the code block was not closed; it was taken to the end of the reply"
+    )
+
+
+def test_a_kernel_with_odd_escapes_is_read_without_a_warning() -> None:
+    assert kernel(f"```python\n{KERNEL}WHERE = '\\d'\n").source.count("ModelNew") == 1
+
+
+@pytest.mark.parametrize("rest", ["    def forward(self, x):", "    x = (1,", "\nThat is all."])
+def test_an_open_block_that_does_not_parse_was_cut_off(rest: str) -> None:
+    assert "cut off inside its code block" in reason(f"```python\n{KERNEL}{rest}")
+
+
+def test_a_second_kernel_may_lack_its_fence_too() -> None:
+    text = f"{block(OTHER)}Better:\n```python\n{KERNEL}"
+    assert kernel(text).source.strip() == KERNEL.strip()
+    assert remark(reply(text)) == (
+        "the reply held 2 blocks that define ModelNew; the last one was taken; "
+        "the code block was not closed; it was taken to the end of the reply"
+    )
 
 
 def test_a_reply_cut_off_in_its_thoughts_was_cut_off() -> None:

@@ -18,12 +18,25 @@ from refine_agent.author.faults import without_keys
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+PAYMENT_REQUIRED = 402
 TOO_LARGE = 413
 # What a provider may be asked again for: a timeout, a conflict, too early, too many, and its own
 # failures (RFC 9110, section 15; 529 is Anthropic's "overloaded").
 TRANSIENT_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
 
-_QUOTA = re.compile(r"quota|billing|insufficient|credit|payment|balance", re.IGNORECASE)
+# What only an empty account is called: ordinary rate limits speak of quotas, billing and plans too.
+_NO_CREDIT = re.compile(
+    r"insufficient_quota|exceeded_current_quota_error|credit balance is too low", re.IGNORECASE
+)
+_PER_MINUTE = re.compile(r"\bper min(?:ute)?\b", re.IGNORECASE)
+_SECONDS = {"ms": 0.001, "milli": 0.001, "h": 3600.0, "m": 60.0, "s": 1.0}
+_SPAN = r"(\d+(?:\.\d+)?)\s*(ms|milli|h|m|s)[a-z]*"
+# Groq and OpenAI: "Please try again in 1m2.5s"; Azure: "Please retry after 6 seconds"; Gemini:
+# "Please retry in 20.04s." and, as a field, "retryDelay": "20s".
+_STATED_WAIT = re.compile(
+    rf"(?:(?:retry|try again)\s+(?:in|after)\s+|retryDelay\W{{1,8}})(?P<wait>(?:{_SPAN}\s*)+)",
+    re.IGNORECASE,
+)
 _OVERFLOW = re.compile(
     r"context[_ ]length|context window|maximum context|prompt is too long|input is too long"
     r"|too many (?:input )?tokens",
@@ -105,9 +118,17 @@ def reply_limit(error: Exception) -> int | None:
 
 
 def is_quota(error: Exception) -> bool:
-    """Say whether the account is empty, which reads like a rate limit and passes with no wait."""
+    """Say whether the account is empty, which reads like a rate limit and passes with no wait.
+
+    Only a sign that says nothing else counts: who is told to come back later is not out of money.
+    """
     error = inner(error)
-    return isinstance(error, openai.RateLimitError) and bool(_QUOTA.search(str(error)))
+    if getattr(error, "status_code", None) == PAYMENT_REQUIRED:
+        return True
+    text = _text_of(error)
+    if not isinstance(error, openai.APIError) or not _NO_CREDIT.search(text):
+        return False
+    return asked_to_wait(error) is None and not _PER_MINUTE.search(text)
 
 
 def is_transient(error: BaseException) -> bool:
@@ -125,7 +146,16 @@ def is_transient(error: BaseException) -> bool:
 
 
 def asked_to_wait(error: BaseException) -> float | None:
-    """Return the seconds a provider asks to wait (RFC 9110, section 10.2.3), or ``None``."""
+    """Return the seconds a provider asks to wait, or ``None``.
+
+    By its headers (RFC 9110, section 10.2.3), else by its words: Gemini and proxies send no header.
+    """
+    behind = inner(error) if isinstance(error, Exception) else error
+    stated = (_wait_in_headers(error), _wait_in_headers(behind), _wait_in_words(_text_of(behind)))
+    return next((seconds for seconds in stated if seconds is not None), None)
+
+
+def _wait_in_headers(error: BaseException) -> float | None:
     headers: Mapping[str, str] = getattr(error, "litellm_response_headers", None) or {}
     if not headers:
         headers = getattr(getattr(error, "response", None), "headers", None) or {}
@@ -137,6 +167,19 @@ def asked_to_wait(error: BaseException) -> float | None:
         return None
     seconds = _number(stated)
     return seconds if seconds is not None else _until(stated, headers.get("date"))
+
+
+def _wait_in_words(text: str) -> float | None:
+    found = _STATED_WAIT.search(text)
+    if found is None:
+        return None
+    spans = re.findall(_SPAN, found["wait"], re.IGNORECASE)
+    return sum(float(number) * _SECONDS[unit.lower()] for number, unit in spans)
+
+
+def _text_of(error: BaseException) -> str:
+    """Return the words of an error, and its fields where litellm leaves them out of the words."""
+    return f"{error} {getattr(error, 'body', None) or ''}"
 
 
 def _number(text: str | None) -> float | None:

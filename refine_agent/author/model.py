@@ -6,6 +6,7 @@ business, and what a failure means `failures`'.
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -23,14 +24,15 @@ from refine_agent.author.faults import AuthorFault
 from refine_agent.author.names import require_key, served
 from refine_agent.author.price import given_prices
 from refine_agent.author.stream import Deadlines, Received, Request, receive
-from refine_agent.records import Reply
+from refine_agent.records import Reply, Usage
 
 if TYPE_CHECKING:
     from litellm.types.utils import ModelInfo
 
     from refine_agent.author.names import Served
+    from refine_agent.author.price import Price
     from refine_agent.loop import Watch
-    from refine_agent.records import Options, Prompt, Usage
+    from refine_agent.records import Options, Prompt
     from refine_agent.transcript import Transcript
 
 # For a model whose limits nobody listed: room for a long kernel, and few servers refuse it.
@@ -65,7 +67,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
     prompt: Prompt
     request: Request
-    shortened: bool = False
+    refitted: bool = False  # after an overflow; a prompt may have been shortened before, too
     capped: bool = False
     notes: tuple[str, ...] = ()
 
@@ -114,36 +116,46 @@ class Model:
         del attempt  # the question is the same whichever sample it is for
         began = time.monotonic()
         faults: list[str] = []
+        lost: list[float | None] = []
         for model in self.models:
             try:
-                reply = self._ask_one(model, prompt, watch)
+                reply = self._ask_one(model, prompt, watch, lost)
             except AuthorFault as fault:
                 faults.append(str(fault))
                 continue
+            cost = _total(reply.cost_usd, *lost)
+            broken = f"its cost holds an estimate of {len(lost)} that broke off"
             notes = (
                 *(f"fallback {model.name}, because {fault}" for fault in faults[:1]),
                 reply.note,
+                broken if lost and cost is not None else None,
             )
             return replace(
                 reply,
+                cost_usd=cost,
                 seconds=time.monotonic() - began,
                 note="; ".join(note for note in notes if note) or None,
             )
         raise AuthorFault("; nor does the fallback: ".join(faults))
 
-    def _ask_one(self, model: Served, prompt: Prompt, watch: Watch) -> Reply:
+    def _ask_one(
+        self, model: Served, prompt: Prompt, watch: Watch, lost: list[float | None]
+    ) -> Reply:
+        """Return a model's reply; ``lost`` collects the dollars of answers that broke off."""
         question = self._question(model, prompt)
         while True:
             tries: list[str] = []
             try:
-                return self._reply(question, self._persist(question, tries, watch), tries)
+                return self._reply(question, self._persist(question, tries, watch, lost), tries)
             except _Failure as error:
                 amended = self._amended(question, error)
                 if amended is None:
                     raise AuthorFault(_sentence(model, error, tries)) from None
                 question = amended
 
-    def _persist(self, question: Question, tries: list[str], watch: Watch) -> Received:
+    def _persist(
+        self, question: Question, tries: list[str], watch: Watch, lost: list[float | None]
+    ) -> Received:
         """Call until it works or makes no sense; ``tries`` collects what failed on the way."""
         patience = self._patience
 
@@ -159,7 +171,11 @@ class Model:
         def call() -> Received:
             if tries:
                 watch.phase("model")
-            return receive(question.request, patience.deadlines, watch)
+            broken_off: list[int] = []
+            try:
+                return receive(question.request, patience.deadlines, watch, broken_off=broken_off)
+            finally:
+                lost.extend(self._estimate(question.request, chars) for chars in broken_off)
 
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(failures.is_transient),
@@ -198,7 +214,7 @@ class Model:
 
     def _amended(self, question: Question, error: Exception) -> Question | None:
         """Return a question the model may accept where it refused this one; once of each kind."""
-        if failures.is_overflow(error) and not question.shortened:
+        if failures.is_overflow(error) and not question.refitted:
             return self._smaller(question, failures.window_tokens(error))
         limit = failures.reply_limit(error)
         if limit is not None and not question.capped and limit < question.request.max_tokens:
@@ -215,8 +231,8 @@ class Model:
         before = prompts.tokens_in(question.prompt.messages)
         room = int(SHORTER * before) if window is None else int(SURE_SHARE * window) // 2
         shorter = self._shorter(question, room) if before > room else None
-        found = shorter or replace(question, shortened=True)
-        left = UNLISTED_REPLY_TOKENS // 2 if window is None else window - room
+        found = shorter or question
+        left = UNLISTED_REPLY_TOKENS // 2 if window is None else window - window // 2
         reply = min(found.request.max_tokens, left)
         if shorter is None and reply == question.request.max_tokens:
             return None
@@ -224,6 +240,7 @@ class Model:
         return replace(
             found,
             request=replace(found.request, max_tokens=reply),
+            refitted=True,
             notes=(*found.notes, *([note] if reply < question.request.max_tokens else [])),
         )
 
@@ -241,7 +258,6 @@ class Model:
             question,
             prompt=prompt,
             request=replace(question.request, messages=prompt.messages),
-            shortened=True,
             notes=(*question.notes, f"prompt shortened from about {before:,} to {after:,} tokens"),
         )
 
@@ -249,6 +265,10 @@ class Model:
 
     def _reply(self, question: Question, received: Received, tries: list[str]) -> Reply:
         again = [f"asked {len(tries) + 1} times ({', '.join(tries)})"] if tries else []
+        cost = self._cost(question.request.model, received)
+        if cost is None and not _is_counted(received.usage):
+            cost = self._estimate(question.request, _chars_of(received))
+            again += ["its cost is an estimate: nobody counted its tokens"] if cost else []
         return Reply(
             text=_encodable(received.text),
             model=question.request.model,
@@ -256,12 +276,12 @@ class Model:
             finish_reason=received.finish_reason,
             reasoning=_encodable(received.reasoning) if received.reasoning is not None else None,
             usage=_counted(received.usage, question.request.model),
-            cost_usd=self._cost(question.request.model, received),
+            cost_usd=cost,
             note="; ".join((*question.notes, *again)) or None,
         )
 
     def _cost(self, name: str, received: Received) -> float | None:
-        given = self._prices.get(name) or self._prices.get(name.partition("/")[2])
+        given = self._given_price(name)
         if given is not None:
             return given.of(received.usage)
         if received.raw_usage is None or _listed(name) is None:
@@ -271,6 +291,37 @@ class Model:
             return float(litellm.completion_cost(completion_response=response, model=name))
         except Exception:  # noqa: BLE001 - the reply is paid for: it must not be lost over its price
             return None
+
+    def _estimate(self, request: Request, chars: int) -> float | None:
+        """Return about what an answer of so many characters cost whose tokens nobody counted."""
+        read = prompts.tokens_in(request.messages)
+        written = math.ceil(chars / prompts.CHARS_PER_TOKEN)
+        given = self._given_price(request.model)
+        if given is not None:
+            return given.of(Usage(input_tokens=read, output_tokens=written))
+        if _listed(request.model) is None:
+            return None
+        try:
+            return float(sum(litellm.cost_per_token(request.model, read, written)))
+        except Exception:  # noqa: BLE001 - as above: a price is not worth a reply
+            return None
+
+    def _given_price(self, name: str) -> Price | None:
+        return self._prices.get(name) or self._prices.get(name.partition("/")[2])
+
+
+def _total(*dollars: float | None) -> float | None:
+    """Return what all of it cost; what is unknown in part is unknown."""
+    known = [each for each in dollars if each is not None]
+    return sum(known) if len(known) == len(dollars) else None
+
+
+def _is_counted(usage: Usage) -> bool:
+    return usage.input_tokens is not None and usage.output_tokens is not None
+
+
+def _chars_of(received: Received) -> int:
+    return len(received.text) + len(received.reasoning or "")
 
 
 def _counted(usage: Usage, name: str) -> Usage:
@@ -304,7 +355,8 @@ def limits_of(name: str, options: Options) -> Limits:
     if window is None:
         return Limits(prompt_tokens=None, reply_tokens=reply)
     room = max(window - reply, window // 2)
-    return Limits(prompt_tokens=int(SURE_SHARE * room), reply_tokens=reply)
+    # Where half the window is less than the reply may take, the reply gets what the prompt leaves.
+    return Limits(prompt_tokens=int(SURE_SHARE * room), reply_tokens=min(reply, window - room))
 
 
 def _listed(name: str) -> ModelInfo | None:

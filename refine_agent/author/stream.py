@@ -67,37 +67,53 @@ class _Piece(msgspec.Struct, frozen=True):
     reasoning: str
     finish_reason: str | None
 
+    @property
+    def chars(self) -> int:
+        return len(self.text) + len(self.reasoning)
+
 
 class _End(msgspec.Struct, frozen=True):
     finished: bool  # whether the provider said that it was done
     raw_usage: Any
 
 
-def receive(request: Request, deadlines: Deadlines, watch: Watch) -> Received:
+def receive(
+    request: Request, deadlines: Deadlines, watch: Watch, *, broken_off: list[int] | None = None
+) -> Received:
     """Send a request and return the whole answer; each piece is shown as it comes.
+
+    ``broken_off`` collects the characters of an answer that began and did not come whole: it is
+    paid for all the same.
 
     Raises ``BrokenStreamError`` when it stalls or stops short, and litellm's errors otherwise.
     The stream is read in a thread of its own, because a server that sends comments to keep the
     line open never lets a read time out.
     """
     arrivals: SimpleQueue[_Piece | _End | Exception] = SimpleQueue()
+    pieces: list[_Piece] = []
     given_up = threading.Event()
     reader = threading.Thread(
         target=_read, args=(request, deadlines, arrivals, given_up), daemon=True, name="reply"
     )
     reader.start()
     try:
-        return _collect(arrivals, deadlines, watch)
+        return _collect(arrivals, deadlines, watch, pieces)
+    except Exception:
+        if pieces and broken_off is not None:
+            broken_off.append(sum(piece.chars for piece in pieces))
+        raise
     finally:
         given_up.set()
 
 
 def _collect(
-    arrivals: SimpleQueue[_Piece | _End | Exception], deadlines: Deadlines, watch: Watch
+    arrivals: SimpleQueue[_Piece | _End | Exception],
+    deadlines: Deadlines,
+    watch: Watch,
+    pieces: list[_Piece],
 ) -> Received:
+    """Return the answer once it is whole; until then ``pieces`` holds what has come of it."""
     began = time.monotonic()
-    texts: list[str] = []
-    thoughts: list[str] = []
     finish_reason: str | None = None
     silence, size = deadlines.first_piece_seconds, 0
     while True:
@@ -107,15 +123,15 @@ def _collect(
             raise arrived
         if isinstance(arrived, _End):
             break
-        texts.append(arrived.text)
+        pieces.append(arrived)
         watch.text(arrived.text)  # while it only thinks, too: whoever watches may have left
-        thoughts.append(arrived.reasoning)
         finish_reason = arrived.finish_reason or finish_reason
-        size += len(arrived.text) + len(arrived.reasoning)
+        size += arrived.chars
         if size > MAX_REPLY_CHARS:
             arrived, finish_reason = _End(finished=True, raw_usage=None), "length"
             break
-    text, reasoning = "".join(texts), "".join(thoughts)
+    text = "".join(piece.text for piece in pieces)
+    reasoning = "".join(piece.reasoning for piece in pieces)
     if not arrived.finished:
         raise _broken_off(len(text))
     return Received(

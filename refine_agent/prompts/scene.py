@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from refine_agent.problem import policy_of
 from refine_agent.profiling import delta, metrics, roofline
@@ -17,6 +18,8 @@ from refine_agent.profiling.roofline import Floor  # noqa: TC001 - a record's fi
 from refine_agent.records import (
     Attempt,
     Budget,
+    Judged,
+    Moved,
     Passed,
     Problem,
     Setup,
@@ -82,6 +85,7 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
     floor: Floor | None  # why the floor is where it is
     bound: Floor | None
     parent: Attempt | None
+    starts_over: bool  # from the reference, although nothing is left to repair
     others: tuple[Attempt, ...]  # further kernels shown whole, most telling first
     beaten: Timing  # the faster baseline
     page: Page | None  # the parent's profile
@@ -117,11 +121,13 @@ def look(transcript: Transcript) -> Scene:
         attempts=attempts,
         latest=latest,
         best=best,
-        best_is_of_here=best is None or _device_of(transcript, best) == setup.environment.device,
+        best_is_of_here=best is None
+        or transcript.device_of(best.number) == setup.environment.device,
         policy=policy_of(transcript.problem, setup.environment.device_kind),
         floor=_explained(setup.floor_us, floors.ceiling),
         bound=_explained(setup.bound_us, floors.bound),
         parent=parent,
+        starts_over=parent is None and bool(latest) and not _is_to_be_repaired(transcript, latest),
         others=tuple(_others(attempts, latest, parent)),
         beaten=beaten,
         page=page,
@@ -131,9 +137,16 @@ def look(transcript: Transcript) -> Scene:
     )
 
 
-def _device_of(transcript: Transcript, attempt: Attempt) -> str | None:
-    setup = transcript.setup_of(attempt.number)
-    return setup.environment.device if setup is not None else None
+def _is_to_be_repaired(transcript: Transcript, latest: tuple[Attempt, ...]) -> bool:
+    """Whether a kernel of the last turn failed, and nobody has gone back to the reference since."""
+    since = max(attempt.number for attempt in latest)
+    for event in reversed(transcript.events):
+        if isinstance(event, Moved):
+            return False
+        if isinstance(event, Judged) and event.attempt == since:
+            break
+    verdicts = [judged(attempt) for attempt in latest]
+    return any(found is not None and not isinstance(found, Passed) for found in verdicts)
 
 
 def _explained(recorded_us: float | None, floor: Floor | None) -> Floor | None:
@@ -200,8 +213,12 @@ def _asks(page: Page | None, parent: Attempt | None, beaten: Timing) -> Iterator
 
 
 def _left(transcript: Transcript) -> Left:
+    budget = transcript.options.budget
+    if transcript.unpriced:
+        # Of a sum that nobody knows nothing can be said, least of all that it is all still there.
+        budget = replace(budget, usd=None)
     return Left(
-        budget=transcript.options.budget,
+        budget=budget,
         turn=transcript.model_turns + 1,
         usd_spent=transcript.cost_usd,
         minutes_spent=transcript.seconds / 60,

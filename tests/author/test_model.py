@@ -294,13 +294,19 @@ def test_claudes_own_wire_is_read_alike(monkeypatch: pytest.MonkeyPatch) -> None
     (system,) = asked.requests[0].body["system"]
     assert system["cache_control"] == {"type": "ephemeral"}
     assert asked.requests[0].headers["x-api-key"] == KEY
-    assert asked.reply.note == "asked 2 times (the stream broke off after 5 characters)"
+    assert asked.reply.note == (
+        "asked 2 times (the stream broke off after 5 characters); "
+        "its cost holds an estimate of 1 that broke off"
+    )
     assert asked.reply.text == "Hello"
     assert asked.reply.reasoning == "hm"
     assert asked.reply.finish_reason == "length"
     assert asked.reply.usage == Usage(input_tokens=125, cached_tokens=100, output_tokens=15)
-    # 5 dollars per million of input, 0.50 where cached, 25 of output.
-    assert asked.reply.cost_usd == pytest.approx((25 * 5.0 + 100 * 0.5 + 15 * 25.0) / 1e6)
+    # 5 dollars per million of input, 0.50 where cached, 25 of output; of what broke off nobody
+    # counted the tokens, and a token is taken for four characters.
+    counted = 25 * 5.0 + 100 * 0.5 + 15 * 25.0
+    broken_off = prompts.tokens_in(PROMPT.messages) * 5.0 + 2 * 25.0
+    assert asked.reply.cost_usd == pytest.approx((counted + broken_off) / 1e6)
 
 
 # --- what is tried again, and how often ----------------------------------------------------------
@@ -338,8 +344,101 @@ def test_a_wait_longer_than_our_patience_is_reported_instead() -> None:
     assert "was asked once" in asked.fault
 
 
-def test_an_empty_account_is_no_rate_limit() -> None:
-    asked = ask(Answer(status=429, error=QUOTA, error_code="insufficient_quota"))
+GROQ = (
+    "Rate limit reached for model `llama-3.3-70b-versatile` in organization `org_x` service tier "
+    "`on_demand` on tokens per minute (TPM): Limit 12000, Used 4437, Requested 9854. Please try "
+    "again in {wait}. Need more tokens? Upgrade to Dev Tier today at "
+    "https://console.groq.com/settings/billing"
+)
+AZURE = (
+    "Requests to the ChatCompletions_Create Operation have exceeded token rate limit of your "
+    "current OpenAI S0 pricing tier. Please retry after 1 seconds. Please go here: "
+    "https://aka.ms/oai/quotaincrease if you would like to further increase the rate limit."
+)
+
+
+@pytest.mark.parametrize(
+    ("answer", "waits"),
+    [
+        pytest.param(Answer(status=429, error=GROQ.format(wait="1.2s")), 1.2, id="groq"),
+        pytest.param(Answer(status=429, error=GROQ.format(wait="900ms")), 0.9, id="milliseconds"),
+        pytest.param(Answer(status=429, error=AZURE), 1.0, id="azure"),
+        pytest.param(
+            Answer(status=429, error=f"{QUOTA} * limit: 10\nPlease retry in 1.04466179s."),
+            1.04,
+            id="gemini through a proxy",
+        ),
+        pytest.param(
+            Answer(status=429, error=QUOTA, headers={"Retry-After": "1"}), 1.0, id="a header"
+        ),
+        pytest.param(
+            Answer(status=429, error=GROQ.format(wait="9s"), headers={"Retry-After": "1"}),
+            1.0,
+            id="the header counts",
+        ),
+        pytest.param(
+            Answer(
+                status=429,
+                error=f"{QUOTA} Please retry in 1s.",
+                error_code="insufficient_quota",
+            ),
+            1.0,
+            id="whoever names a wait is not empty",
+        ),
+    ],
+)
+def test_a_rate_limit_that_speaks_of_money_is_waited_out(answer: Answer, waits: float) -> None:
+    asked = ask(answer, Answer())
+    assert asked.reply.text == "Hello, world"
+    assert asked.reply.note == "asked 2 times (rate limit)"
+    assert waits <= asked.waited < waits + 1.5
+
+
+def test_gemini_is_asked_again_after_the_delay_that_it_states(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GEMINI_API_KEY", KEY)
+    delay = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "1.2s"}
+    refused = {
+        "error": {
+            "code": 429,
+            "message": QUOTA,
+            "status": "RESOURCE_EXHAUSTED",
+            "details": [delay],
+        }
+    }
+    asked = ask(
+        Answer(status=429, body=json.dumps(refused, indent=2)),
+        patience=impatient(attempts=2),
+        model="gemini/gemini-3.1-pro-preview",
+    )
+    assert len(asked.requests) == 2
+    assert 1.2 <= asked.waited < 2.7
+    assert "was asked 2 times" in asked.fault
+
+
+@pytest.mark.parametrize(
+    "said", ["Resource has been exhausted (e.g. check quota).", f"{QUOTA} 100 requests per minute"]
+)
+def test_a_rate_limit_that_names_no_wait_is_tried_a_few_times(said: str) -> None:
+    asked = ask(Answer(status=429, error=said), patience=impatient(attempts=3))
+    assert len(asked.requests) == 3
+    assert "was asked 3 times" in asked.fault
+    assert "out of quota" not in asked.fault
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(Answer(status=429, error=QUOTA, error_code="insufficient_quota"), id="openai"),
+        pytest.param(Answer(status=402, error="Insufficient Balance"), id="payment required"),
+        pytest.param(
+            Answer(status=400, error="Your credit balance is too low to access the API."), id="low"
+        ),
+    ],
+)
+def test_an_empty_account_is_no_rate_limit(answer: Answer) -> None:
+    asked = ask(answer)
     assert len(asked.requests) == 1
     assert "out of quota" in asked.fault
     assert "OPENAI_API_KEY" in asked.fault
@@ -483,8 +582,8 @@ def test_without_a_run_to_shorten_less_reply_is_asked_for_then_it_is_a_fault() -
 def test_a_small_window_gets_a_small_reply() -> None:
     refused = "maximum context length is 8192 tokens, you requested 16404 (20 in the messages)"
     asked = ask(Answer(status=400, error=refused), Answer())
-    assert [request.body["max_tokens"] for request in asked.requests] == [16_384, 4_916]
-    assert asked.reply.note == "room for 4,916 tokens of reply"
+    assert [request.body["max_tokens"] for request in asked.requests] == [16_384, 4_096]
+    assert asked.reply.note == "room for 4,096 tokens of reply"
 
 
 def test_a_window_that_is_known_is_kept_to_from_the_start(tmp_path: Path) -> None:
@@ -497,6 +596,31 @@ def test_a_window_that_is_known_is_kept_to_from_the_start(tmp_path: Path) -> Non
     sent = sum(len(m["content"]) for m in server.requests[0].body["messages"])
     assert sent / 4 <= 0.8 * (tokens + 200) + 2
     assert "prompt shortened" in (reply.note or "")
+
+
+def test_prompt_and_reply_are_asked_for_within_the_window(tmp_path: Path) -> None:
+    run, prompt = turn_under_way(tmp_path / "run")
+    window = 2 * prompts.tokens_in(prompt.messages)
+    with Server(Answer()) as server:
+        author = opened("served", at=server, run=run, options=Options(context_tokens=window))
+        author.ask(prompt, attempt=6, watch=Looking())
+    body = server.requests[0].body
+    sent = sum(len(m["content"]) for m in body["messages"]) / prompts.CHARS_PER_TOKEN
+    assert sent + body["max_tokens"] <= window
+    assert body["max_tokens"] >= window // 2
+
+
+def test_a_prompt_shortened_beforehand_may_still_be_made_smaller(tmp_path: Path) -> None:
+    run, prompt = turn_under_way(tmp_path / "run")
+    window = int(1.9 * prompts.tokens_in(prompt.messages))
+    overflow = Answer(status=400, error=TOO_LONG, error_code="context_length_exceeded")
+    with Server(overflow, Answer()) as server:
+        author = opened("served", at=server, run=run, options=Options(context_tokens=window))
+        reply = author.ask(prompt, attempt=6, watch=Looking())
+    first, second = (request.body for request in server.requests)
+    assert second["max_tokens"] < first["max_tokens"]
+    assert "prompt shortened" in (reply.note or "")
+    assert "room for" in (reply.note or "")
 
 
 def test_a_reply_limit_that_the_server_names_is_kept_to() -> None:
@@ -600,6 +724,43 @@ def test_prices_that_cannot_be_read_are_a_fault(
     monkeypatch.setenv("REFINE_AGENT_PRICING", given)
     with Server(Answer()) as server, pytest.raises(AuthorFault, match="dollars per million tokens"):
         opened("served", at=server)
+
+
+PRICES = '{"served": {"input": 1.0, "output": 2.0}}'
+
+
+@pytest.mark.parametrize("ends", ["broken", "early", "stalled", "error"])
+def test_what_broke_off_is_paid_for_too(monkeypatch: pytest.MonkeyPatch, ends: str) -> None:
+    monkeypatch.setenv("REFINE_AGENT_PRICING", PRICES)
+    error = "upstream lost" if ends == "error" else None
+    half = Answer(pieces=("x" * 400,), thoughts=("y" * 400,), ends=ends, error=error)  # type: ignore[arg-type]
+    asked = ask(half, half, Answer(usage=USAGE), patience=impatient(stall_seconds=1.5))
+    once = prompts.tokens_in(PROMPT.messages) * 1.0 + 200 * 2.0
+    assert asked.reply.cost_usd == pytest.approx((50 * 1.0 + 7 * 2.0 + 2 * once) / 1e6)
+    assert "its cost holds an estimate of 2 that broke off" in (asked.reply.note or "")
+    assert asked.reply.usage.output_tokens == 7
+
+
+def test_what_was_refused_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REFINE_AGENT_PRICING", PRICES)
+    reply = ask(UPSTREAM_BROKE, Answer(usage=USAGE)).reply
+    assert reply.cost_usd == pytest.approx((50 * 1.0 + 7 * 2.0) / 1e6)
+    assert reply.note == "asked 2 times (server error)"
+
+
+def test_a_reply_that_is_cut_here_is_paid_for_by_its_length(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from refine_agent.author import stream  # noqa: PLC0415 - imports litellm
+
+    monkeypatch.setenv("REFINE_AGENT_PRICING", PRICES)
+    monkeypatch.setattr(stream, "MAX_REPLY_CHARS", 1_000)
+    reply = ask(Answer(pieces=("x" * 400,) * 5, usage=USAGE)).reply
+    assert len(reply.text) == 1_200
+    assert reply.finish_reason == "length"
+    read = prompts.tokens_in(PROMPT.messages)
+    assert reply.cost_usd == pytest.approx((read * 1.0 + 300 * 2.0) / 1e6)
+    assert reply.note == "its cost is an estimate: nobody counted its tokens"
 
 
 def test_a_listed_model_costs_what_the_list_says() -> None:

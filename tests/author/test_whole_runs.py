@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
 from refine_agent.author import open_author
-from refine_agent.loop import NoAnswer, refine
+from refine_agent.loop import NoAnswer, refine, spent
 from refine_agent.records import Budget, Options, Problem, Started
+from refine_agent.session import Session
 from refine_agent.standins import ScriptedBench, kernel
 from refine_agent.transcript import SCHEMA, Transcript
 from tests.author.server import Answer, Server
@@ -21,7 +23,7 @@ PROBLEM = Problem(name="scale", source="class Model: ...\n")
 pytestmark = pytest.mark.filterwarnings("ignore:Accessing the 'model_:DeprecationWarning")
 
 
-def begin(folder: Path, model: str, **options: object) -> Transcript:
+def begin(folder: Path, model: str, budget: Budget | None = None, **options: object) -> Transcript:
     return Transcript.create(
         folder,
         Started(
@@ -30,7 +32,7 @@ def begin(folder: Path, model: str, **options: object) -> Transcript:
             run=folder.name,
             problem=PROBLEM,
             model=model,
-            options=Options(budget=Budget(turns=3), **options),  # type: ignore[arg-type]
+            options=Options(budget=budget or Budget(turns=3), **options),  # type: ignore[arg-type]
             templates={},
             version="0",
         ),
@@ -62,6 +64,31 @@ def test_a_run_over_the_wire_replays_without_a_word(tmp_path: Path) -> None:
         assert now.reply.text == before.reply.text
         assert now.reply.note == before.reply.note
         assert now.verdict == before.verdict
+
+
+def test_a_limit_on_money_is_kept_once_the_price_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("REFINE_AGENT_PRICING", raising=False)
+    with Server(says(kernel(speedup=1.1))) as server:
+        limit = Budget(turns=9, usd=0.25)
+        run = begin(tmp_path / "run", "served", limit, api_base=server.api_base)
+        with run:
+            play(run)
+        why = spent(run)
+        assert len(server.requests) == 1
+        assert why is not None
+        assert "the price of openai/served is unknown" in why
+        # As the sentence says: 9 tokens read and 5 written are then 0.102 dollars a reply.
+        prices = re.search(r"REFINE_AGENT_PRICING='(.*)', then resume", why)
+        assert prices is not None
+        given = prices[1].replace("3.0", "3000").replace("15.0", "15000")
+        monkeypatch.setenv("REFINE_AGENT_PRICING", given)
+        with Session.open(tmp_path / "run", bench=ScriptedBench()) as session:
+            session.run()
+        assert len(server.requests) == 4
+    assert session.transcript.stopped is not None
+    assert session.transcript.stopped.reason == "$0.31 of $0.25 spent"
 
 
 def test_samples_come_side_by_side_and_replay_in_order(tmp_path: Path) -> None:

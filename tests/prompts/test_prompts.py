@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from refine_agent import prompts
 from refine_agent.profiling import roofline
-from refine_agent.profiling.records import Ceilings, Change, Kernel
+from refine_agent.profiling.records import Ceilings, Change, Flops, Kernel
 from refine_agent.prompts import lines
 from refine_agent.prompts.scene import look
 from refine_agent.prompts.shape import masked
@@ -23,6 +23,7 @@ from refine_agent.records import (
     Crashed,
     Measured,
     Message,
+    Moved,
     Options,
     Started,
 )
@@ -295,9 +296,11 @@ def test_stagnation_is_named_after_two_turns(tmp_path: Path) -> None:
     run = sessions.long(tmp_path / "run")
     assert "stopped paying" not in user(prompts.render(run))
     book = sessions.again(run)
-    turn = book.prompted(prompts.render(run))
-    book.judged(book.replied(turn), sessions.WRONG, of=sessions.source("sixth"))
-    book.closed(turn)
+    for name in ("sixth", "seventh"):  # the veto began the count anew
+        assert "stopped paying" not in user(prompts.render(run))
+        turn = book.prompted(prompts.render(run))
+        book.judged(book.replied(turn), sessions.WRONG, of=sessions.source(name))
+        book.closed(turn)
     assert "The last 2 turns brought no faster kernel" in user(prompts.render(run))
 
 
@@ -341,6 +344,56 @@ def test_what_is_left_is_said_in_words(tmp_path: Path, budget: Budget, words: st
     options = Options(budget=budget)
     run = sessions.Book(tmp_path / "run", options=options, setup=sessions.setup()).run
     assert words in user(prompts.render(run))
+
+
+REPAIR = "Make it right first: repair what the verdict above names"
+START_OVER = "start over from the reference"
+
+
+def asked_after(book: sessions.Book, verdict: AnyVerdict, **then: str | bool) -> str:
+    """Take a turn, let the engineer veto its kernel or go back, and return the next prompt."""
+    turn = book.prompted(prompts.render(book.run))
+    number = book.replied(turn)
+    book.judged(number, verdict, of=sessions.source(f"kernel {number}"))
+    book.closed(turn)
+    if "veto" in then:
+        book.vetoed(number, str(then["veto"]))
+    if then.get("back"):
+        book.run.record(Moved(at=book.now, attempt=None))
+    return user(prompts.render(book.run))
+
+
+@pytest.mark.parametrize("then", [{"veto": "It is patented."}, {"back": True}])
+def test_what_was_right_is_not_asked_to_be_repaired(
+    tmp_path: Path, then: dict[str, str | bool]
+) -> None:
+    book = sessions.Book(tmp_path / "run", setup=sessions.setup())
+    asked = asked_after(book, sessions.passed(120.0), **then)
+    assert "**Attempt 1 is right**" in asked
+    assert REPAIR not in asked
+    assert START_OVER in asked
+    asked = asked_after(book, sessions.WRONG)
+    assert REPAIR in asked
+    assert START_OVER not in asked
+
+
+def test_after_going_back_to_the_reference_a_wrong_kernel_is_left_alone(tmp_path: Path) -> None:
+    book = sessions.Book(tmp_path / "run", setup=sessions.setup())
+    assert REPAIR in asked_after(book, sessions.WRONG)
+    asked = asked_after(book, sessions.WRONG, back=True)
+    assert START_OVER in asked
+    assert REPAIR not in asked
+
+
+def test_nothing_is_said_of_money_left_where_a_price_is_unknown(tmp_path: Path) -> None:
+    options = Options(budget=Budget(usd=5.0))
+    book = sessions.Book(tmp_path / "run", options=options, setup=sessions.setup())
+    for cost, says in ((0.5, "$4.50 is left"), (None, None)):
+        turn = book.prompted(prompts.render(book.run))
+        book.judged(book.replied(turn, cost_usd=cost), sessions.WRONG, of=sessions.source("one"))
+        book.closed(turn)
+        asked = user(prompts.render(book.run))
+        assert says in asked if says is not None else "$" not in asked
 
 
 def test_nothing_is_said_of_money_that_is_not_limited(tmp_path: Path) -> None:
@@ -557,7 +610,9 @@ def test_the_error_limits_name_the_inputs_they_hold_for(tmp_path: Path) -> None:
 
 def test_a_floor_says_what_sets_it(tmp_path: Path) -> None:
     measured = sessions.setup()
-    peaks = Ceilings(device="NVIDIA H200", copy_gbps=4192.0, dram_peak_gbps=4814.0)
+    peaks = Ceilings(
+        device="NVIDIA H200", copy_gbps=4192.0, dram_peak_gbps=4814.0, fp32_tflops=66.9
+    )
     floors = roofline.floors(measured.work, peaks)
     assert floors.ceiling is not None
     known = replace(measured, peaks=peaks, floor_us=floors.ceiling.us)
@@ -568,6 +623,31 @@ def test_a_floor_says_what_sets_it(tmp_path: Path) -> None:
     other = replace(known, floor_us=2 * floors.ceiling.us)
     book = sessions.Book(tmp_path / "other", setup=other)
     assert "measured copy)" not in prompts.render(book.run).messages[0].content
+
+
+def test_a_floor_at_the_datasheets_rate_is_not_called_a_librarys(tmp_path: Path) -> None:
+    # Of fp64 products a GPU's library rate is not measured.
+    measured = sessions.setup()
+    flops = (Flops(precision="fp64", count=2 * 4096**3, matrix=True),)
+    work = replace(measured.work, flops=flops)
+    peaks = Ceilings(device="NVIDIA H200", copy_gbps=4192.0, fp64_tflops=66.9)
+    for library, words in (
+        (None, "at the datasheet's rate, since"),
+        (60.0, "The library's product"),
+    ):
+        rates = replace(peaks, fp64_matmul_tflops=library)
+        floors = roofline.floors(work, rates)
+        assert floors.ceiling is not None
+        assert floors.bound is not None
+        known = replace(
+            measured,
+            work=work,
+            peaks=rates,
+            floor_us=floors.ceiling.us,
+            bound_us=floors.bound.us,
+        )
+        book = sessions.Book(tmp_path / words[:3], setup=known)
+        assert words in prompts.render(book.run).messages[0].content
 
 
 def test_the_best_of_another_machine_is_not_held_against_this_ones_floor(tmp_path: Path) -> None:
