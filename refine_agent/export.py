@@ -61,13 +61,32 @@ class Example(Record, frozen=True, kw_only=True, omit_defaults=False):
 def winner(transcript: Transcript) -> str:
     """Return the best kernel's module with its evidence on top; it imports nothing of ours."""
     best = transcript.best
-    if best is None or best.candidate is None or best.passed is None:
+    if best is None or best.passed is None:
         raise ExportError(
             f"no kernel passed in {transcript.folder.name}, so there is none to export"
         )
+    _require_texts(transcript, best)
+    if best.candidate is None:
+        raise ExportError(f"attempt {best.number} passed, and its kernel was not written down")
     evidence = "\n".join(f"# {line}".rstrip() for line in _evidence(transcript, best, best.passed))
     # A __future__ import must stay the module's first statement; comments may precede it.
     return f"{evidence}\n\n{best.candidate.source.rstrip()}\n"
+
+
+def _require_texts(transcript: Transcript, best: Attempt) -> None:
+    """Refuse where the kernel, or the problem it is for, is not there to be read."""
+    texts = {best.number: f"the kernel of attempt {best.number}", None: "the problem"}
+    for attempt, what in texts.items():
+        why = transcript.why_source_is_lost(attempt)
+        if why is not None:
+            raise _not_readable(what, why, transcript)
+
+
+def _not_readable(what: str, why: str, transcript: Transcript) -> ExportError:
+    return ExportError(
+        f"{what} is not readable: {why}; copy the blobs folder of {transcript.folder.name} again "
+        "from where the run came from"
+    )
 
 
 def _evidence(transcript: Transcript, best: Attempt, passed: Passed) -> Iterator[str]:
@@ -82,8 +101,9 @@ def _evidence(transcript: Transcript, best: Attempt, passed: Passed) -> Iterator
         f"source {digest}, run {started.run}, attempt {best.number} of {len(transcript.attempts)}, "
         f"by the {best.author} ({phrase(transcript.model)})"
     )
-    if transcript.setup is not None:
-        machine = transcript.setup.environment
+    setup = transcript.setup_of(best.number)
+    if setup is not None:
+        machine = setup.environment
         yield from _machine(machine)
         yield f"precision, both sides: {policy_of(transcript.problem, machine.device_kind)}"
     yield f"time           {_timing(passed.timing)}"
@@ -146,6 +166,10 @@ def _example(transcript: Transcript, turn: Turn, attempt: Attempt, *, later: flo
     assert turn.prompt is not None  # noqa: S101 - the caller chose such turns
     assert attempt.reply is not None  # noqa: S101
     assert attempt.verdict is not None  # noqa: S101
+    for text in (*(message.content for message in turn.prompt.messages), attempt.reply.text):
+        why = transcript.why_lost(text)
+        if why is not None:
+            raise _not_readable(f"turn {turn.number}", why, transcript)
     right, score = _outcome(attempt), _score(attempt)
     return Example(
         run=transcript.started.run,

@@ -10,6 +10,7 @@ import os
 import secrets
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import msgspec
@@ -19,7 +20,6 @@ from refine_agent.transcript import INBOX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
     from types import TracebackType
 
 # A note carries at most one kernel; what is larger was not dropped by us.
@@ -74,6 +74,11 @@ class Letter(Record, frozen=True, kw_only=True):
     path: str
     note: AnyNote | None
     why_not: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The file's name, which no other note has: what came of the note is recorded with it."""
+        return Path(self.path).name
 
 
 def drop(run: Path, note: AnyNote) -> Path:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import Future
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from queue import SimpleQueue
 from threading import Event, Thread
@@ -22,15 +22,18 @@ from refine_agent.profiling import delta
 from refine_agent.prompts import render
 from refine_agent.records import (
     Candidate,
+    Changed,
     Failed,
     Judged,
     Measured,
+    Moved,
     Offered,
     Passed,
     Phase,
     Profiled,
     Prompted,
     Replied,
+    Resumed,
     Sealed,
     TurnClosed,
     Unreadable,
@@ -102,6 +105,8 @@ class NoAnswer(Exception):  # noqa: N818 - it is not an error: the run waits
 class BenchFault(Exception):  # noqa: N818 - a fault of the machine, in the field's word
     """The machine, not the candidate, is at fault; the message names cause and next step."""
 
+    attempt: int | None = None  # whose kernel was at work when it came up
+
 
 class ProblemRefused(BenchFault):
     """The problem cannot be judged on: its file raises, or returns what nobody can compare."""
@@ -165,12 +170,40 @@ def spent(transcript: Transcript) -> str | None:  # noqa: PLR0911 - one line per
         return None
     if budget.turns is not None and transcript.model_turns >= budget.turns:
         return f"{transcript.model_turns} of {budget.turns} turns taken"
-    if budget.usd is not None and transcript.cost_usd >= budget.usd:
-        return f"${transcript.cost_usd:.2f} of ${budget.usd:.2f} spent"
+    if budget.usd is not None and (why := _paid(transcript, budget.usd)) is not None:
+        return why
     if budget.minutes is not None and transcript.seconds >= budget.minutes * 60:
         return f"{transcript.seconds / 60:.1f} of {budget.minutes:g} minutes used"
     if budget.patience is not None and transcript.turns_since_best >= budget.patience:
         return f"no better kernel in {transcript.turns_since_best} turns"
+    return None
+
+
+def _paid(transcript: Transcript, usd: float) -> str | None:
+    """Say why no more replies may be bought, or ``None``: a sum that nobody knows has no limit."""
+    if transcript.cost_usd >= usd:
+        return f"${transcript.cost_usd:.2f} of ${usd:.2f} spent"
+    model = _of_unknown_price(transcript)
+    if model is None:
+        return None
+    return (
+        f"the price of {model} is unknown, so that ${usd:.2f} cannot be kept to; give dollars per "
+        "million tokens, as in export REFINE_AGENT_PRICING="
+        f'\'{{"{model}": {{"input": 3.0, "output": 15.0}}}}\', then resume'
+    )
+
+
+def _of_unknown_price(transcript: Transcript) -> str | None:
+    """Return the model whose reply has no known price, if it came since a person had a say.
+
+    Whoever resumes the run, branches off it or changes its limits has read that it is unknown.
+    """
+    unpriced = transcript.unpriced
+    for event in reversed(transcript.events):
+        if isinstance(event, Resumed | Changed | Moved):
+            return None
+        if isinstance(event, Replied) and any(event is each for each in unpriced):
+            return event.reply.model
     return None
 
 
@@ -203,6 +236,7 @@ def offer(  # noqa: PLR0913 - what an engineer may say of a kernel, and who look
     parent: int | None = None,
     idea: str | None = None,
     author: AuthorKind = "engineer",
+    note: str | None = None,
     watch: Watch | None = None,
 ) -> Turn:
     """Put somebody's own kernel on the bench, exactly as the model's would be."""
@@ -218,6 +252,7 @@ def offer(  # noqa: PLR0913 - what an engineer may say of a kernel, and who look
             author=author,
             parent=parent,
             idea=idea,
+            note=note,
         )
     )
     _evaluate(transcript, turn, bench, watch)
@@ -269,18 +304,52 @@ def _ask(transcript: Transcript, turn: int, author: Author, watch: Watch) -> Non
 
 
 def _evaluate(transcript: Transcript, turn: int, bench: Bench, watch: Watch) -> None:
+    """Judge, profile and seal what the turn brought, less what the machine keeps failing on."""
+    while True:
+        try:
+            _judge_all(transcript, turn, bench, watch)
+            _profile_best(transcript, turn, bench, watch)
+            seal_if_target(transcript, bench, watch)
+        except BenchFault as fault:
+            _failed(transcript, turn, fault)
+        else:
+            return
+
+
+def _failed(transcript: Transcript, turn: int, fault: BenchFault) -> None:
+    """Write a fault down and stop, unless its attempt is given up with it: then go on without."""
+    number = fault.attempt
+    tried = number is not None and not transcript.is_given_up(number)
+    transcript.record(Failed(at=time.time(), turn=turn, attempt=number, fault=str(fault)))
+    if number is None or not tried:
+        raise fault
+    if transcript.is_given_up(number):
+        return
+    raise BenchFault(
+        f"{fault} (attempt {number} was at work: if it meets this once more, it is left as it is "
+        f"and the run goes on; `hint RUN --veto {number} WHY` leaves it out at once)"
+    ) from fault
+
+
+@contextmanager
+def _at_work(attempt: int) -> Iterator[None]:
+    """Let a fault of the machine that comes up in the block name the attempt at work."""
     try:
-        _judge_all(transcript, turn, bench, watch)
-        _profile_best(transcript, turn, bench, watch)
-        seal_if_target(transcript, bench, watch)
+        yield
     except BenchFault as fault:
-        transcript.record(Failed(at=time.time(), turn=turn, attempt=None, fault=str(fault)))
+        fault.attempt = attempt
         raise
 
 
 def _judge_all(transcript: Transcript, turn: int, bench: Bench, watch: Watch) -> None:
     """Read, build side by side, judge one at a time: builds share cores, timing shares nothing."""
-    waiting = [a.number for a in transcript.attempts_of(turn) if a.verdict is None]
+    waiting = [
+        attempt.number
+        for attempt in transcript.attempts_of(turn)
+        if attempt.verdict is None
+        and attempt.veto is None
+        and not transcript.is_given_up(attempt.number)
+    ]
     readable: dict[int, Candidate] = {}
     for number in waiting:
         match transcript.read_candidate(number, extract):
@@ -292,9 +361,15 @@ def _judge_all(transcript: Transcript, turn: int, bench: Bench, watch: Watch) ->
         return
     watch.phase("build")
     with _AwaitedWatch(watch) as held:
-        built = dict(_in_parallel(lambda number: bench.build(readable[number], held), readable))
+
+        def build(number: int) -> AnyVerdict | None:
+            with _at_work(number):
+                return bench.build(readable[number], held)
+
+        built = dict(_in_parallel(build, readable))
     for number, candidate in readable.items():
-        verdict = built[number] or bench.judge(candidate, watch)
+        with _at_work(number):
+            verdict = built[number] or bench.judge(candidate, watch)
         _judged(transcript, turn, number, verdict, candidate)
 
 
@@ -316,9 +391,12 @@ def _profile_best(transcript: Transcript, turn: int, bench: Bench, watch: Watch)
     best = ranking.fastest(passed)
     if best is None or best.candidate is None or best.page is not None or best.passed is None:
         return
+    if transcript.is_given_up(best.number):
+        return
     watch.phase("profile")
     began = time.monotonic()
-    page = bench.profile(best.candidate, best.passed, watch)
+    with _at_work(best.number):
+        page = bench.profile(best.candidate, best.passed, watch)
     if page is not None:
         _profiled(transcript, best, page, seconds=time.monotonic() - began)
 
@@ -362,7 +440,13 @@ def seal_best(transcript: Transcript, bench: Bench, watch: Watch) -> Attempt | N
     while (best := transcript.best) is not None and best.sealed is None:
         watch.phase("seal")
         assert best.candidate is not None  # noqa: S101 - only a candidate can have passed
-        verdict = bench.seal(best.candidate, watch)
+        try:
+            verdict = bench.seal(best.candidate, watch)
+        except BenchFault as fault:
+            raise BenchFault(
+                f"{fault} (attempt {best.number} was being sealed; "
+                f"`hint RUN --veto {best.number} WHY` leaves it out)"
+            ) from fault
         transcript.record(Sealed(at=time.time(), attempt=best.number, verdict=verdict))
     return transcript.best
 

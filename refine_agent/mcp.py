@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Literal
 
 from refine_agent.legible import legible, phrase
 from refine_agent.prompts import render_template
-from refine_agent.prompts.quoting import fenced
+from refine_agent.prompts.quoting import fenced, said
 from refine_agent.prompts.scene import NotMeasuredError, look, own_page
-from refine_agent.records import Judged, Offered, headline
+from refine_agent.records import Hinted, Judged, Offered, Passed, Sealed, headline
 from refine_agent.session import Session, SessionError, difference
 from refine_agent.transcript import EVENTS, Transcript, TranscriptError
 
@@ -36,7 +36,9 @@ State = Literal["waiting", "running", "done", "failed"]
 
 MOST_WAITING = 16
 MAX_SOURCE_CHARS = 400_000
+MOST_LOST = 8
 TEXT_CHARS = 24_000
+HINT_CHARS = 4_000
 
 INSTRUCTIONS = (
     "Refine a GPU or CPU kernel against a PyTorch reference. Call describe_problem first: it "
@@ -92,6 +94,7 @@ class Job:
         self.name = name
         self.kind = kind
         self.attempt = attempt
+        self.hints: tuple[str, ...] = ()  # what its answer tells of the engineer
         self.phase: str | None = None
         self.began = time.monotonic()
         self.ended: float | None = None
@@ -133,6 +136,7 @@ class Workbench:
         self._lock = Lock()
         self._jobs: dict[str, Job] = {}
         self._now: Job | None = None
+        self.stopped: str | None = None  # why no kernel is judged any more
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="workbench")
         session.watch = self
         session.transcript.listeners.append(self._heard)
@@ -171,6 +175,8 @@ class Workbench:
     def close(self) -> None:
         """Let the running job end, forget those that wait, and close the session."""
         self._thread.shutdown(wait=True, cancel_futures=True)
+        if self.stopped is not None:
+            self._session.save(self.stopped)
         self._session.close()
 
     # --- what jobs do, on the workbench's own thread --------------------------------------------
@@ -182,12 +188,16 @@ class Workbench:
         left = transcript.open_turn
         if left is not None and transcript.prompt_of(left) is None and transcript.attempts_of(left):
             self._session.step()
+            self._hear_the_engineer()
             return f"measured; turn {left}, which was cut short, is finished"
+        self._hear_the_engineer()
         return "measured"
 
     def evaluate(self, source: str, idea: str | None, parent: int | None) -> str:
         """Judge and profile a kernel; return what the model inside would be told."""
-        self._session.take_up()
+        self._hear_the_engineer()
+        self.require_going_on()
+        self._tell_hints()
         start = self._session.transcript.parent
         known = parent if parent is not None else start.number if start is not None else None
         turn = self._session.offer(source, idea=idea, parent=known, author="agent")
@@ -195,12 +205,43 @@ class Workbench:
 
     def profile(self, attempt: int) -> str:
         """Return the page of an attempt, measured if nobody has yet."""
+        self._hear_the_engineer()
         return legible(self._session.profile(attempt).text(), chars=TEXT_CHARS)
 
     def seal(self) -> str:
         """Seal the best kernel; return what may be reported."""
+        self._hear_the_engineer()
         best = self._session.seal()
-        return self.told(best) if best is not None else "nothing that passed survived its sealing"
+        if best is None:
+            return why_no_best(self.transcript())
+        if self._now is not None:
+            self._now.attempt = best.number  # sealed before, it brings no event
+        return self.told(best)
+
+    def _hear_the_engineer(self) -> None:
+        """Do what lies in the inbox; a kernel offered there is not the attempt of the job."""
+        job = self._now
+        attempt = job.attempt if job is not None else None
+        try:
+            self._session.take_up()
+        finally:
+            if job is not None:
+                job.attempt = attempt
+        # The session forgets it once it is saved, as it is by a fault; the client may go on.
+        self.stopped = self._session.stop_requested or self.stopped
+
+    def require_going_on(self) -> None:
+        """Raise ``SessionError`` once the engineer asked the run to stop."""
+        if self.stopped is not None:
+            raise SessionError(
+                f"{self.stopped}: no further kernel is judged here; call seal_best, and report "
+                "what it seals"
+            )
+
+    def _tell_hints(self) -> None:
+        """Let the job answer for the hints so far: its kernel ends their being news."""
+        if self._now is not None:
+            self._now.hints = news(self.transcript())
 
     def told(self, attempt: Attempt) -> str:
         """Return the verdict and the page in the words of the next prompt."""
@@ -225,12 +266,45 @@ class Workbench:
 
     def _heard(self, event: AnyEvent) -> None:
         job = self._now
-        if job is not None and isinstance(event, Offered | Judged):
-            job.attempt = event.attempt
+        if job is None:
+            return
+        match event:
+            case Offered() | Judged():
+                job.attempt = event.attempt
+            case Sealed() if job.kind == "seal":  # a target seals others while a kernel is judged
+                job.attempt = event.attempt
+            case _:
+                pass
+
+
+def news(transcript: Transcript) -> tuple[str, ...]:
+    """Return what the engineer said since a client last handed in a kernel, or a model answered."""
+    events = transcript.events
+    offers = [i for i, e in enumerate(events) if isinstance(e, Offered) and e.author == "agent"]
+    since = events[offers[-1] + 1 if offers else 0 :]
+    newer = {id(event) for event in since if isinstance(event, Hinted)}
+    return tuple(hint.text for hint in transcript.hints if id(hint) in newer)
+
+
+def why_no_best(transcript: Transcript) -> str:
+    """Say why there is no best kernel: none passed, or what became of those that did."""
+    lost = [_fate(a) for a in transcript.attempts if isinstance(a.verdict, Passed)]
+    if not lost:
+        return "No kernel has passed yet."
+    return f"No kernel that passed is left: {'; '.join(lost[-MOST_LOST:])}."
+
+
+def _fate(attempt: Attempt) -> str:
+    if attempt.veto is not None:
+        return f"attempt {attempt.number} was vetoed ({phrase(attempt.veto)})"
+    found = phrase(headline(attempt.sealed)) if attempt.sealed is not None else "unknown"
+    return f"attempt {attempt.number} did not survive its sealing ({found})"
 
 
 def open_session(problem: Path, *, options: Options, runs: Path) -> Session:
     """Begin a run on a problem file, or take up a run's folder, for a client to work in.
+
+    ``options`` are those of a run that begins; one that is taken up has its own.
 
     Raises:
         SessionError: the extra that speaks the protocol is not installed.
@@ -304,14 +378,15 @@ class Tools:
         """Describe the task: contract, rules, reference module, machine, what is to be beaten."""
         transcript = self._bench.transcript()
         try:
-            brief = render_template("system", look(transcript))
+            brief = render_template("system", look(transcript)) + HOW
         except NotMeasuredError:
-            return (
-                f"Machine and baselines are not measured yet: {self._status('setup-1').text}\n\n"
+            setup = self._bench.job("setup-1")
+            brief = (
+                f"Machine and baselines are not measured yet: {_text(setup, setup.state)}\n\n"
                 "The reference module:\n\n"
                 f"```python\n{legible(transcript.problem.source)}\n```\n"
             )
-        return brief + HOW
+        return self._engineer_said(news(transcript)) + brief
 
     def evaluate_kernel(self, source: str, idea: str = "", parent: int | None = None) -> JobStatus:
         """Submit a kernel: a whole Python file defining ModelNew. Returns a job to poll.
@@ -319,6 +394,7 @@ class Tools:
         It is built, checked against the reference, timed beside the baselines and profiled. `idea`
         is one sentence on the mechanism; `parent` is the attempt it revises (default: the best).
         """
+        self._bench.require_going_on()
         if not source.strip():
             raise SessionError("the source is empty; send the whole Python file")
         if len(source) > MAX_SOURCE_CHARS:
@@ -329,8 +405,8 @@ class Tools:
             raise SessionError("the source does not define ModelNew; describe_problem says how")
         if parent is not None:
             self._bench.transcript().attempt(parent)
-        said = phrase(idea, chars=300) or None
-        job = self._bench.submit("evaluate", lambda: self._bench.evaluate(source, said, parent))
+        stated = phrase(idea, chars=300) or None
+        job = self._bench.submit("evaluate", lambda: self._bench.evaluate(source, stated, parent))
         return self._status(job.name)
 
     def profile_kernel(self, attempt: int) -> JobStatus:
@@ -347,7 +423,10 @@ class Tools:
         return self._status(self._bench.submit("seal", self._bench.seal).name)
 
     def job_status(self, job: str) -> JobStatus:
-        """Say how far a job is; when it is done, `text` holds the verdict and the profile page."""
+        """Say how far a job is; when it is done, `text` holds the verdict and the profile page.
+
+        What the engineer beside you said stands before that.
+        """
         return self._status(job)
 
     def best(self) -> str:
@@ -355,10 +434,10 @@ class Tools:
         transcript = self._bench.transcript()
         found = transcript.best
         if found is None or found.candidate is None:
-            return "No kernel has passed yet."
+            return self._engineer_said(news(transcript)) + why_no_best(transcript)
         sealed = "sealed" if found.sealed is not None else "not sealed yet: call seal_best"
         return (
-            f"{self._bench.told(found)}\nIt is {sealed}.\n\n"
+            f"{self._engineer_said(news(transcript))}{self._bench.told(found)}\nIt is {sealed}.\n\n"
             f"```python\n{legible(found.candidate.source)}\n```\n"
         )
 
@@ -380,9 +459,10 @@ class Tools:
         return legible(page.text(), chars=TEXT_CHARS)
 
     def _status(self, name: str) -> JobStatus:
-        job = self._bench.job(name)
+        job, transcript = self._bench.job(name), self._bench.transcript()
         state = job.state
-        attempt = self._found(job.attempt)
+        attempt = _found(transcript, job.attempt)
+        hints = tuple(dict.fromkeys((*job.hints, *news(transcript))))
         final = (attempt.sealed or attempt.verdict) if attempt is not None else None
         ended = state in {"done", "failed"}
         return JobStatus(
@@ -394,15 +474,26 @@ class Tools:
             attempt=job.attempt,
             verdict=phrase(headline(final)) if ended and final is not None else None,
             speedup=round(attempt.speedup, 4) if ended and attempt and attempt.passed else None,
-            text=job.outcome() if ended else _patience(job, state),
+            text=self._engineer_said(hints) + _text(job, state),
         )
 
-    def _found(self, attempt: int | None) -> Attempt | None:
-        known = {one.number: one for one in self._bench.transcript().attempts}
-        return known.get(attempt) if attempt is not None else None
+    def _engineer_said(self, hints: tuple[str, ...]) -> str:
+        """Return the engineer's words for the client, and their wish to stop; empty without."""
+        quoted = [said(legible(hint, chars=HINT_CHARS)) for hint in hints]
+        if self._bench.stopped is not None:
+            quoted.append(f"The run was {self._bench.stopped}: no further kernel is judged.")
+        return "\n\n".join(["From the engineer at your side:", *quoted, ""]) if quoted else ""
 
 
-def _patience(job: Job, state: State) -> str:
+def _found(transcript: Transcript, attempt: int | None) -> Attempt | None:
+    known = {one.number: one for one in transcript.attempts}
+    return known.get(attempt) if attempt is not None else None
+
+
+def _text(job: Job, state: State) -> str:
+    """Return what a job that ended came to, or what to do meanwhile."""
+    if state in {"done", "failed"}:
+        return job.outcome()
     if state == "waiting":
         return f"{job.name} waits for the jobs before it; poll job_status in a few seconds"
     doing = f" ({job.phase})" if job.phase else ""
@@ -411,13 +502,13 @@ def _patience(job: Job, state: State) -> str:
 
 def _line(attempt: Attempt) -> AttemptLine:
     final = attempt.sealed or attempt.verdict
-    said = phrase(headline(final)) if final is not None else "not judged yet"
+    found = phrase(headline(final)) if final is not None else "not judged yet"
     vetoed = f"; vetoed: {phrase(attempt.veto)}" if attempt.veto is not None else ""
     idea = attempt.candidate.idea if attempt.candidate is not None else None
     return AttemptLine(
         attempt=attempt.number,
         author=attempt.author,
-        verdict=said + vetoed,
+        verdict=found + vetoed,
         speedup=attempt.speedup or None,
         median_us=attempt.passed.timing.median_us if attempt.passed is not None else None,
         sealed=attempt.sealed is not None,

@@ -411,6 +411,7 @@ class Offered(Event, frozen=True, kw_only=True, tag="offered"):
     author: AuthorKind = "engineer"
     parent: int | None = None
     idea: str | None = None
+    note: str | None = None  # the file in the inbox that it came in, if it did
 
 
 class Judged(Event, frozen=True, kw_only=True, tag="judged"):
@@ -443,6 +444,7 @@ class Hinted(Event, frozen=True, kw_only=True, tag="hinted"):
     """The engineer said something the next prompt carries."""
 
     text: str
+    note: str | None = None  # the file in the inbox that it came in, if it did
 
 
 class Vetoed(Event, frozen=True, kw_only=True, tag="vetoed"):
@@ -450,6 +452,7 @@ class Vetoed(Event, frozen=True, kw_only=True, tag="vetoed"):
 
     attempt: int
     reason: str
+    note: str | None = None  # the file in the inbox that it came in, if it did
 
 
 class Moved(Event, frozen=True, kw_only=True, tag="moved"):
@@ -457,6 +460,7 @@ class Moved(Event, frozen=True, kw_only=True, tag="moved"):
 
     attempt: int | None
     reason: str = ""
+    note: str | None = None  # the file in the inbox that it came in, if it did
 
 
 class Changed(Event, frozen=True, kw_only=True, tag="changed"):

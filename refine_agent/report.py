@@ -70,6 +70,7 @@ def render(transcripts: Sequence[Transcript]) -> str:
         summaries=summaries,
         left_out=len(transcripts) - len(shown),
         compared=_compared(summaries) if len(summaries) > 1 else None,
+        caches=_caches(transcripts),
         data=_embedded(tuple(data(transcript) for transcript in shown)),
     )
 
@@ -132,7 +133,7 @@ def data(transcript: Transcript) -> RunData:
     """Return what a program would want from the report, as records."""
     # A report is sent around: where the run lay on somebody's disk is nobody else's business.
     run = msgspec.structs.replace(rows.run(transcript), folder=transcript.folder.name)
-    setup = transcript.setup
+    setup = transcript.setup_of_best
     compiled = setup.baseline.compiled if setup is not None else None
     return RunData(
         run=run,
@@ -145,6 +146,23 @@ def data(transcript: Transcript) -> RunData:
         metrics=tuple(rows.metrics(transcript))[: views.MOST_TURNS * 100],
         ledger=tuple(rows.ledger(transcript))[: views.MOST_TURNS * 20],
     )
+
+
+_COLD: dict[str, str] = {
+    "cuda": "on a GPU the L2 is cold",
+    "cpu": "on a CPU the caches are not flushed",
+}
+
+
+def _caches(transcripts: Sequence[Transcript]) -> str:
+    """Say how the judge treats the caches of the devices that kernels were timed on."""
+    setups = [
+        setup
+        for one in transcripts
+        for setup in (one.setup, *(one.setup_of(attempt.number) for attempt in one.attempts))
+    ]
+    kinds = {setup.environment.device_kind for setup in setups if setup is not None}
+    return "; ".join(words for kind, words in _COLD.items() if kind in kinds)
 
 
 def _compared(summaries: list[rows.RunRow]) -> views.Picture:

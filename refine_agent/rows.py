@@ -85,7 +85,10 @@ class PhaseRow(Record, frozen=True, kw_only=True, omit_defaults=False):
 
 
 class RunRow(Record, frozen=True, kw_only=True, omit_defaults=False):
-    """One run with its best kernel, if it has one; ``began`` is seconds since the epoch."""
+    """One run with its best kernel, if it has one; ``began`` is seconds since the epoch.
+
+    ``device`` is where the best kernel was judged or sealed; without one, where the run was last.
+    """
 
     run: str
     folder: str
@@ -151,7 +154,7 @@ def ledger(transcript: Transcript) -> Iterator[PhaseRow]:
 
 def run(transcript: Transcript) -> RunRow:
     """Return the run in one row."""
-    best, setup, found = transcript.best, transcript.setup, transcript.attempts
+    best, setup, found = transcript.best, transcript.setup_of_best, transcript.attempts
     passed = best.passed if best is not None else None
     floor = floor_us(transcript, best.number) if best is not None else None
     stopped = transcript.stopped

@@ -40,7 +40,7 @@ from refine_agent.records import (
     digest_of,
     headline,
 )
-from refine_agent.transcript import SCHEMA, Transcript, TranscriptError, mask, new_run_id
+from refine_agent.transcript import SCHEMA, Transcript, TranscriptError, new_run_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -175,6 +175,7 @@ class Session:
         """Write down that nobody works on the run now; everything else is on the disk already."""
         if self.transcript.stopped is None:
             self.transcript.record(Stopped(at=time.time(), reason=reason, resumable=resumable))
+        self.stop_requested = None  # it has stopped; whoever goes on now wants it to go on
 
     def close(self) -> None:
         """Save, let go of author and bench, and let another process write the run."""
@@ -211,11 +212,16 @@ class Session:
             return loop.take_turn(self.transcript, author, bench, self.watch)
 
     def run(self, turns: int | None = None) -> tuple[Turn, ...]:
-        """Take ``turns`` turns, or as many as the budget allows; seal and save when it is spent."""
+        """Take ``turns`` turns, or as many as the budget allows; seal and save when it is spent.
+
+        Where a note asks it to stop it saves at once: sealing takes minutes.
+        """
         taken: list[Turn] = []
         while (why := self.boundary()) is None and (turns is None or len(taken) < turns):
             taken.append(self.step())
-        if why is not None:
+        if self.stop_requested is not None:
+            self.save(self.stop_requested)
+        elif why is not None:
             self.finish(why)
         return tuple(taken)
 
@@ -242,11 +248,11 @@ class Session:
 
     # --- the engineer's turns -------------------------------------------------------------------
 
-    def hint(self, text: str) -> None:
+    def hint(self, text: str, *, note: str | None = None) -> None:
         """Tell the model something; the next prompt carries it."""
         if not text.strip():
             raise SessionError("the hint is empty; say what the model should know")
-        self.transcript.record(Hinted(at=time.time(), text=text.strip()))
+        self.transcript.record(Hinted(at=time.time(), text=text.strip(), note=note))
 
     def offer(
         self,
@@ -255,6 +261,7 @@ class Session:
         idea: str | None = None,
         parent: int | None = None,
         author: AuthorKind = "engineer",
+        note: str | None = None,
     ) -> Turn:
         """Put a kernel of your own on the bench, judged like any other."""
         if parent is not None:
@@ -267,6 +274,7 @@ class Session:
                 parent=parent,
                 idea=idea,
                 author=author,
+                note=note,
                 watch=self.watch,
             )
 
@@ -276,21 +284,27 @@ class Session:
             raise SessionError(f"the text is that of attempt {attempt}; nothing was changed")
         return self.offer(source, parent=attempt, idea=idea or f"edit of attempt {attempt}")
 
-    def veto(self, attempt: int, reason: str) -> None:
+    def veto(self, attempt: int, reason: str, *, note: str | None = None) -> None:
         """Rule an attempt out: it is no parent and no winner any more."""
         self.transcript.attempt(attempt)
         if not reason.strip():
             raise SessionError("a veto needs a reason; the model reads it")
-        self.transcript.record(Vetoed(at=time.time(), attempt=attempt, reason=reason.strip()))
+        self.transcript.record(
+            Vetoed(at=time.time(), attempt=attempt, reason=reason.strip(), note=note)
+        )
 
-    def back(self, attempt: int | None, reason: str = "") -> None:
+    def back(self, attempt: int | None, reason: str = "", *, note: str | None = None) -> None:
         """Go on from this attempt (``None``: from the reference), whatever was best."""
         if attempt is not None:
             self.source(attempt)  # an attempt without a kernel cannot be revised
-        self.transcript.record(Moved(at=time.time(), attempt=attempt, reason=reason))
+        self.transcript.record(Moved(at=time.time(), attempt=attempt, reason=reason, note=note))
 
     def branch(self, attempt: int) -> Session:
-        """Begin another run with this one's history up to the attempt, to go on from it."""
+        """Begin another run with this one's history up to the attempt, to go on from it.
+
+        What the engineer said since of that history holds for the branch too, as do the limits and
+        the model of now.
+        """
         turn = self.transcript.attempt(attempt).turn
         self.source(attempt)
         header = self.transcript.started
@@ -298,14 +312,17 @@ class Session:
             header,
             at=time.time(),
             run=new_run_id(),
-            model=self.transcript.model,
-            options=self.transcript.options,
             forked_from=f"{header.run}#{attempt}",
         )
         folder = self.transcript.folder.parent / f"{fresh.run}-{fresh.problem.name}"
         forked = Transcript.create(folder, fresh)
         for event in _history_up_to(self.transcript, turn):
             forked.record(event)
+        for said in _said_since(self.transcript, forked):
+            forked.record(said)
+        now = self.transcript.options, self.transcript.model
+        if (forked.options, forked.model) != now:
+            forked.record(Changed(at=time.time(), options=now[0], model=now[1]))
         forked.record(Moved(at=time.time(), attempt=attempt, reason=f"branched from {header.run}"))
         # What was handed in serves the branch too; what was opened here belongs to this run.
         author = None if self._author_is_ours else self._author
@@ -418,30 +435,33 @@ class Session:
         """
         count = 0
         for letter in inbox.waiting(self.transcript.folder):
-            if letter.note is None:
-                self.hint(f"[a note in the inbox could not be read: {letter.why_not}]")
-            elif not _is_done(self.transcript, letter.note):
-                self._do(letter.note)
+            if not _is_done(self.transcript, letter):
+                self._do(letter)
             Path(letter.path).unlink(missing_ok=True)
             count += 1
         return count
 
-    def _do(self, note: inbox.AnyNote) -> None:
+    def _do(self, letter: inbox.Letter) -> None:
+        note, name = letter.note, letter.name
         try:
             match note:
                 case inbox.Hint():
-                    self.hint(note.text)
+                    self.hint(note.text, note=name)
                 case inbox.Offer():
-                    self.offer(note.source, idea=note.idea, parent=note.parent or self._parent())
+                    parent = note.parent or self._parent()
+                    self.offer(note.source, idea=note.idea, parent=parent, note=name)
                 case inbox.Veto():
-                    self.veto(note.attempt, note.reason)
+                    self.veto(note.attempt, note.reason, note=name)
                 case inbox.Back():
-                    self.back(note.attempt)
+                    self.back(note.attempt, note=name)
                 case inbox.Stop():
                     self.stop_requested = "stopped by the engineer"
+                case None:
+                    unread = f"[a note in the inbox could not be read: {letter.why_not}]"
+                    self.hint(unread, note=name)
         except (SessionError, TranscriptError) as why:
             # Nobody stands by to be told; the run's record is where they will look.
-            self.transcript.record(Hinted(at=time.time(), text=f"[not done: {why}]"))
+            self.transcript.record(Hinted(at=time.time(), text=f"[not done: {why}]", note=name))
 
     def _parent(self) -> int | None:
         parent = self.transcript.parent
@@ -512,11 +532,19 @@ class _Whoever:
 
 
 def source_of(transcript: Transcript, attempt: int) -> str:
-    """Return the kernel of an attempt; raise ``SessionError`` when its reply held none."""
+    """Return the kernel of an attempt; raise ``SessionError`` when it has none to be read."""
     known = transcript.attempt(attempt)
-    if known.candidate is None:
-        raise SessionError(f"attempt {attempt} has no kernel: its reply held none")
-    return known.candidate.source
+    if known.candidate is not None:
+        return known.candidate.source
+    lost = transcript.why_source_is_lost(attempt)
+    if lost is not None:
+        raise SessionError(f"the kernel of attempt {attempt} is not readable: {lost}")
+    if known.verdict is None:
+        raise SessionError(
+            f"attempt {attempt} was not judged, so no kernel of it is known to go on from; "
+            "offer its text to have it judged"
+        )
+    raise SessionError(f"attempt {attempt} has no kernel: its reply held none")
 
 
 def difference(transcript: Transcript, a: int, b: int) -> Difference:
@@ -595,22 +623,29 @@ def _history_up_to(transcript: Transcript, turn: int) -> Iterator[AnyEvent]:
             return
 
 
-def _is_done(transcript: Transcript, note: inbox.AnyNote) -> bool:
-    """Whether what a note asks for was recorded after it was dropped."""
-    since = (event for event in transcript.events if event.at >= note.at)
-    match note:
-        case inbox.Hint():
-            said = mask(note.text.strip())
-            return any(isinstance(e, Hinted) and e.text == said for e in since)
-        case inbox.Offer():
-            offered = mask(note.source)
-            return any(isinstance(e, Offered) and e.source == offered for e in since)
-        case inbox.Veto():
-            return any(isinstance(e, Vetoed) and e.attempt == note.attempt for e in since)
-        case inbox.Back():
-            return any(isinstance(e, Moved) and e.attempt == note.attempt for e in since)
-        case inbox.Stop():
-            return False
+def _said_since(transcript: Transcript, forked: Transcript) -> Iterator[AnyEvent]:
+    """Yield what the engineer said of a branch's history after it: vetoes, and hints that wait."""
+    shared = {attempt.number for attempt in forked.attempts}
+    known = tuple(forked.events)
+    waiting = transcript.hints
+    for event in transcript.events:
+        if event in known:
+            continue
+        match event:
+            case Vetoed() if event.attempt in shared:
+                yield event
+            case Hinted() if event in waiting:
+                yield event
+            case _:
+                pass
+
+
+def _is_done(transcript: Transcript, letter: inbox.Letter) -> bool:
+    """Whether what came of a note is recorded already, and only its file outlived a kill."""
+    return any(
+        isinstance(event, Hinted | Offered | Vetoed | Moved) and event.note == letter.name
+        for event in transcript.events
+    )
 
 
 def _titled(attempt: Attempt) -> str:

@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 import time
+from collections import Counter
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -64,8 +65,16 @@ LOCK_TRIES, LOCK_WAIT_S = 3, 0.02
 # Longer texts (sources, prompts, replies, logs, pages) live once each in a file named by content.
 BLOB_FROM_CHARS = 1024
 _BLOB = "blob:sha256:"
+# Whose answers nobody sends a bill for.
+_WRITTEN = ("script:", "manual")
 # A line of 64 MB is no transcript of ours; reading it would only fill the memory.
 MAX_LINE_BYTES = 64 << 20
+# How often the machine may fail on one attempt, and in one way, before it is left as it is.
+MOST_FAULTS = 2
+_VARIES = re.compile(r"0x[0-9a-fA-F]+|\d+")  # addresses, process ids, sizes
+
+# Runs that ship with the package: their answers are replayed, and nobody writes into them.
+RECORDED = Path(__file__).parent / "transcripts" / "recorded"
 
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 
@@ -98,6 +107,10 @@ class Transcript:
         self._setup: Setup | None = None
         self._judged_under: dict[int, Setup | None] = {}
         self._weakness = _Weakness()
+        self._lost: list[str] = []  # texts that could not be read, and why
+        self._stand_ins: dict[str, str] = {}  # what stands in a text's place: why it is not there
+        self._lost_sources: dict[int | None, str] = {}  # by attempt; ``None``: the problem's
+        self._counts_from = 0  # the turn after which those without a better kernel are counted
 
     def _repr_html_(self) -> str:
         """Show the run as a notebook shows it."""
@@ -126,13 +139,16 @@ class Transcript:
         """Open a run to go on with it; only one process at a time may.
 
         Raises:
-            TranscriptError: another process writes it, a newer version wrote it, or it is no run.
+            TranscriptError: another process writes it, a newer version wrote it, texts of it are
+                not there, it ships with the package, or it is no run.
         """
         _require_run(folder)
+        refuse_shipped(folder)
         run = cls(folder, lock=_take_lock(folder))
         try:
             run._load()
             run._require_known_format()
+            run._require_texts()
             run._mend()
         except BaseException:
             run.close()
@@ -193,6 +209,15 @@ class Transcript:
                 f"{SCHEMA}; update refine_agent to go on with it, `show` tells what can be read"
             )
 
+    def _require_texts(self) -> None:
+        """Refuse to go on where a text is not what was written: the next prompt may quote it."""
+        if self._lost:
+            more = f" and {len(self._lost) - 1} more" if len(self._lost) > 1 else ""
+            raise TranscriptError(
+                f"{self.folder} is not whole: {self._lost[0]}{more}; copy its {BLOBS} folder again "
+                "from where the run came from to go on with it, `show` tells what can be read"
+            )
+
     @property
     def _newer(self) -> int | None:
         """The run's format, where it is newer than ours: what it holds may be more than we know."""
@@ -208,7 +233,7 @@ class Transcript:
             self.damaged.append(f"line {number}: cut off")
             return
         try:
-            event = self._decode(line)
+            event = self._decode(number, line)
             self._fold(event)
         # RecursionError: a line nested thousands deep is nobody's event either.
         except (msgspec.DecodeError, LookupError, OSError, ValueError, RecursionError) as why:
@@ -216,10 +241,39 @@ class Transcript:
             return
         self.events.append(event)
 
-    def _decode(self, line: bytes) -> AnyEvent:
+    def _decode(self, number: int, line: bytes) -> AnyEvent:
         if not self._texts or _BLOB.encode() not in line:
             return _decoder.decode(line)
-        return _decoder.decode(msgspec.json.encode(self._restore(msgspec.json.decode(line))))
+        lost: dict[str, str] = {}
+        content = self._restore(msgspec.json.decode(line), lost)
+        event = _decoder.decode(msgspec.json.encode(content))
+        found = [f"line {number}: {why}" for why in lost.values()]
+        self._stand_ins |= lost
+        self._lost += found
+        self.damaged += found
+        return self._without_lost_source(event, lost)
+
+    def _without_lost_source(self, event: AnyEvent, lost: dict[str, str]) -> AnyEvent:
+        """Return an event less the kernel that could not be read: what stands for it is none."""
+        match event:
+            case Started() if event.problem.source in lost:
+                self._lost_sources[None] = lost[event.problem.source]
+            case Offered() if event.source in lost:
+                self._lost_sources[event.attempt] = lost[event.source]
+            case Judged(candidate=Candidate() as candidate) if candidate.source in lost:
+                self._lost_sources[event.attempt] = lost[candidate.source]
+                return replace(event, candidate=None)
+            case _:
+                pass
+        return event
+
+    def why_source_is_lost(self, attempt: int | None) -> str | None:
+        """Return why an attempt's kernel, or for ``None`` the problem, cannot be read, if so."""
+        return self._lost_sources.get(attempt)
+
+    def why_lost(self, text: str) -> str | None:
+        """Return why a text cannot be read, if what is given only stands in its place."""
+        return self._stand_ins.get(text)
 
     def _mend(self) -> None:
         """Cut off a half-written last line, so that the next event starts on a line of its own."""
@@ -255,10 +309,15 @@ class Transcript:
     def _append(self, line: bytes) -> None:
         """Write a line; one that Ctrl-C tore in the middle gets its end before the next begins."""
         torn, self._torn = self._torn, True
-        with (self.folder / EVENTS).open("ab") as file:
+        path = self.folder / EVENTS
+        # Whoever looks at a run that is being begun sees none, or one with its header.
+        begun = path if self.events else path.with_suffix(".begun")
+        with begun.open("ab") as file:
             file.write((b"\n" if torn else b"") + line + b"\n")
             file.flush()
             os.fsync(file.fileno())
+        if begun != path:
+            begun.rename(path)
         self._torn = False
 
     def _externalise(self, value: Any) -> Any:  # noqa: ANN401 - JSON is what JSON is
@@ -289,7 +348,10 @@ class Transcript:
         """Return the bytes stored under a SHA-256; raise ``TranscriptError`` if they are not it."""
         if not re.fullmatch(r"[0-9a-f]{64}", name):
             raise TranscriptError(f"{name[:80]!r} is not the name of a blob")
-        content = self._blob_path(name).read_bytes()
+        try:
+            content = self._blob_path(name).read_bytes()
+        except OSError as why:
+            raise TranscriptError(f"blob {name[:12]} cannot be read ({why.strerror})") from why
         if sha256(content).hexdigest() != name:
             raise TranscriptError(f"blob {name[:12]} was changed after it was written")
         return content
@@ -297,16 +359,22 @@ class Transcript:
     def _blob_path(self, name: str) -> Path:
         return self.folder / BLOBS / name[:2] / name[2:]
 
-    def _restore(self, value: Any) -> Any:  # noqa: ANN401 - JSON is what JSON is
+    def _restore(self, value: Any, lost: dict[str, str]) -> Any:  # noqa: ANN401 - JSON is what JSON is
+        """Put texts in the place of their blobs' names; ``lost`` gets what stands for the others.
+
+        Each such stand-in is told why its text is not there.
+        """
         if isinstance(value, dict):
-            return {key: self._restore(item) for key, item in value.items()}
+            return {key: self._restore(item, lost) for key, item in value.items()}
         if isinstance(value, list):
-            return [self._restore(item) for item in value]
+            return [self._restore(item, lost) for item in value]
         if isinstance(value, str) and value.startswith(_BLOB):
             try:
                 return self.kept(value.removeprefix(_BLOB)).decode("utf-8", "replace")
-            except (OSError, TranscriptError) as why:
-                return f"[not readable: {why}]"
+            except TranscriptError as why:
+                shown = f"[not readable: {why}]"
+                lost[shown] = str(why)
+                return shown
         return value
 
     # --- folding events into what a reader sees --------------------------------------------------
@@ -341,6 +409,7 @@ class Transcript:
             case _:
                 pass
         self._reconsider(event)
+        self._count_anew(event)
 
     def _reconsider(self, event: AnyEvent) -> None:
         """Note what is known of machine and problem now, and settle doubts that were about that."""
@@ -361,6 +430,22 @@ class Transcript:
             self._attempts[number] = replace(
                 attempt, verdict=_settled(attempt.verdict), sealed=_settled(attempt.sealed)
             )
+
+    def _count_anew(self, event: AnyEvent) -> None:
+        """Count turns without a better kernel from here where one was taken away.
+
+        What is best after a veto or a seal that failed may have been found long ago, and whoever
+        went back did so to look elsewhere: the turns before were not in vain until then.
+        """
+        match event:
+            case Vetoed() | Moved():
+                anew = True
+            case Sealed():
+                anew = not isinstance(event.verdict, Passed)
+            case _:
+                anew = False
+        if anew:
+            self._counts_from = max(self._closed, default=0)
 
     def _update(self, attempt: int, **fields: Any) -> None:  # noqa: ANN401 - checked by msgspec
         self._attempts[attempt] = replace(self._attempts[attempt], **fields)
@@ -405,6 +490,21 @@ class Transcript:
         return self._judged_under.get(attempt, self._setup)
 
     @property
+    def setup_of_best(self) -> Setup | None:
+        """What the best kernel was judged or sealed under; without one, what was last found out.
+
+        A run that was copied and taken up elsewhere has a setup of each machine, and what is
+        reported of its best kernel belongs to one of them.
+        """
+        best = self.best
+        return self.setup_of(best.number) if best is not None else self._setup
+
+    def device_of(self, attempt: int) -> str | None:
+        """Return the device on which an attempt was judged or sealed, if it is known."""
+        setup = self.setup_of(attempt)
+        return setup.environment.device if setup is not None else None
+
+    @property
     def weak(self) -> bool:
         """Whether, as last examined, an impostor passes, so that no speedup means anything."""
         return self._weakness.present
@@ -414,6 +514,18 @@ class Transcript:
         """Dollars paid for replies whose price is known."""
         replies = (attempt.reply for attempt in self.attempts)
         return sum(r.cost_usd for r in replies if r is not None and r.cost_usd is not None)
+
+    @property
+    def unpriced(self) -> tuple[Replied, ...]:
+        """Replies that were bought at a price nobody knows; what a person writes is not bought."""
+        found: list[Replied] = []
+        model = self.started.model
+        for event in self.events:
+            if isinstance(event, Changed):
+                model = event.model
+            elif isinstance(event, Replied) and event.reply.cost_usd is None:
+                found += [event] if not model.startswith(_WRITTEN) else []
+        return tuple(found)
 
     @property
     def seconds(self) -> float:
@@ -449,13 +561,15 @@ class Transcript:
         """Return one turn as a view."""
         prompted, closed = self._prompts.get(number), self._closed.get(number)
         faults = [e.fault for e in self.events if isinstance(e, Failed) and e.turn == number]
+        attempts = self.attempts_of(number)
+        finished = closed is not None and all(a.verdict is not None for a in attempts)
         return Turn(
             number=number,
-            attempts=self.attempts_of(number),
+            attempts=attempts,
             prompt=prompted.prompt if prompted is not None else None,
             ledger=closed.ledger if closed is not None else (),
             seconds=closed.seconds if closed is not None else None,
-            fault=faults[-1] if faults and closed is None else None,
+            fault=faults[-1] if faults and not finished else None,
         )
 
     @property
@@ -509,6 +623,18 @@ class Transcript:
             past.events.append(event)
         return past
 
+    def is_given_up(self, attempt: int) -> bool:
+        """Whether the machine failed on an attempt in the same way before: it is tried no more.
+
+        Whatever a kernel does to the machine, it must not keep a run from going on.
+        """
+        faults = Counter(
+            _VARIES.sub("#", event.fault)
+            for event in self.events
+            if isinstance(event, Failed) and event.attempt == attempt
+        )
+        return any(count >= MOST_FAULTS for count in faults.values())
+
     def samples_of(self, turn: int) -> int:
         """Return how many replies a turn asks for: as many as when it was begun."""
         asked = self.started.options.samples
@@ -552,7 +678,10 @@ class Transcript:
 
     @property
     def parent(self) -> Attempt | None:
-        """The attempt the next turn revises: where the engineer moved to, else the best."""
+        """The attempt the next turn revises: where the engineer moved to, else the best.
+
+        A veto on where they moved to, with nothing better found from there, takes the move back.
+        """
         moved: Moved | None = self.last(Moved)
         if moved is None:
             return self.best
@@ -561,12 +690,17 @@ class Transcript:
         branch = [a for a in self.attempts if a.number in newer and a.passed is not None]
         start = [self.attempt(moved.attempt)] if moved.attempt is not None else []
         better = [a for a in (*start, *branch) if a.passed is not None]
+        if not better and start and start[0].veto is not None:
+            return self.best
         return ranking.fastest(better) or (start[0] if start else None)
 
     @property
     def turns_since_best(self) -> int:
-        """Model turns closed after the one that brought the best kernel."""
-        since = self.best.turn if self.best is not None else 0
+        """Model turns closed after the one that brought the best kernel.
+
+        Those before a veto, a move or a seal that failed are not counted.
+        """
+        since = max(self.best.turn if self.best is not None else 0, self._counts_from)
         return sum(number in self._closed and number > since for number in self._prompts)
 
     @property
@@ -687,6 +821,16 @@ def _require_run(folder: Path) -> None:
             f"{folder} holds no run (there is no {EVENTS} in it); "
             "`refine_agent show` lists the runs it finds"
         )
+
+
+def refuse_shipped(folder: Path) -> None:
+    """Raise ``TranscriptError`` where a run ships with the package: nobody writes into those."""
+    if not folder.resolve().is_relative_to(RECORDED.resolve()):
+        return
+    raise TranscriptError(
+        f"{folder.name} ships with refine_agent and stays as it is; copy its folder first "
+        f"(cp -r {folder} .), or replay its answers with --model recorded:{folder.name}"
+    )
 
 
 def is_being_written(folder: Path) -> bool:

@@ -51,6 +51,7 @@ from refine_agent.records import (
     Ratio,
     Replied,
     Reply,
+    Resumed,
     Sealed,
     Setup,
     Share,
@@ -818,3 +819,46 @@ def many(folder: Path, count: int) -> None:
 
 def _blobs(run: Path) -> Iterator[Path]:
     return (path for path in (run / "blobs").rglob("*") if path.is_file())
+
+
+OTHER_DEVICE = "AMD EPYC"
+
+
+def other_machine() -> Setup:
+    """Return what a bench finds on a CPU to which a run was copied: no peaks, other baselines."""
+    environment = Environment(
+        device=OTHER_DEVICE, device_kind="cpu", torch="2.13.0+cpu", compiler="g++ 12.2", cores=2
+    )
+    baseline = Baseline(eager=timing(40_000.0), compiled=timing(30_000.0))
+    return msgspec.structs.replace(
+        setup(),
+        environment=environment,
+        baseline=baseline,
+        peaks=Ceilings(device=OTHER_DEVICE, copy_gbps=21),
+        ceilings=("measured copy 21 GB/s",),
+        bound_us=None,
+        floor_us=13_000.0,
+    )
+
+
+def moved(folder: Path, *, attempts: int = 1) -> Transcript:
+    """Write a finished run that was copied to another machine and went on there in vain."""
+    layernorm(folder)
+    transcript, clock = Transcript.open(folder), Clock()
+    clock.after(10_000)
+    transcript.record(Resumed(at=clock.after(1)))
+    transcript.record(Measured(at=clock.after(17), setup=other_machine()))
+    slower = passed(
+        33_000.0,
+        eager=timing(40_000.0),
+        compiled=timing(30_000.0),
+        speedup=ratio(30 / 33),
+        vs_eager=ratio(40 / 33),
+        vs_compiled=ratio(30 / 33),
+    )
+    trial = msgspec.structs.replace(trials()[0], verdict=slower, page=None)
+    first = transcript.next_turn
+    for number in range(first, first + attempts):
+        take(transcript, number, trial, clock)
+    transcript.close()
+    return Transcript.read(folder)

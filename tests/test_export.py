@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,14 +14,16 @@ from refine_agent.export import ExportError, discounted, examples, winner
 from refine_agent.records import Budget, Options, Problem
 from refine_agent.session import Session
 from refine_agent.standins import ScriptedAuthor, ScriptedBench, kernel, source
+from refine_agent.transcript import BLOBS, Transcript
+from tests import synthetic
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def played(tmp_path: Path, *replies: str) -> Session:
+def played(tmp_path: Path, *replies: str, problem: str = "class Model: ...\n") -> Session:
     session = Session.start(
-        Problem(name="scale", source="class Model: ...\n"),
+        Problem(name="scale", source=problem),
         options=Options(budget=Budget(turns=len(replies))),
         runs=tmp_path,
         author=ScriptedAuthor(replies),
@@ -53,9 +56,48 @@ def test_evidence_cannot_be_made_to_run(tmp_path: Path) -> None:
     assert isinstance(only, ast.ClassDef)
 
 
+def test_the_winner_names_the_machine_it_was_measured_on(tmp_path: Path) -> None:
+    text = winner(synthetic.moved(tmp_path / "run"))
+
+    assert "# device NVIDIA H200, driver 580.159.04" in text
+    assert "# torch 2.11.0+cu130, compiler nvcc 13.0" in text
+    assert "TF32 is allowed in float32 convolutions" in text
+    assert synthetic.OTHER_DEVICE not in text
+
+
 def test_a_run_without_a_winner_says_so(tmp_path: Path) -> None:
     with played(tmp_path, "only words") as session, pytest.raises(ExportError, match="no kernel"):
         winner(session.transcript)
+
+
+@pytest.mark.parametrize("what", ["the kernel of attempt 1", "the problem"])
+def test_a_winner_whose_text_is_not_there_is_not_handed_out(tmp_path: Path, what: str) -> None:
+    problem = "class Model: ...\n" + "# of many words\n" * 200
+    with played(tmp_path, kernel(speedup=1.8, note="x" * 3000), problem=problem) as session:
+        assert session.best is not None
+        assert session.best.candidate is not None
+        text = problem if what == "the problem" else session.best.candidate.source
+        folder = session.transcript.folder
+    name = lost(folder, text)
+
+    with pytest.raises(ExportError, match=rf"{what} is not readable: blob {name[:12]}"):
+        winner(Transcript.read(folder))
+
+
+def test_a_reply_that_is_not_there_is_no_example(tmp_path: Path) -> None:
+    reply = kernel(speedup=1.8, note="x" * 3000)
+    with played(tmp_path, reply) as session:
+        folder = session.transcript.folder
+    name = lost(folder, reply)
+
+    with pytest.raises(ExportError, match=rf"turn 1 is not readable: blob {name[:12]}"):
+        list(examples(Transcript.read(folder)))
+
+
+def lost(run: Path, text: str) -> str:
+    name = sha256(text.encode()).hexdigest()
+    (run / BLOBS / name[:2] / name[2:]).unlink()
+    return name
 
 
 def test_rewards_are_kevins(tmp_path: Path) -> None:

@@ -16,22 +16,26 @@ from refine_agent.loop import BenchFault, NoAnswer, Quiet, offer, refine
 from refine_agent.records import (
     Baseline,
     Budget,
+    Changed,
     Crashed,
     Environment,
     Fitness,
     Hinted,
     Measured,
     Mismatch,
+    Moved,
     Options,
     Passed,
     Problem,
     Prompted,
     Replied,
     Reply,
+    Resumed,
     Started,
     Suspicion,
     Unreadable,
     Usage,
+    Vetoed,
 )
 from refine_agent.standins import (
     ScriptedAuthor,
@@ -48,7 +52,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from refine_agent.records import AnyVerdict, Candidate, Prompt, Setup
+    from refine_agent.profiling.records import Page
+    from refine_agent.records import AnyEvent, AnyVerdict, Candidate, Prompt, Setup
 
     Start = Callable[..., Transcript]
 
@@ -140,6 +145,51 @@ def test_money_stops_it_once_the_replies_cost_that_much(start: Start) -> None:
     assert loop.spent(run) == "$0.06 of $0.05 spent"
 
 
+def test_with_a_limit_on_money_a_reply_of_unknown_price_is_the_last(start: Start) -> None:
+    run = start(usd=5.0)
+    replies: list[str | Reply] = [priced(0.02), kernel(speedup=1.2), *[priced(0.02)] * 9]
+
+    list(refine(run, ScriptedAuthor(replies), ScriptedBench()))
+
+    assert run.model_turns == 2
+    why = loop.spent(run)
+    assert why is not None
+    assert "the price of script is unknown, so that $5.00 cannot be kept to" in why
+    assert """REFINE_AGENT_PRICING='{"script": {"input": 3.0, "output": 15.0}}'""" in why
+    assert "\n" not in why
+
+
+@pytest.mark.parametrize("say", [Resumed(at=0.0), Moved(at=0.0, attempt=None, reason="branched")])
+def test_whoever_goes_on_although_a_price_was_unknown_may(start: Start, say: AnyEvent) -> None:
+    run = start(usd=0.05)
+    list(refine(run, ScriptedAuthor([WORDS] * 9), ScriptedBench()))
+    assert run.model_turns == 1
+
+    run.record(say)
+    list(refine(run, ScriptedAuthor([priced(0.02)] * 9), ScriptedBench()))
+
+    assert run.model_turns == 4
+    assert loop.spent(run) == "$0.06 of $0.05 spent"
+
+
+def test_without_a_limit_on_money_no_price_is_needed(start: Start) -> None:
+    run = start(turns=3)
+
+    list(refine(run, ScriptedAuthor([WORDS] * 9), ScriptedBench()))
+
+    assert run.model_turns == 3
+
+
+@pytest.mark.parametrize("written", ["manual", "script:answers"])
+def test_what_a_person_writes_spends_no_money(start: Start, written: str) -> None:
+    run = start(turns=3, usd=1.0)
+    run.record(Changed(at=0.0, model=written, options=run.options))
+
+    list(refine(run, ScriptedAuthor([WORDS] * 9), ScriptedBench()))
+
+    assert run.model_turns == 3
+
+
 def test_minutes_count_turns_and_not_the_pauses_between_them(start: Start) -> None:
     run = start(minutes=1 / 600)
 
@@ -170,6 +220,50 @@ def test_a_run_without_a_single_pass_ends_with_patience_too(start: Start) -> Non
     list(refine(run, ScriptedAuthor([WORDS] * 9), ScriptedBench()))
 
     assert run.model_turns == 3
+
+
+def test_patience_is_counted_anew_once_the_best_is_taken_away(start: Start) -> None:
+    run = start(patience=3)
+    speeds = [1.2, 1.1, 1.1, 1.9]
+    turns = refine(run, ScriptedAuthor([kernel(speedup=s) for s in speeds]), ScriptedBench())
+    for _ in speeds:
+        next(turns)
+
+    run.record(Vetoed(at=1.0, attempt=4, reason="it needs a flag that we do not allow"))
+
+    assert run.best is not None
+    assert run.best.number == 1
+    assert run.turns_since_best == 0
+    assert loop.spent(run) is None
+
+
+def test_patience_is_counted_anew_where_the_engineer_goes_back(start: Start) -> None:
+    run = start(patience=2)
+    author = ScriptedAuthor([kernel(speedup=speed) for speed in (1.2, 1.1, 1.0, 0.9)])
+    turns = refine(run, author, ScriptedBench())
+    for _ in range(2):
+        next(turns)
+
+    run.record(Moved(at=1.0, attempt=2))
+    list(turns)
+
+    assert run.model_turns == 4
+    assert run.turns_since_best == 2
+
+
+def test_patience_is_counted_anew_after_a_seal_that_failed(start: Start) -> None:
+    class Strict(ScriptedBench):
+        def seal(self, candidate: Candidate, watch: loop.Watch) -> AnyVerdict:
+            found = super().seal(candidate, watch)
+            return Mismatch(case="sealed", reason="differs") if "1.9" in candidate.source else found
+
+    run = start(patience=3, target=1.5)
+    speeds = [1.2, 1.1, 1.1, 1.9, 1.0, 1.0]
+    list(refine(run, ScriptedAuthor([kernel(speedup=s) for s in speeds]), Strict()))
+
+    assert run.best is not None
+    assert run.best.number == 1
+    assert run.model_turns == 6
 
 
 def test_any_limit_alone_is_enough(start: Start) -> None:
@@ -375,6 +469,137 @@ def test_a_fault_of_the_machine_stops_the_run_scores_nothing_and_can_be_resumed(
     list(refine(run, author, ScriptedBench()))
     assert run.attempts[0].speedup == 1.4
     assert len(author.asked) == 1
+
+
+class Hanging(ScriptedBench):
+    """Loses a process to the driver, a new one each time, while it judges what says so."""
+
+    def __init__(self, *, while_profiling: bool = False) -> None:
+        super().__init__()
+        self.lost = 16
+        self._while_profiling = while_profiling
+
+    def judge(self, candidate: Candidate, watch: loop.Watch) -> AnyVerdict:
+        if not self._while_profiling:
+            self._meet(candidate)
+        return super().judge(candidate, watch)
+
+    def profile(self, candidate: Candidate, verdict: Passed, watch: loop.Watch) -> Page | None:
+        if self._while_profiling:
+            self._meet(candidate)
+        return super().profile(candidate, verdict, watch)
+
+    def _meet(self, candidate: Candidate) -> None:
+        if "hangs" in candidate.source:
+            self.lost += 1
+            raise BenchFault(f"process {self.lost} could not be killed")
+
+
+HANGS = kernel(speedup=9.0, note="hangs")
+
+
+def test_a_kernel_that_meets_the_same_fault_twice_is_left_and_the_run_goes_on(
+    start: Start,
+) -> None:
+    run, bench = start(turns=2), Hanging()
+    author = ScriptedAuthor([HANGS, kernel(speedup=1.4)])
+
+    with pytest.raises(BenchFault, match=r"process 17 could not be killed .*hint RUN --veto 1 WHY"):
+        list(refine(run, author, bench))
+    assert run.open_turn == 1
+    list(refine(run, author, bench))
+
+    assert bench.lost == 18
+    assert [attempt.verdict is None for attempt in run.attempts] == [True, False]
+    assert [attempt.speedup for attempt in run.attempts] == [0.0, 1.4]
+    assert run.turns[0].fault == "process 18 could not be killed"
+    assert run.turns[1].fault is None
+    assert len(author.asked) == 2
+    assert "**Attempt 1** has not been judged" in author.asked[1].messages[-1].content
+
+
+def test_whether_an_attempt_is_left_follows_from_what_is_on_the_disk(start: Start) -> None:
+    run, author = start(turns=2), ScriptedAuthor([HANGS, kernel(speedup=1.4)])
+    with pytest.raises(BenchFault):
+        list(refine(run, author, Hanging()))
+    run.close()
+
+    again = Transcript.open(run.folder)
+    list(refine(again, author, Hanging()))
+
+    assert [attempt.speedup for attempt in again.attempts] == [0.0, 1.4]
+
+
+def test_another_fault_on_the_same_attempt_is_no_reason_to_leave_it(start: Start) -> None:
+    run, author = start(turns=1), ScriptedAuthor([kernel(speedup=1.4)])
+
+    for why in ("the disk is full", "the GPU fell off the bus"):
+        with pytest.raises(BenchFault, match=why):
+            list(refine(run, author, ScriptedBench([BenchFault(why)])))
+    list(refine(run, author, ScriptedBench()))
+
+    assert run.attempts[0].speedup == 1.4
+
+
+def test_the_samples_beside_one_that_is_left_are_judged(start: Start) -> None:
+    run, bench = start(turns=1, samples=3), Hanging()
+    author = ScriptedAuthor([HANGS, kernel(speedup=1.4), kernel(speedup=1.2)])
+    with pytest.raises(BenchFault):
+        list(refine(run, author, bench))
+
+    list(refine(run, author, bench))
+
+    assert sorted(attempt.speedup for attempt in run.attempts) == [0.0, 1.2, 1.4]
+    assert run.model_turns == 1
+
+
+def test_a_veto_leaves_out_at_once_what_the_machine_failed_on(start: Start) -> None:
+    run, bench = start(turns=2), Hanging()
+    author = ScriptedAuthor([HANGS, kernel(speedup=1.4)])
+    with pytest.raises(BenchFault):
+        list(refine(run, author, bench))
+
+    run.record(Vetoed(at=1.0, attempt=1, reason="it hangs the device"))
+    list(refine(run, author, bench))
+
+    assert bench.lost == 17
+    assert [attempt.speedup for attempt in run.attempts] == [0.0, 1.4]
+    assert "it hangs the device" in author.asked[1].messages[-1].content
+
+
+def test_a_kernel_that_cannot_be_profiled_keeps_its_verdict_and_the_run_goes_on(
+    start: Start,
+) -> None:
+    run, bench = start(turns=2), Hanging(while_profiling=True)
+    author = ScriptedAuthor([HANGS, kernel(speedup=1.4)])
+    with pytest.raises(BenchFault):
+        list(refine(run, author, bench))
+
+    list(refine(run, author, bench))
+
+    assert [attempt.speedup for attempt in run.attempts] == [9.0, 1.4]
+    assert [attempt.page is None for attempt in run.attempts] == [True, False]
+
+
+def test_a_kernel_that_cannot_be_sealed_stops_the_run_until_it_is_vetoed(start: Start) -> None:
+    class Unsealing(ScriptedBench):
+        def seal(self, candidate: Candidate, watch: loop.Watch) -> AnyVerdict:
+            if "hangs" in candidate.source:
+                raise BenchFault("process 17 could not be killed")
+            return super().seal(candidate, watch)
+
+    run, bench = start(turns=2), Unsealing()
+    author = ScriptedAuthor([HANGS, kernel(speedup=1.4)])
+    for _ in range(3):
+        with pytest.raises(BenchFault, match=r"attempt 1 was being sealed; `hint RUN --veto 1"):
+            list(refine(run, author, bench))
+
+    run.record(Vetoed(at=1.0, attempt=1, reason="it hangs the device"))
+    list(refine(run, author, bench))
+
+    assert run.best is not None
+    assert run.best.number == 2
+    assert isinstance(run.best.sealed, Passed)
 
 
 # --- the engineer's turns --------------------------------------------------------------------

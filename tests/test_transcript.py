@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import subprocess
+import sys
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +37,8 @@ from refine_agent.standins import ScriptedAuthor, ScriptedBench, kernel, passed,
 from refine_agent.transcript import (
     BLOBS,
     EVENTS,
+    LOCK,
+    RECORDED,
     SCHEMA,
     Transcript,
     TranscriptError,
@@ -43,6 +49,8 @@ from refine_agent.transcript import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+ROOT = Path(__file__).parents[1]
+RUNS_BEGUN = 400
 LONG = "// a long kernel\n" * 200
 
 
@@ -259,6 +267,44 @@ def test_a_changed_blob_is_not_taken_for_what_was_said(whole: Path) -> None:
     assert "was changed after it was written" in reply.text
 
 
+@pytest.mark.parametrize("harm", ["missing", "changed"])
+def test_a_text_that_is_not_there_is_named_and_the_run_is_not_gone_on_with(
+    whole: Path, harm: str
+) -> None:
+    before = Transcript.read(whole).attempts[0]
+    assert before.candidate is not None
+    name = hurt(whole, before.candidate.source, harm)
+
+    run = Transcript.read(whole)
+
+    assert run.attempts[0].verdict == before.verdict
+    assert run.attempts[0].candidate is None
+    (damage,) = run.damaged
+    assert re.match(rf"line \d+: blob {name[:12]} (cannot be read|was changed)", damage)
+    content = (whole / EVENTS).read_bytes()
+    with pytest.raises(TranscriptError, match=rf"is not whole: line \d+: blob {name[:12]}"):
+        Transcript.open(whole)
+    assert (whole / EVENTS).read_bytes() == content
+    assert not is_being_written(whole)
+
+
+def hurt(run: Path, text: str, harm: str) -> str:
+    """Take a text away from a run, or change it; return its name."""
+    name = sha256(text.encode()).hexdigest()
+    path = run / BLOBS / name[:2] / name[2:]
+    if harm == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(b"class ModelNew: cheat = True")
+    return name
+
+
+def test_a_run_that_ships_is_not_opened_for_writing() -> None:
+    with pytest.raises(TranscriptError, match=r"ships with refine_agent.*recorded:layernorm-cpu"):
+        Transcript.open(RECORDED / "layernorm-cpu")
+    assert not (RECORDED / "layernorm-cpu" / LOCK).exists()
+
+
 def test_ten_megabytes_in_a_line_are_read_and_a_hundred_are_passed_over(
     whole: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -417,3 +463,24 @@ def test_whether_a_process_writes_a_run_can_be_asked_without_disturbing_it(whole
     assert not is_being_written(whole)
     with Transcript.open(whole):
         pass
+
+
+def test_a_run_that_is_being_begun_is_not_there_or_has_its_header(tmp_path: Path) -> None:
+    """Whoever lists runs meanwhile reads every one of them."""
+    begin = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from tests.test_transcript import header\n"
+        "from refine_agent.transcript import Transcript\n"
+        f"for number in range({RUNS_BEGUN}):\n"
+        "    Transcript.create(Path(sys.argv[1]) / f'run{number:03}', header()).close()\n"
+    )
+    beginner = subprocess.Popen([sys.executable, "-c", begin, str(tmp_path)], cwd=ROOT)
+
+    for number in range(RUNS_BEGUN):
+        folder = tmp_path / f"run{number:03}"
+        while not os.path.exists(folder / EVENTS):  # noqa: PTH110 - the sooner the better
+            assert beginner.poll() in (None, 0)
+        assert Transcript.read(folder).started.run == "run"
+
+    assert beginner.wait(timeout=30) == 0

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from refine_agent.charts import machines
 from refine_agent.charts.marks import (
     COLOURS,
     NARROW,
@@ -22,7 +23,7 @@ from refine_agent.charts.marks import (
     sign,
     text,
 )
-from refine_agent.charts.svg import Markup, Scale, join, number, picture, spread, tag
+from refine_agent.charts.svg import Markup, Scale, fit, join, number, picture, spread, tag
 from refine_agent.legible import phrase
 from refine_agent.rows import outcome
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from refine_agent.transcript import Transcript
 
 LABEL_WIDTH, LABEL_HEIGHT, MARK = 26, 13, 5
+# The line below the plot that says whose roofs are shown, where machines differ.
+NOTE = 16.0
 
 
 class Roof(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,27 +71,42 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def roofline(transcript: Transcript, *, width: float = 760, anchors: str | None = None) -> Markup:
-    """Draw the roofs that are known and a point per kernel that passed; empty if there is none."""
-    setup = transcript.setup
+    """Draw the roofs that are known and a point per kernel that passed; empty if there is none.
+
+    Roofs are a machine's: the best kernel's, with those kernels alone that were judged there.
+    """
+    setup = transcript.setup_of_best
     if setup is None or setup.work.bytes_needed <= 0:
         return Markup("")
     unit = _unit(setup)
-    points = (*_baselines(setup, unit), *_attempts(transcript, unit))
+    points = (*_baselines(setup, unit), *_attempts(transcript, setup, unit))
     roofs = _roofs(transcript, setup)
     if not points or not roofs:
         return Markup("")
     x, y = _scales(points, roofs, width)
-    best = transcript.best
+    best, note = transcript.best, _whose(transcript)
     return picture(
         _axes(x, y, unit),
         *(_roof(x, y, roof, width) for roof in roofs),
         _points(x, y, points, best, anchors),
+        _note(note, width),
         width=width,
-        height=_height(width),
+        height=_height(width) + (NOTE if note else 0.0),
         title=f"Roofline: {phrase(transcript.problem.name, chars=80)}",
-        desc=_described(points, roofs, unit),
+        desc=_described(points, roofs, unit, note),
         kind="roofline",
     )
+
+
+def _whose(transcript: Transcript) -> str:
+    return machines.of_one_machine(transcript, what="roofs", fate="judged elsewhere, left out")
+
+
+def _note(note: str, width: float) -> Markup:
+    if not note:
+        return Markup("")
+    words = fit(note, width - 8)
+    return text(width / 2, _height(width) + NOTE - 7, words, anchor="middle", size=11)
 
 
 def _height(width: float) -> float:
@@ -124,11 +142,9 @@ def _baselines(setup: Setup, unit: Unit) -> tuple[Point, ...]:
     )
 
 
-def _attempts(transcript: Transcript, unit: Unit) -> tuple[Point, ...]:
-    setup = transcript.setup
-    assert setup is not None  # noqa: S101 - the caller looked
+def _attempts(transcript: Transcript, setup: Setup, unit: Unit) -> tuple[Point, ...]:
     found = []
-    for attempt in drawn(transcript):
+    for attempt in machines.of_shown(transcript, drawn(transcript)):
         passed = outcome(attempt)
         if passed is None or finite(passed.timing.median_us) is None or passed.suspicions:
             continue
@@ -172,7 +188,7 @@ def _roofs(transcript: Transcript, setup: Setup) -> tuple[Roof, ...]:
 
 
 def _peak_on_a_page(transcript: Transcript) -> float | None:
-    for attempt in transcript.attempts:
+    for attempt in machines.of_shown(transcript, transcript.attempts):
         for metric in attempt.page.metrics if attempt.page is not None else ():
             if metric.key == "dram_gbps" and metric.ceiling is not None:
                 return metric.ceiling
@@ -345,11 +361,12 @@ def _square(x: float, y: float, point: Point) -> Markup:
     )  # fmt: skip
 
 
-def _described(points: tuple[Point, ...], roofs: tuple[Roof, ...], unit: Unit) -> str:
+def _described(points: tuple[Point, ...], roofs: tuple[Roof, ...], unit: Unit, note: str) -> str:
     roofed = "; ".join(roof.name for roof in roofs)
     named = [
         f"{'attempt ' if point.attempt is not None else ''}{point.label} "
         f"{number(point.rate / unit.per_us)} {unit.rate} at {number(point.intensity)}"
         for point in points
     ]
-    return f"Roofs: {roofed}. Kernels: {'; '.join(named)}."
+    said = f"Roofs: {roofed}. Kernels: {'; '.join(named)}."
+    return f"{said} {note[0].upper()}{note[1:]}." if note else said

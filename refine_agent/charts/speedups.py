@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from refine_agent import ranking
+from refine_agent.charts import machines
 from refine_agent.charts.marks import (
     COLOURS,
     NARROW,
@@ -22,7 +23,18 @@ from refine_agent.charts.marks import (
     text,
     word,
 )
-from refine_agent.charts.svg import TIMES, Markup, Scale, factor, join, number, picture, spread, tag
+from refine_agent.charts.svg import (
+    TIMES,
+    Markup,
+    Scale,
+    factor,
+    fit,
+    join,
+    number,
+    picture,
+    spread,
+    tag,
+)
 from refine_agent.legible import phrase
 from refine_agent.rows import outcome
 
@@ -30,6 +42,8 @@ if TYPE_CHECKING:
     from refine_agent.records import Attempt, Passed
     from refine_agent.transcript import Transcript
 
+# The line below the plot that says whose levels are shown, where machines differ.
+NOTE = 16.0
 # Where words under neighbouring marks would touch, the words stay in the tooltips.
 WORD_PX = 48
 # The band above the plot for speedups that nobody believes.
@@ -51,6 +65,7 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
 
     width: float
     height: float
+    note: str
     left: float
     right: float
     top: float
@@ -79,7 +94,7 @@ def speedups(transcript: Transcript, *, width: float = 760, anchors: str | None 
     ``anchors`` is the prefix of the ids that marks link to; without it they are not links.
     """
     shown, references = drawn(transcript), references_of(transcript)
-    frame = _frame(shown, references, width)
+    frame = _frame(shown, references, width, note=_whose(transcript))
     best = transcript.best
     return picture(
         _grid(frame),
@@ -87,6 +102,7 @@ def speedups(transcript: Transcript, *, width: float = 760, anchors: str | None 
         _best_so_far(frame, shown),
         *(_attempt(frame, attempt, shown, best, anchors) for attempt in shown),
         _turns(frame, shown),
+        _note(frame),
         width=frame.width,
         height=frame.height,
         title=f"Speedup per turn: {phrase(transcript.problem.name, chars=80)}",
@@ -104,12 +120,19 @@ def described(transcript: Transcript) -> str:
     if best is not None:
         lines.append(f"The best is attempt {best.number} at {factor(best.speedup)}.")
     levels = ", ".join(f"{r.name} at {factor(r.speedup)}" for r in references_of(transcript))
-    return " ".join([*lines, f"Levels: {levels}." if levels else ""]).strip()
+    note = _whose(transcript)
+    lines += [f"Levels: {levels}."] if levels else []
+    return " ".join([*lines, f"{note[0].upper()}{note[1:]}."] if note else lines)
+
+
+def _whose(transcript: Transcript) -> str:
+    """Ratios were measured beside the baselines of their own machine; levels are only one's."""
+    return machines.of_one_machine(transcript, what="levels", fate="judged elsewhere")
 
 
 def references_of(transcript: Transcript) -> tuple[Reference, ...]:
-    """Return the levels a run is held against; the faster baseline is 1."""
-    setup = transcript.setup
+    """Return the levels the best kernel is held against; the faster baseline beside it is 1."""
+    setup = transcript.setup_of_best
     if setup is None:
         return ()
     eager, compiled = setup.baseline.eager, setup.baseline.compiled
@@ -145,7 +168,9 @@ def _level(  # noqa: PLR0913 - a name in two lengths, a place and a style
     )
 
 
-def _frame(shown: tuple[Attempt, ...], references: tuple[Reference, ...], width: float) -> Frame:
+def _frame(
+    shown: tuple[Attempt, ...], references: tuple[Reference, ...], width: float, *, note: str
+) -> Frame:
     narrow = width < NARROW
     height, top, bottom = (270.0, 14.0, 62.0) if narrow else (330.0, 16.0, 66.0)
     values = [reference.speedup for reference in references]
@@ -158,9 +183,12 @@ def _frame(shown: tuple[Attempt, ...], references: tuple[Reference, ...], width:
     margin = max((high / low) ** 0.06, 1.03)
     if any(_speedup(attempt) > high * margin for attempt in shown):
         top, height = top + ABOVE, height + ABOVE
+    if note:
+        bottom, height = bottom + NOTE, height + NOTE
     return Frame(
         width=width,
         height=height,
+        note=note,
         left=42.0,
         right=58.0 if narrow else 168.0,
         top=top,
@@ -308,3 +336,10 @@ def _turns(frame: Frame, shown: tuple[Attempt, ...]) -> Markup:
     middle = (frame.left + frame.end) / 2
     parts.append(text(middle, band + 61, "turn", anchor="middle", size=11))
     return join(*parts)
+
+
+def _note(frame: Frame) -> Markup:
+    if not frame.note:
+        return Markup("")
+    words = fit(frame.note, frame.width - 8)
+    return text(frame.width / 2, frame.height - 5, words, anchor="middle", size=11)

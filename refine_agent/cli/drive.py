@@ -40,12 +40,13 @@ FAST_P = (0.0, 1.0, 1.5, 2.0)
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What one run came to."""
+    """What one run came to; ``doubtful`` where the judge suspects the speedups."""
 
     problem: str
     code: int
     speedup: float | None = None
     vs_eager: float | None = None
+    doubtful: bool = False
 
     @property
     def severity(self) -> int:
@@ -60,6 +61,15 @@ class Outcome:
             faults.INTERRUPTED,
         )
         return order.index(self.code)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """One row of the table of ``fast_p``: the share of problems for each p."""
+
+    over: str
+    with_doubtful: bool
+    fast_p: dict[float, float]
 
 
 class Look:
@@ -113,19 +123,28 @@ class Look:
                 }
             )
 
-    def summary(self, outcomes: list[Outcome]) -> None:
-        """Show how a folder of problems went."""
+    def summary(self, outcomes: list[Outcome], *, problems: int) -> None:
+        """Show how a folder of so many problems went; those not begun count as not solved."""
         table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
         for title in ("problem", "speedup", "over eager"):
             table.add_column(title, justify="left" if title == "problem" else "right")
         for each in outcomes:
-            table.add_row(each.problem, _ratio(each.speedup), _ratio(each.vs_eager))
+            ratios = (_ratio(each, each.speedup), _ratio(each, each.vs_eager))
+            table.add_row(each.problem, *ratios)
         self.screen.say("")
         self.screen.console.print(table)
         self.screen.say("")
-        self.screen.console.print(fast_p_table(outcomes))
+        self.screen.console.print(fast_p_table(outcomes, problems=problems))
         if self.events is not None:
-            self.events.write({"event": "fast_p", "problems": len(outcomes), "rows": outcomes})
+            self.events.write(
+                {
+                    "event": "fast_p",
+                    "problems": problems,
+                    "begun": len(outcomes),
+                    "rows": outcomes,
+                    "shares": shares_of(outcomes, problems=problems),
+                }
+            )
 
 
 class Brake:
@@ -261,6 +280,7 @@ class Drive:
             code=code,
             speedup=best.speedup.value if best is not None else None,
             vs_eager=best.vs_eager.value if best is not None else None,
+            doubtful=best is not None and bool(best.suspicions),
         )
 
 
@@ -289,23 +309,68 @@ def _someone_is_there(screen: Screen) -> bool:
     return False
 
 
-def _ratio(value: float | None) -> str:
-    return f"{value:.2f}x" if value is not None else "none passed"
+def _ratio(outcome: Outcome, value: float | None) -> str:
+    """Return a ratio with its doubt, as lists of runs mark it."""
+    if value is None:
+        return "none passed"
+    return f"{value:.2f}x ?" if outcome.doubtful else f"{value:.2f}x"
 
 
-def fast_p(outcomes: list[Outcome], p: float, *, over_eager: bool) -> float:
-    """Return the share of problems solved right and more than ``p`` times faster."""
-    ratios = [each.vs_eager if over_eager else each.speedup for each in outcomes]
-    return sum(ratio is not None and ratio > p for ratio in ratios) / len(ratios)
+def fast_p(
+    outcomes: list[Outcome],
+    p: float,
+    *,
+    over_eager: bool,
+    problems: int | None = None,
+    with_doubtful: bool = False,
+) -> float:
+    """Return the share of problems solved right and more than ``p`` times faster.
+
+    Of ``problems`` in all, where some were not begun. A doubtful speedup counts only on request.
+    """
+    believed = [each for each in outcomes if with_doubtful or not each.doubtful]
+    ratios = [each.vs_eager if over_eager else each.speedup for each in believed]
+    solved = sum(ratio is not None and ratio > p for ratio in ratios)
+    return solved / (problems if problems is not None else len(outcomes))
 
 
-def fast_p_table(outcomes: list[Outcome]) -> Table:
-    """Return the shares over the faster baseline, and over eager as the field gives them."""
+def shares_of(outcomes: list[Outcome], *, problems: int) -> list[Share]:
+    """Return the shares over the faster baseline, and over eager as the field gives them.
+
+    Each without the doubtful speedups and with them.
+    """
+    return [
+        Share(
+            over=name,
+            with_doubtful=with_doubtful,
+            fast_p={
+                p: fast_p(
+                    outcomes,
+                    p,
+                    over_eager=over_eager,
+                    problems=problems,
+                    with_doubtful=with_doubtful,
+                )
+                for p in FAST_P
+            },
+        )
+        for with_doubtful in (False, True)
+        for name, over_eager in (("the faster baseline", False), ("eager", True))
+    ]
+
+
+def fast_p_table(outcomes: list[Outcome], *, problems: int) -> Table:
+    """Return the shares; those with the doubtful speedups only where there are such."""
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column(f"fast_p of {len(outcomes)} problems")
+    begun = f", {len(outcomes)} of them begun" if len(outcomes) < problems else ""
+    table.add_column(f"fast_p of {problems} problems{begun}")
     for p in FAST_P:
         table.add_column(f"p = {p:g}", justify="right")
-    for name, over_eager in (("over the faster baseline", False), ("over eager", True)):
-        shares = [fast_p(outcomes, p, over_eager=over_eager) for p in FAST_P]
-        table.add_row(name, *(f"{share:.2f}" for share in shares))
+    doubts = any(each.doubtful for each in outcomes)
+    for share in shares_of(outcomes, problems=problems):
+        if share.with_doubtful and not doubts:
+            continue
+        counting = ", the doubtful (?) counted" if share.with_doubtful else ""
+        name = f"over {share.over}{counting}"
+        table.add_row(name, *(f"{value:.2f}" for value in share.fast_p.values()))
     return table

@@ -7,20 +7,31 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from refine_agent.transcript import EVENTS, TranscriptError, runs_in
-
-RECORDED = Path(__file__).parents[1] / "transcripts" / "recorded"
+from refine_agent.transcript import EVENTS, RECORDED, TranscriptError, refuse_shipped, runs_in
 
 
 def find_run(name: str, runs: Path) -> Path:
     """Return a run's folder from a path, a name or its beginning, or ``last``."""
+    return _find(name, runs, [*runs_in(runs), *runs_in(RECORDED)])
+
+
+def find_own_run(name: str, runs: Path) -> Path:
+    """Return the folder of a run that is to be written; those that ship are refused.
+
+    One of them is meant only where no other run has that name.
+    """
+    own = runs_in(runs)
+    folder = _find(name, runs, own if _named(name, own) else runs_in(RECORDED))
+    refuse_shipped(folder)
+    return folder
+
+
+def _find(name: str, runs: Path, known: list[Path]) -> Path:
     if (Path(name) / EVENTS).is_file():
         return Path(name)
-    known = [*runs_in(runs), *runs_in(RECORDED)]
     if name == "last":
         return _last(runs)
-    found = [path for path in known if path.name == name]
-    found = found or [path for path in known if path.name.startswith(name)]
+    found = _named(name, known)
     match found:
         case [only]:
             return only
@@ -32,6 +43,13 @@ def find_run(name: str, runs: Path) -> Path:
         case _:
             names = ", ".join(path.name for path in found[:5])
             raise TranscriptError(f"{name!r} may mean {names}; write more of the name")
+
+
+def _named(name: str, known: list[Path]) -> list[Path]:
+    """Return the runs of that name, else those whose names begin with it."""
+    return [path for path in known if path.name == name] or [
+        path for path in known if path.name.startswith(name)
+    ]
 
 
 def _last(runs: Path) -> Path:

@@ -44,6 +44,7 @@ HELP = """\
   ?            this help
 Without N the last attempt is meant."""
 POLL_SECONDS = 0.3
+MOST_DIGITS = 6
 
 
 class Leave(KeyboardInterrupt):
@@ -70,8 +71,10 @@ class Gate:
             if word == "":
                 return session
             if word == "a":
-                self._auto(session, rest)
-                return session
+                chosen = self._try(partial(self._auto, session, rest.strip()))
+                if chosen is not None:
+                    return chosen
+                continue
             if word == "f":
                 branch = self._try(partial(_fork, session, rest))
                 if branch is not None:
@@ -140,15 +143,17 @@ class Gate:
             self._screen.pause()
         return None
 
-    def _auto(self, session: Session, rest: str) -> None:
-        if not rest.strip().isdigit():
+    def _auto(self, session: Session, rest: str) -> Session:
+        """Ask no more for so many turns; return the session to go on with."""
+        if not rest:
             self._quiet_turns = float("inf")
-            return
-        wanted = int(rest)
+            return session
+        wanted = _turns(rest)
         taken, budget = session.transcript.model_turns, session.transcript.options.budget.turns
         if budget is not None and taken + wanted > budget:
             session.change(turns=taken + wanted)
         self._quiet_turns = wanted - 1
+        return session
 
     def _model(self, session: Session, rest: str) -> None:
         session.change(model=_required(rest, "a model"))
@@ -190,7 +195,7 @@ def _offer(session: Session, rest: str) -> None:
 
 def _veto(session: Session, rest: str) -> None:
     first, _, others = rest.partition(" ")
-    if first.isdigit():
+    if _is_number(first):
         session.veto(int(first), others)
     else:
         session.veto(_number("", session), rest)
@@ -214,9 +219,23 @@ def _number(text: str, session: Session) -> int:
     text = text.strip().removeprefix("#")
     if not text:
         return session.transcript.next_attempt - 1
-    if not text.isdigit():
+    if not _is_number(text):
         raise SessionError(f"{legible(text)!r} is not the number of an attempt")
     return int(text)
+
+
+def _turns(text: str) -> int:
+    if not _is_number(text) or int(text) < 1:
+        raise SessionError(
+            f"{legible(text)!r} is not a number of turns; write a 3, or a alone for all that are "
+            "left"
+        )
+    return int(text)
+
+
+def _is_number(text: str) -> bool:
+    """Whether a text is a whole number that a person would type."""
+    return text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS
 
 
 def _speedup(text: str) -> float:

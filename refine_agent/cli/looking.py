@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from refine_agent.cli import settings
-from refine_agent.cli.finding import RECORDED, find_run
+from refine_agent.cli.finding import find_run
 from refine_agent.legible import legible, phrase
-from refine_agent.transcript import Transcript, TranscriptError, runs_in
+from refine_agent.transcript import RECORDED, Transcript, TranscriptError, runs_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,8 +37,12 @@ def show(
 ) -> None:
     """Show RUN, a folder, a name or `last`; without one, list the runs there are."""
     if run is None:
+        if turn is not None:
+            raise click.UsageError(f"--turn is of a run; name it: show RUN --turn {turn}")
         _list(_listed(runs, problem), problem, as_json=as_json)
         return
+    if problem is not None:
+        raise click.UsageError("--problem chooses among all runs; leave out either RUN or it")
     transcript = Transcript.read(find_run(run, runs))
     if turn is not None:
         _show_turn(transcript, turn, as_json=as_json)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from refine_agent.cli.drive import Look, Outcome
+    from refine_agent.problem import Refused
     from refine_agent.records import Problem
     from refine_agent.session import Session
 
@@ -52,23 +53,28 @@ def optimize(problem: Path, **given: Any) -> int:  # noqa: ANN401 - what click p
     from refine_agent.problem import load, load_all
 
     look = _look(given)
-    problems = load_all(problem) if problem.is_dir() else [load(problem)]
     if not problem.is_dir():
-        return _optimize_one(problems[0], given, look).code
+        return _optimize_one(load(problem), given, look).code
+    problems = load_all(problem)
     outcomes = list(_one_after_another(problems, given, look))
-    look.summary(outcomes)
+    look.summary(outcomes, problems=len(problems))
     return max(outcomes, key=lambda outcome: outcome.severity).code
 
 
 def _one_after_another(
-    problems: list[Problem], given: dict[str, Any], look: Look
+    problems: list[Problem | Refused], given: dict[str, Any], look: Look
 ) -> Iterator[Outcome]:
     """Refine one problem after the other; only Ctrl-C keeps a later one from its turn."""
     from refine_agent.cli.drive import Outcome
+    from refine_agent.problem import Refused
     from refine_agent.session import SessionError
 
     for problem in problems:
         look.screen.say("")
+        if isinstance(problem, Refused):
+            look.screen.say(problem.why)
+            yield Outcome(problem=problem.name, code=faults.USAGE)
+            continue
         try:
             outcome = _optimize_one(problem, given, look)
         except SessionError as why:
@@ -111,11 +117,11 @@ def resume(run: str, **given: Any) -> int:  # noqa: ANN401 - what click parsed
     run's own, and count from its beginning.
     """
     from refine_agent.cli.drive import Drive
-    from refine_agent.cli.finding import find_run
+    from refine_agent.cli.finding import find_own_run
     from refine_agent.session import Session
 
     look = _look(given)
-    session = Session.open(find_run(run, given["runs"]), watch=look.watch)
+    session = Session.open(find_own_run(run, given["runs"]), watch=look.watch)
     drive = Drive(session, look, pair=given["pair"], saves=given["watch"])
     try:
         _change(session, given)

@@ -235,10 +235,18 @@ class Screen:
         if budget.turns is not None:
             parts.append(f"{run.model_turns} of {budget.turns} taken")
         if budget.usd is not None:
-            parts.append(f"${run.cost_usd:.2f} of ${budget.usd:.2f}")
+            parts.append(_money(run, limit=budget.usd))
         if budget.minutes is not None:
             parts.append(f"{run.seconds / 60:.1f} of {budget.minutes:g} min")
         return " · ".join(part for part in parts if part)
+
+
+def _money(run: Transcript, *, limit: float) -> str:
+    """Return what the replies cost and may cost; what nobody knows is said to be unknown."""
+    if not run.unpriced:
+        return f"${run.cost_usd:.2f} of ${limit:.2f}"
+    known = f"${run.cost_usd:.2f} and " if run.cost_usd else ""
+    return f"cost {known}unknown, limit ${limit:.2f}"
 
 
 class EventLines:

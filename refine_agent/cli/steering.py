@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from refine_agent.cli import settings
-from refine_agent.cli.finding import find_run
+from refine_agent.cli.finding import find_own_run
 from refine_agent.legible import phrase
+from refine_agent.records import Options
 
 if TYPE_CHECKING:
     from refine_agent.transcript import Transcript
@@ -50,7 +52,7 @@ def hint(  # noqa: PLR0913 - one parameter for each thing a person can say
     from refine_agent.kernel_file import read_candidate
     from refine_agent.transcript import Transcript
 
-    folder, now = find_run(run, runs), time.time()
+    folder, now = find_own_run(run, runs), time.time()
     known = Transcript.read(folder)
     notes: list[inbox.AnyNote] = []
     if veto is not None:
@@ -100,8 +102,36 @@ def _when(run: Transcript) -> str:
 def mcp(problem: Path, **given: Any) -> None:  # noqa: ANN401 - what click parsed
     """Serve PROBLEM's judge and profiler to a coding agent, as MCP tools over stdio.
 
-    PROBLEM is a reference file, or the folder of a run to go on with.
+    PROBLEM is a reference file, or the folder of a run to go on with, as it was begun.
     """
     from refine_agent.mcp import open_session, serve
+    from refine_agent.transcript import EVENTS
 
+    if (problem / EVENTS).is_file():
+        _refuse_bench_options(problem)
     serve(open_session(problem, options=settings.options_from(given), runs=given["runs"]))
+
+
+def _refuse_bench_options(run: Path) -> None:
+    """Refuse what would change how a run judges: its attempts would no longer be comparable.
+
+    Defaults of the folder and of the environment do not reach a run that goes on.
+    """
+    context = click.get_current_context()
+    given = [
+        _as_typed(option, context.params[option.name])
+        for option in context.command.params
+        if option.name in Options.__struct_fields__
+        and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise click.UsageError(
+            f"{', '.join(given)}: {run} goes on with the options it was begun with; leave "
+            f"{'them' if len(given) > 1 else 'it'} out, or begin a new run on its problem's file"
+        )
+
+
+def _as_typed(option: click.Parameter, value: object) -> str:
+    """Return an option as it was written: a switch by the name that turns it the way it is."""
+    names = option.opts if value is not False else option.secondary_opts
+    return names[0]

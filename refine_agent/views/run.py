@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from refine_agent import charts, rows
+from refine_agent.charts import machines
 from refine_agent.charts.svg import number
 from refine_agent.legible import phrase
 from refine_agent.listing import Line, listing
@@ -57,7 +58,7 @@ class RunView(Record, frozen=True, kw_only=True):
 
 def run_view(transcript: Transcript, *, key: str, pictures_only: bool = False) -> RunView:
     """Gather a run; ``pictures_only`` leaves the turns' details out, for a notebook."""
-    started = transcript.started
+    started, setup = transcript.started, transcript.setup_of_best
     left_out = max(0, len({attempt.turn for attempt in transcript.attempts}) - MOST_TURNS)
     return RunView(
         key=key,
@@ -68,7 +69,7 @@ def run_view(transcript: Transcript, *, key: str, pictures_only: bool = False) -
         precision=_precision(transcript),
         headline=headline_of(transcript),
         environment=tuple(_environment(transcript)),
-        judged=tuple(_judged(transcript, transcript.setup)) if transcript.setup is not None else (),
+        judged=tuple(_judged(transcript, setup)) if setup is not None else (),
         pictures=_pictures(transcript, None if pictures_only else f"{key}-attempt"),
         story=() if pictures_only else tuple(story(transcript, key)),
         attempts=tuple(rows.attempts(transcript))[-MOST_TURNS:],
@@ -79,7 +80,7 @@ def run_view(transcript: Transcript, *, key: str, pictures_only: bool = False) -
 
 
 def _environment(transcript: Transcript) -> Iterator[Fact]:
-    started, setup = transcript.started, transcript.setup
+    started, setup = transcript.started, transcript.setup_of_best
     found = setup.environment if setup is not None else None
     known = [
         ("device", found.device if found else None),
@@ -90,6 +91,7 @@ def _environment(transcript: Transcript) -> Iterator[Fact]:
         ("Python", found.python if found else None),
         ("cores", str(found.cores) if found and found.cores is not None else None),
         ("fence", found.fence if found else None),
+        ("other machines", machines.elsewhere(transcript)),
         ("model", transcript.model),
         ("run", started.run),
         ("forked from", started.forked_from),
@@ -105,8 +107,8 @@ def _environment(transcript: Transcript) -> Iterator[Fact]:
 
 
 def _machine(transcript: Transcript) -> str:
-    """Return the versions that a number hangs on, in a line."""
-    started, setup = transcript.started, transcript.setup
+    """Return the versions that the best kernel's numbers hang on, in a line."""
+    started, setup = transcript.started, transcript.setup_of_best
     found = setup.environment if setup is not None else None
     known = (
         ("driver ", found.driver if found else None),
@@ -121,7 +123,7 @@ def _machine(transcript: Transcript) -> str:
 
 
 def _precision(transcript: Transcript) -> str | None:
-    setup = transcript.setup
+    setup = transcript.setup_of_best
     if setup is None:
         return None
     return policy_of(transcript.problem, setup.environment.device_kind)
@@ -130,6 +132,8 @@ def _precision(transcript: Transcript) -> str | None:
 def _judged(transcript: Transcript, setup: Setup) -> Iterator[Fact]:
     """How the problem was judged: what a reader needs before believing a speedup."""
     fitness, work = setup.fitness, setup.work
+    # Whether the problem is weak, and by which impostors, is as it was last examined.
+    examined = transcript.setup.fitness if transcript.setup is not None else fitness
     yield Fact(name="inputs", value=", ".join(phrase(one) for one in fitness.inputs) or "n/a")
     yield Fact(name="input cases", value=", ".join(phrase(one) for one in fitness.cases) or "n/a")
     if fitness.allowed_error is not None:
@@ -137,9 +141,9 @@ def _judged(transcript: Transcript, setup: Setup) -> Iterator[Fact]:
             name="allowed error",
             value=f"{fitness.allowed_error:.2g} on nominal inputs, norm-wise, against fp64",
         )
-    yield Fact(name="impostors rejected", value=", ".join(map(phrase, fitness.rejected)) or "none")
-    if fitness.accepted and transcript.weak:
-        yield Fact(name="impostors ACCEPTED", value=", ".join(map(phrase, fitness.accepted)))
+    yield Fact(name="impostors rejected", value=", ".join(map(phrase, examined.rejected)) or "none")
+    if examined.accepted and transcript.weak:
+        yield Fact(name="impostors ACCEPTED", value=", ".join(map(phrase, examined.accepted)))
     yield Fact(name="bytes needed", value=f"{work.bytes_needed / 1e6:,.1f} MB")
     for flops in work.flops:
         yield Fact(name=f"{flops.precision} operations", value=f"{flops.count / 1e9:,.3g} GFLOP")

@@ -151,6 +151,26 @@ def test_auto_takes_turns_without_asking_and_adds_them_to_the_budget(
     assert run_of(tmp_path).options.budget.turns == 4
 
 
+def test_auto_alone_takes_all_turns_that_are_left(open_gate: Open, tmp_path: Path) -> None:
+    gate = open_gate("--turns", "3")
+
+    assert "3 of 3 turns taken" in say(gate, "a") + gate.after
+
+    assert run_of(tmp_path).model_turns == 3
+
+
+@pytest.mark.parametrize("rest", ["2 turns", "two", "-1", "0", "²"])
+def test_auto_for_what_is_no_number_of_turns_takes_none(
+    open_gate: Open, tmp_path: Path, rest: str
+) -> None:
+    gate = open_gate()
+
+    shown = say(gate, f"a {rest}")
+
+    assert "is not a number of turns; write a 3, or a alone for all that are left" in shown
+    assert run_of(tmp_path).model_turns == 1
+
+
 def test_what_cannot_be_done_is_said_and_asked_again(open_gate: Open) -> None:
     gate = open_gate()
 
@@ -159,6 +179,7 @@ def test_what_cannot_be_done_is_said_and_asked_again(open_gate: Open) -> None:
     assert "no choice" in say(gate, "x")
     assert "there is no file" in say(gate, "o /nowhere/at/all.py")
     assert "not a speedup" in say(gate, "t fast")
+    assert "is not the number of an attempt" in say(gate, "p ²")
     assert "veto attempt N" in say(gate, "?")
 
 

@@ -15,12 +15,11 @@ import pytest
 from rich.text import Text
 
 from refine_agent.cli.faults import exit_code_of, sentence_of
-from refine_agent.cli.finding import RECORDED
 from refine_agent.cli.screen import Output, Screen
-from refine_agent.records import Budget, Options, Problem
+from refine_agent.records import Budget, Options, Problem, Reply
 from refine_agent.session import Session
 from refine_agent.standins import ScriptedAuthor, ScriptedBench, kernel, source
-from refine_agent.transcript import EVENTS, Transcript
+from refine_agent.transcript import EVENTS, RECORDED, Transcript
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "litellm", "pandas", "jinja2", "numpy", "mcp", "refine_agent.loop")
@@ -169,6 +168,23 @@ def test_runs_are_found_by_the_beginning_of_their_name_and_as_the_last(run: Path
     assert "lists the runs" in nothing.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--turn", "2"], "--turn is of a run; name it: show RUN --turn 2"),
+        (["RUN", "--problem", "scale"], "--problem chooses among all runs"),
+    ],
+    ids=["turn", "problem"],
+)
+def test_an_option_that_would_mean_nothing_is_refused(
+    run: Path, arguments: list[str], sentence: str
+) -> None:
+    done = refine_agent("show", *(run if each == "RUN" else each for each in arguments))
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert sentence in done.stderr
+
+
 def test_two_attempts_are_compared(run: Path) -> None:
     out = refine_agent("diff", run, "1", "5").stdout
 
@@ -259,6 +275,35 @@ def test_eighty_columns_hold_a_line_per_attempt_and_every_name_and_number(run: P
     assert any(run.name in line and "1.80x" in line for line in listed)
     seconds = refine_agent("show", run, COLUMNS="80").stdout
     assert re.search(r"^turn 4( +\d+\.\d)+ *$", seconds, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("costs", "says"),
+    [
+        ((), "$0.00 of $5.00"),
+        ((0.25, 0.5), "$0.75 of $5.00"),
+        ((None,), "cost unknown, limit $5.00"),
+        ((0.25, None), "cost $0.25 and unknown, limit $5.00"),
+    ],
+)
+def test_the_line_that_moves_never_takes_an_unknown_price_for_nothing(
+    tmp_path: Path, costs: tuple[float | None, ...], says: str
+) -> None:
+    replies = [Reply(text="…", model="served", answers="-", cost_usd=cost) for cost in costs]
+    session = Session.start(
+        Problem(name="scale", source="class Model: ...\n"),
+        options=Options(budget=Budget(turns=9, usd=5.0)),
+        runs=tmp_path,
+        author=ScriptedAuthor(replies),
+        bench=ScriptedBench(),
+    )
+    with session:
+        for _ in replies:
+            session.step()
+        screen = Screen(Output(file=io.StringIO(), width=160, force_terminal=False))
+        screen.follow(session.transcript)
+        screen.phase("build")
+        assert f" taken · {says}" in screen.__rich__().plain
 
 
 @pytest.mark.parametrize("content", [None, b"", b"junk", b"NVR\0" + b"\xff" * 500])

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
-from refine_agent.cli.drive import Outcome, code_of, code_of_verdict, fast_p
+from refine_agent.cli.drive import Drive, Look, Outcome, code_of, code_of_verdict, fast_p
 from refine_agent.cli.words import standing
-from refine_agent.records import Budget, Hinted, Options, Problem, Replied
+from refine_agent.records import Budget, Hinted, Options, Problem, Replied, Suspicion
 from refine_agent.session import Session
-from refine_agent.standins import ScriptedAuthor, ScriptedBench, kernel, source
-from refine_agent.transcript import Transcript, runs_in
+from refine_agent.standins import ScriptedAuthor, ScriptedBench, kernel, passed, source
+from refine_agent.transcript import EVENTS, INBOX, RECORDED, Transcript, runs_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -263,6 +264,68 @@ def test_fast_p_counts_what_is_right_and_more_than_p_times_faster() -> None:
     assert over_eager == [0.75, 0.75, 0.25, 0.25]
 
 
+def test_a_doubtful_speedup_counts_only_where_it_is_said_to() -> None:
+    outcomes = [
+        Outcome(problem="a", code=0, speedup=1.6, vs_eager=4.0),
+        Outcome(problem="b", code=0, speedup=30.0, vs_eager=40.0, doubtful=True),
+    ]
+
+    believed, all_of_them = (
+        [fast_p(outcomes, p, over_eager=False, with_doubtful=doubtful) for p in (0, 1, 2)]
+        for doubtful in (False, True)
+    )
+
+    assert believed == [0.5, 0.5, 0.0]
+    assert all_of_them == [1.0, 1.0, 0.5]
+
+
+def test_the_table_of_a_folder_marks_what_is_doubtful_and_what_was_not_begun(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    outcomes = [
+        Outcome(problem="a", code=0, speedup=1.6, vs_eager=4.0),
+        Outcome(problem="b", code=130, speedup=30.0, vs_eager=40.0, doubtful=True),
+    ]
+
+    Look(as_json=True).summary(outcomes, problems=4)
+
+    out, err = capsys.readouterr()
+    event = json.loads(out)
+    assert (event["problems"], event["begun"]) == (4, 2)
+    assert [row["doubtful"] for row in event["rows"]] == [False, True]
+    shares = [(s["over"], s["with_doubtful"], s["fast_p"]["1.0"]) for s in event["shares"]]
+    assert shares == [
+        ("the faster baseline", False, 0.25),
+        ("eager", False, 0.25),
+        ("the faster baseline", True, 0.5),
+        ("eager", True, 0.5),
+    ]
+    shown = [" ".join(line.split()) for line in err.splitlines()]
+    assert "a 1.60x 4.00x" in shown
+    assert "b 30.00x ? 40.00x ?" in shown
+    assert "fast_p of 4 problems, 2 of them begun p = 0 p = 1 p = 1.5 p = 2" in shown
+    assert "over eager 0.25 0.25 0.25 0.25" in shown
+    assert "over eager, the doubtful (?) counted 0.50 0.50 0.50 0.50" in shown
+
+
+@pytest.mark.parametrize("doubts", [(), (Suspicion(kind="too fast", evidence="floor 80 µs"),)])
+def test_what_a_run_came_to_carries_its_doubts(
+    tmp_path: Path, doubts: tuple[Suspicion, ...]
+) -> None:
+    verdict = replace(passed(30.0), suspicions=doubts)
+    with Session.start(
+        Problem(name="scale", source=SMALLEST),
+        options=Options(budget=Budget(turns=1)),
+        runs=tmp_path,
+        author=ScriptedAuthor([kernel(speedup=30.0)]),
+        bench=ScriptedBench([verdict]),
+    ) as session:
+        outcome = Drive(session, Look(as_json=False), pair=False, saves=None).run()
+
+    assert outcome.speedup == 30.0
+    assert outcome.doubtful is bool(doubts)
+
+
 def test_a_folder_ends_with_a_table_even_where_nobody_can_answer(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / f"{name}.py").write_text(SMALLEST)
@@ -273,6 +336,19 @@ def test_a_folder_ends_with_a_table_even_where_nobody_can_answer(tmp_path: Path)
     assert "fast_p of 2 problems" in done.stdout
     assert done.stdout.count("--model") >= 2
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_broken_problem_of_a_folder_is_named_and_counts_as_unsolved(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text(SMALLEST)
+    (tmp_path / "b.py").write_text(SMALLEST.replace("(self, x):", "(self, x:"))
+    (tmp_path / "c.py").write_text(SMALLEST.replace("Model(torch.nn.Module)", "Net"))
+
+    done = refine_agent("optimize", tmp_path, "--runs", tmp_path / "runs")
+
+    assert done.returncode == 2
+    assert "fast_p of 3 problems" in done.stdout
+    assert re.search(r"b\.py:\d+: .*does not parse", done.stdout)
+    assert re.search(r"^b +none passed", done.stdout, re.MULTILINE)
 
 
 # --- what people read ------------------------------------------------------------------------
@@ -438,6 +514,33 @@ def test_a_hint_to_a_run_that_is_over_says_how_to_go_on(tmp_path: Path) -> None:
 
     assert "is over (1 of 1 turns taken)" in said
     assert f"refine_agent resume {folder} --turns 5" in said
+
+
+@pytest.mark.parametrize("how", ["softmax", "softmax-h200", str(RECORDED / "softmax-h200")])
+@pytest.mark.parametrize("command", [["resume"], ["hint"]])
+def test_what_writes_leaves_the_runs_that_ship_alone(
+    tmp_path: Path, command: list[str], how: str
+) -> None:
+    shipped = RECORDED / "softmax-h200"
+    before = sorted(shipped.rglob("*")), (shipped / EVENTS).read_bytes()
+    said = ["use float4"] if command == ["hint"] else []
+
+    done = refine_agent(*command, how, *said, "--runs", tmp_path)
+
+    assert done.returncode == 2
+    assert "softmax-h200 ships with refine_agent and stays as it is; copy its folder" in done.stderr
+    assert (sorted(shipped.rglob("*")), (shipped / EVENTS).read_bytes()) == before
+
+
+def test_a_beginning_of_a_name_means_ones_own_run_before_one_that_ships(tmp_path: Path) -> None:
+    play(tmp_path, "--turns", "1")
+    (folder,) = runs_in(tmp_path)
+    folder.rename(tmp_path / "softmax-mine")
+
+    hinted = refine_agent("hint", "softmax", "use float4", "--runs", tmp_path)
+
+    assert hinted.returncode == 0
+    assert len(list((tmp_path / "softmax-mine" / INBOX).glob("*.json"))) == 1
 
 
 # --- what is refused before a run begins ------------------------------------------------------

@@ -1,6 +1,7 @@
 """A server over a scripted bench, for clients in tests: ``python served.py FOLDER [RUN]``.
 
-A kernel that says `# takes: 2` is judged for two seconds; everything else is the stand-in's.
+A kernel that says `# takes: 2` is judged for two seconds, and one that says `# only light` does not
+survive its sealing; everything else is the stand-in's.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from refine_agent.mcp import serve
-from refine_agent.records import Problem
+from refine_agent.records import Mismatch, Problem
 from refine_agent.session import Session
 from refine_agent.standins import ScriptedBench
 
@@ -34,6 +35,12 @@ class SlowBench(ScriptedBench):
             print("this is not the protocol's", flush=True)  # noqa: T201 - what is tested
             time.sleep(float(takes["seconds"]) / 2 if takes else 0)
         return super().judge(candidate, watch)
+
+    def seal(self, candidate: Candidate, watch: Watch) -> AnyVerdict:
+        """Refuse a kernel that says it is right in the light build only."""
+        if "# only light" in candidate.source:
+            return Mismatch(case="sealed", reason="differs under a fresh seed")
+        return super().seal(candidate, watch)
 
 
 if __name__ == "__main__":

@@ -15,9 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from click.testing import CliRunner
 
-from refine_agent.standins import source
-from refine_agent.transcript import Transcript, runs_in
+from refine_agent import inbox
+from refine_agent.cli import cli
+from refine_agent.records import Problem
+from refine_agent.session import Session
+from refine_agent.standins import ScriptedBench, source
+from refine_agent.transcript import EVENTS, Transcript, runs_in
 
 pytest.importorskip("mcp.server")
 
@@ -124,7 +129,7 @@ def test_no_call_waits_for_an_evaluation(tmp_path: Path) -> None:
         agent.took.clear()
         job = await agent.told("evaluate_kernel", source=slow(1.5, 2))
         while (status := await agent.told("job_status", job=job["job"]))["state"] != "done":
-            assert status["phase"] in {None, "build", "judge", "profile"}
+            assert status["phase"] in {None, "setup", "build", "judge", "profile"}
             await agent.told("attempts")
             await agent.told("best")
             await asyncio.sleep(0.05)
@@ -235,6 +240,100 @@ def test_only_a_sealed_kernel_is_presented_as_final(tmp_path: Path) -> None:
     assert only_run(tmp_path).attempt(2).sealed is not None
 
 
+def test_a_finished_sealing_says_which_kernel_it_sealed_and_what_it_is_worth(
+    tmp_path: Path,
+) -> None:
+    async def talk(agent: Agent) -> None:
+        await evaluated(agent, source(speedup=1.7))
+        await evaluated(agent, source(speedup=1.2))
+        for _ in range(2):  # sealed already, the second brings no event
+            sealing = await agent.done((await agent.told("seal_best"))["job"])
+            assert (sealing["attempt"], sealing["speedup"]) == (1, 1.7)
+            assert sealing["verdict"].startswith("1.70x")
+
+    served(tmp_path, talk)
+
+
+def test_nothing_to_seal_is_not_the_same_as_nothing_that_survived_it(tmp_path: Path) -> None:
+    async def talk(agent: Agent) -> None:
+        sealing = await agent.done((await agent.told("seal_best"))["job"])
+        assert sealing["text"] == "No kernel has passed yet."
+        assert sealing["attempt"] is None
+        await evaluated(agent, source(speedup=1.7, note="only light"))
+        sealing = await agent.done((await agent.told("seal_best"))["job"])
+        assert "attempt 1 did not survive its sealing (wrong: differs" in sealing["text"]
+        assert (sealing["attempt"], sealing["speedup"]) == (1, None)
+        assert "did not survive its sealing" in await agent.told("best")
+
+    served(tmp_path, talk)
+
+
+# --- the engineer, from another terminal ----------------------------------------------------------
+
+
+async def evaluated(agent: Agent, kernel: str) -> dict[str, Any]:
+    return await agent.done((await agent.told("evaluate_kernel", source=kernel))["job"])
+
+
+def dropped(folder: Path, note: inbox.AnyNote) -> None:
+    (run,) = runs_in(folder)
+    inbox.drop(run, note)
+
+
+def test_a_hint_is_told_with_the_next_answer_and_is_news_until_the_next_kernel(
+    tmp_path: Path,
+) -> None:
+    async def talk(agent: Agent) -> None:
+        await agent.done("setup-1")
+        dropped(tmp_path, inbox.Hint(at=time.time(), text="use float4"))
+        first = await evaluated(agent, source(speedup=1.2))
+        assert "From the engineer at your side:\n\n> use float4\n" in first["text"]
+        assert "is right" in first["text"]
+        assert "float4" not in await agent.told("describe_problem")
+        dropped(tmp_path, inbox.Hint(at=time.time(), text="now a persistent grid"))
+        sealing = await agent.done((await agent.told("seal_best"))["job"])
+        for text in (sealing["text"], await agent.told("describe_problem")):
+            assert "> now a persistent grid" in text
+            assert "float4" not in text
+        second = await evaluated(agent, source(speedup=1.4))
+        third = await evaluated(agent, source(speedup=1.5))
+        assert "persistent grid" in second["text"]
+        assert "From the engineer" not in third["text"]
+
+    served(tmp_path, talk)
+
+
+def test_after_a_stop_no_kernel_is_judged_and_the_best_can_still_be_sealed(tmp_path: Path) -> None:
+    async def talk(agent: Agent) -> None:
+        await evaluated(agent, source(speedup=1.2))
+        dropped(tmp_path, inbox.Stop(at=time.time()))
+        waiting = await evaluated(agent, source(speedup=1.9))
+        assert waiting["state"] == "failed"
+        assert "no further kernel is judged here; call seal_best" in waiting["text"]
+        refused = await refusal(agent, "evaluate_kernel", {"source": source(speedup=1.9)})
+        assert "stopped by the engineer: no further kernel is judged" in refused
+        assert "stopped by the engineer" in await agent.told("describe_problem")
+        sealing = await agent.done((await agent.told("seal_best"))["job"])
+        assert (sealing["attempt"], sealing["speedup"]) == (1, 1.2)
+
+    served(tmp_path, talk)
+    run = only_run(tmp_path)
+    assert len(run.attempts) == 1
+    assert run.stopped is not None
+    assert run.stopped.reason == "stopped by the engineer"
+
+
+def test_a_kernel_of_the_engineers_is_not_taken_for_that_of_the_job(tmp_path: Path) -> None:
+    async def talk(agent: Agent) -> None:
+        await evaluated(agent, source(speedup=1.2))
+        dropped(tmp_path, inbox.Offer(at=time.time(), source=source(speedup=1.1)))
+        found = await agent.done((await agent.told("profile_kernel", attempt=1))["job"])
+        assert (found["attempt"], found["speedup"]) == (1, 1.2)
+        assert [one["author"] for one in await agent.told("attempts")] == ["agent", "engineer"]
+
+    served(tmp_path, talk)
+
+
 def test_a_client_that_leaves_mid_evaluation_loses_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -321,3 +420,49 @@ def wait_until_free(run: Path) -> None:
         else:
             return
     raise AssertionError("the server still holds the run")
+
+
+# --- the command ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def begun(tmp_path: Path) -> Path:
+    with Session.start(
+        Problem(name="scale", source="class Model: ..."),
+        model="manual",
+        runs=tmp_path,
+        bench=ScriptedBench(),
+    ) as session:
+        return session.transcript.folder
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--require-sandbox"], "--require-sandbox: "),
+        (["--device", "cpu", "--no-sanitize"], "--device, --no-sanitize: "),
+    ],
+)
+def test_how_a_run_judges_is_not_changed_when_it_is_served_again(
+    begun: Path, options: list[str], named: str
+) -> None:
+    before = (begun / EVENTS).read_bytes()
+
+    done = CliRunner().invoke(cli, ["mcp", str(begun), *options])
+
+    assert done.exit_code == 2
+    assert f"{named}{begun} goes on with the options it was begun with" in done.output
+    assert (begun / EVENTS).read_bytes() == before
+
+
+def test_defaults_of_the_environment_do_not_keep_a_run_from_being_served(
+    begun: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Session] = []
+    monkeypatch.setattr("refine_agent.mcp.serve", opened.append)
+
+    done = CliRunner().invoke(cli, ["mcp", str(begun)], env={"REFINE_AGENT_DEVICE": "cpu"})
+
+    assert done.exit_code == 0, done.output
+    assert opened[0].transcript.folder == begun
+    opened[0].close()

@@ -11,6 +11,7 @@ import pytest
 
 from refine_agent import charts, rows
 from refine_agent.charts.marks import sign
+from refine_agent.charts.speedups import references_of
 from refine_agent.charts.svg import Scale, fit, number, spread
 from refine_agent.charts.tree import lanes_of, parents_of
 from refine_agent.records import Ratio
@@ -127,6 +128,38 @@ def test_where_attempts_crowd_the_best_is_named_and_no_name_is_written_over_anot
 
 def test_a_doubtful_kernel_is_no_point_of_the_roofline(run: Transcript) -> None:
     assert "attempt 6" not in charts.roofline(run)
+
+
+def test_what_was_judged_on_another_machine_is_held_against_no_roof_of_this_one(
+    tmp_path: Path,
+) -> None:
+    moved, stayed = synthetic.moved(tmp_path / "moved"), synthetic.layernorm(tmp_path / "stayed")
+
+    roofline = charts.roofline(moved)
+
+    assert heights(roofline) == heights(charts.roofline(stayed))
+    for roof in ("DRAM 4,811 GB/s", "copy 4,270 GB/s", "eager 2,431 GFLOP/s"):
+        assert roof in roofline
+    assert "21 GB/s" not in roofline
+    assert "roofs of NVIDIA H200; attempt 10 judged elsewhere, left out" in roofline
+    assert "elsewhere" not in charts.roofline(stayed)
+
+
+def test_levels_are_those_beside_which_the_best_was_judged(tmp_path: Path) -> None:
+    moved, stayed = synthetic.moved(tmp_path / "moved"), synthetic.layernorm(tmp_path / "stayed")
+
+    picture = charts.speedups(moved)
+
+    assert references_of(moved) == references_of(stayed)
+    assert 10 in heights(picture), "a ratio was measured beside its own machine's baselines"
+    assert "levels of NVIDIA H200; attempt 10 judged elsewhere" in picture
+    assert "elsewhere" not in charts.speedups(stayed)
+
+
+def test_many_attempts_of_another_machine_are_counted_and_not_listed(tmp_path: Path) -> None:
+    picture = charts.speedups(synthetic.moved(tmp_path / "run", attempts=9))
+
+    assert "9 attempts from 10 to 18 judged elsewhere" in picture
 
 
 def test_without_known_roofs_there_is_no_roofline(tmp_path: Path) -> None:

@@ -99,6 +99,20 @@ def test_the_header_names_where_the_numbers_come_from(page: Page) -> None:
     assert "2026-11-18" in page.text
 
 
+def test_a_run_that_moved_names_the_machine_of_its_best_kernel(tmp_path: Path) -> None:
+    run = synthetic.moved(tmp_path / "run")
+
+    text, data = Page(report.render([run])).text, report.data(run)
+
+    assert "refined by synthetic on NVIDIA H200" in text
+    assert "driver 580.159.04 · torch 2.11.0+cu130 · nvcc 13.0" in text
+    assert "TF32 is allowed in float32 convolutions" in text
+    assert "attempt 10 on AMD EPYC" in text
+    assert "2.13.0+cpu" not in text
+    assert "measured floor 62.9 µs" in text
+    assert (data.run.device, data.eager_us, data.floor_us) == ("NVIDIA H200", 110.4, 62.9)
+
+
 def test_the_headline_is_the_best_that_was_neither_vetoed_nor_doubted(page: Page) -> None:
     assert "1.09× faster than torch.compile" in page.text
     assert "1.080 to 1.097×" in page.text
@@ -407,3 +421,24 @@ def test_a_single_call_that_takes_less_than_its_kernel_is_not_shown() -> None:
     assert short.single is None
     assert any("launch included" in row.name for row in attempt_view._timings(honest, None))
     assert not any("launch included" in row.name for row in attempt_view._timings(short, None))
+
+
+# --- caches ---------------------------------------------------------------------------------------
+
+
+def test_only_a_gpus_times_are_said_to_be_from_a_cold_cache(tmp_path: Path) -> None:
+    # On a CPU the judge flushes nothing.
+    on_gpu = synthetic.layernorm(tmp_path / "gpu")
+    on_cpu = Transcript.create(tmp_path / "cpu", hostile_start("plain"))
+    setup = synthetic.setup()
+    there = msgspec.structs.replace(setup.environment, device_kind="cpu")
+    setup = msgspec.structs.replace(setup, environment=there)
+    on_cpu.record(Measured(at=synthetic.Clock().after(1), setup=setup))
+    cold, warm = "on a GPU the L2 is cold", "on a CPU the caches are not flushed"
+    for runs, said in (
+        ([on_gpu], (True, False)),
+        ([on_cpu], (False, True)),
+        ([on_gpu, on_cpu], (True, True)),
+    ):
+        text = Page(report.render(runs)).text
+        assert (cold in text, warm in text) == said

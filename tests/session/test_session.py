@@ -14,7 +14,7 @@ from refine_agent.author import AuthorFault
 from refine_agent.inbox import Back, Hint, Offer, Saves, Stop, Veto, drop
 from refine_agent.kernel_file import KernelFileError, read_candidate
 from refine_agent.loop import BenchFault, NoAnswer
-from refine_agent.records import Budget, Hinted, Moved, Options, Problem, Stopped
+from refine_agent.records import Budget, Hinted, Moved, Options, Problem, Stopped, Vetoed
 from refine_agent.session import Session, SessionError
 from refine_agent.standins import ScriptedAuthor, ScriptedBench, kernel, source
 from refine_agent.transcript import INBOX, Transcript, TranscriptError
@@ -202,6 +202,32 @@ def test_a_veto_needs_a_reason_and_an_attempt(begin: Begin) -> None:
         session.veto(9, "why not")
 
 
+def test_a_veto_on_where_the_engineer_went_back_to_takes_the_move_back(begin: Begin) -> None:
+    session = begin(kernel(speedup=1.2), kernel(speedup=1.5), kernel(speedup=1.1))
+    session.run(turns=2)
+
+    session.back(2)
+    session.veto(2, "it is patented")
+    session.step()
+
+    assert session.transcript.attempt(3).candidate.parent == 1  # type: ignore[union-attr]
+    assert "The kernel to revise: attempt 1" in asked_last(session)
+
+
+def test_what_was_found_after_going_back_stays_the_parent_when_its_start_is_vetoed(
+    begin: Begin,
+) -> None:
+    session = begin(kernel(speedup=1.9), kernel(speedup=1.2), kernel(speedup=1.3))
+    session.run(turns=2)
+    session.back(2)
+    session.step()
+
+    session.veto(2, "it is patented")
+
+    assert session.transcript.parent is not None
+    assert session.transcript.parent.number == 3
+
+
 def test_going_back_revises_that_attempt_until_its_branch_beats_it(begin: Begin) -> None:
     session = begin(*(kernel(speedup=s) for s in (1.2, 1.8, 1.1, 1.3, 1.4)))
     session.run(turns=2)
@@ -244,6 +270,62 @@ def test_a_branch_shares_the_history_up_to_its_attempt_and_nothing_after(begin: 
         assert branch.transcript.started.forked_from == f"{session.transcript.started.run}#1"
     assert [attempt.speedup for attempt in session.transcript.attempts] == [1.2, 1.8]
     assert Transcript.read(branch.transcript.folder).attempts[0].reply is not None
+
+
+def test_a_branch_keeps_the_vetoes_and_hints_that_followed_the_history_it_shares(
+    begin: Begin,
+) -> None:
+    session = begin(*(kernel(speedup=s) for s in (1.2, 1.8, 1.3, 1.4)))
+    session.step(hint="already in the first prompt")
+    session.step()
+    session.hint("meant for the third turn")
+    session.step()
+    session.veto(2, "no -ffast-math in this code base")
+    session.veto(3, "not shared with the branch")
+    session.hint("use half the registers")
+
+    with session.branch(2) as branch:
+        assert branch.transcript.attempt(2).veto == "no -ffast-math in this code base"
+        assert [hint.text for hint in branch.transcript.hints] == ["use half the registers"]
+        assert branch.best is not None
+        assert branch.best.number == 1
+        events = [e for e in branch.transcript.events if isinstance(e, Vetoed)]
+        assert [event.attempt for event in events] == [2]
+
+
+@pytest.mark.parametrize("attempt", [1, 2])
+def test_a_branch_carries_a_waiting_hint_once(begin: Begin, attempt: int) -> None:
+    session = begin(kernel(speedup=1.2))
+    session.step()
+    session.hint("use half the registers")
+    session.offer(source(speedup=1.5))
+
+    with session.branch(attempt) as branch:
+        assert [hint.text for hint in branch.transcript.hints] == ["use half the registers"]
+
+
+def test_a_branch_goes_on_with_the_model_and_limits_of_now(begin: Begin) -> None:
+    session = begin(*(kernel(speedup=s) for s in (1.2, 1.8)))
+    session.step()
+    session.change(model="model-a", turns=20)
+    session.step()
+    session.change(model="model-b", turns=5, usd=1.0)
+
+    for attempt in (1, 2):
+        with session.branch(attempt) as branch:
+            assert branch.transcript.model == "model-b"
+            assert branch.transcript.options == session.transcript.options
+            assert branch.transcript.started.options == session.transcript.started.options
+
+
+def test_a_kernel_that_the_machine_failed_on_is_not_said_to_be_missing(tmp_path: Path) -> None:
+    author, bench = ScriptedAuthor([kernel(speedup=1.4)]), ScriptedBench([BenchFault("no GPU")])
+    with Session.start(PROBLEM, runs=tmp_path, author=author, bench=bench) as session:
+        with pytest.raises(BenchFault):
+            session.step()
+
+        with pytest.raises(SessionError, match="attempt 1 was not judged"):
+            session.branch(1)
 
 
 def test_model_and_limits_can_change_on_the_way_and_are_recorded(begin: Begin) -> None:
@@ -361,6 +443,35 @@ def test_a_note_whose_file_outlived_a_kill_is_not_done_twice(begin: Begin) -> No
         assert not path.exists()
 
 
+def test_a_note_that_says_what_an_earlier_one_said_is_done_too(begin: Begin) -> None:
+    session = begin(*(kernel(speedup=s) for s in (1.2, 1.3, 1.4)))
+    session.run(turns=3)
+    for attempt in (1, 3, 1):
+        drop(session.transcript.folder, Back(at=time.time(), attempt=attempt))
+
+    session.take_up()
+
+    moves = [event.attempt for event in session.transcript.events if isinstance(event, Moved)]
+    assert moves == [1, 3, 1]
+    assert session.transcript.parent is not None
+    assert session.transcript.parent.number == 1
+
+
+@pytest.mark.parametrize("note", [Veto(at=1.0, attempt=7, reason="why"), None])
+def test_a_note_that_nothing_came_of_is_told_once_though_its_file_outlived_a_kill(
+    begin: Begin, note: Veto | None
+) -> None:
+    session = begin()
+    path = drop(session.transcript.folder, note or Hint(at=1.0, text="x"))
+    content = path.read_bytes() if note is not None else b"no note"
+    for _ in range(2):
+        path.write_bytes(content)
+        session.take_up()
+
+    said = [event for event in session.transcript.events if isinstance(event, Hinted)]
+    assert len(said) == 1
+
+
 def test_the_same_hint_said_later_counts_again(begin: Begin) -> None:
     session = begin(kernel(speedup=1.2), kernel(speedup=1.3))
     for _ in range(2):
@@ -404,6 +515,21 @@ def test_a_stop_from_outside_ends_the_run_at_the_next_boundary(begin: Begin) -> 
     assert isinstance(session.transcript.events[-1], Stopped)
     assert session.transcript.stopped is not None
     assert session.transcript.stopped.resumable
+
+
+def test_a_run_that_was_stopped_is_saved_unsealed_and_goes_on_when_told_to(begin: Begin) -> None:
+    session = begin(*[kernel(speedup=1.2)] * 8, turns=3)
+    session.step()
+    drop(session.transcript.folder, Stop(at=time.time()))
+
+    session.run()
+    assert session.best is not None
+    assert session.best.sealed is None
+
+    assert [turn.number for turn in session.run()] == [2, 3]
+    assert session.best.sealed is not None
+    assert session.transcript.stopped is not None
+    assert session.transcript.stopped.reason == "3 of 3 turns taken"
 
 
 def test_every_save_of_a_watched_file_becomes_one_offer(begin: Begin, tmp_path: Path) -> None:
