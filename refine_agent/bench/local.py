@@ -187,8 +187,10 @@ class LocalBench:
         self._device = machine.device_of(self._options.device, sees_cuda=self._nursery.sees_cuda)
         self._device_name = machine.device_name(self._device)
         self._device_identity = machine.device_identity(self._device)
-        # On few cores it would take longer, and the problem's examination three times as long.
-        ahead = "compiled" in self._roles() and machine.has_cores_to_spare()
+        # On few cores the problem's examination would take three times as long, where there is one.
+        known = machine.known(self._cache, self._device_name, self._problem)
+        idle = known.fitness is not None and known.ceilings is not None
+        ahead = "compiled" in self._roles() and (idle or machine.has_cores_to_spare())
         warm = fence.Warm("compiler", self._device)
         self._compiling = self._spawn_witness(warm=warm) if ahead else None
         return self._device

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from refine_agent.judge.settled import Known
 from refine_agent.loop import BenchFault
@@ -212,19 +213,15 @@ def ncu_version() -> str | None:
 def known(folder: Path, device: str, problem: Problem) -> Known:
     """Return what earlier runs found out about this device and this problem on it."""
     ceilings = _read(_ceilings_path(folder, device))
-    fitness = _read(_fitness_path(folder, device, problem))
-    return Known(
-        ceilings=ceilings.ceilings if ceilings is not None else None,
-        fitness=fitness.fitness if fitness is not None else None,
-        sensitivity=fitness.sensitivity if fitness is not None else {},
-    )
+    of_problem = _read(_fitness_path(folder, device, problem)) or Known()
+    return replace(of_problem, ceilings=ceilings.ceilings if ceilings is not None else None)
 
 
 def remember(folder: Path, device: str, problem: Problem, settled: Settled) -> None:
     """Keep what was found out for the next run; where there is no room, that finds out anew."""
     _write(_ceilings_path(folder, device), Known(ceilings=settled.ceilings))
-    fitness = Known(fitness=settled.fitness, sensitivity=settled.sensitivity)
-    _write(_fitness_path(folder, device, problem), fitness)
+    of_problem = Known(fitness=settled.fitness, sensitivity=settled.sensitivity, work=settled.work)
+    _write(_fitness_path(folder, device, problem), of_problem)
 
 
 def _read(path: Path) -> Known | None:

@@ -1,7 +1,7 @@
 """Questions prepared for a candidate's trial while its compiler runs, on a core that it leaves.
 
-It owns drawing, answering and keying nominal questions between the moment a candidate's source is
-known and its trial; what is asked there, and in which order, is ``examiner``'s.
+It owns drawing, answering and keying questions between the moment a candidate's source is known and
+its trial; what is asked there, and in which order, is ``examiner``'s.
 
 A seed is drawn after the source is known, and never leaves the judge: the build cannot change the
 source any more, so what is prepared is as fresh as what is drawn in the trial. Nothing is prepared
@@ -11,6 +11,7 @@ for a source that is not there yet, nor kept for another.
 from __future__ import annotations
 
 import os
+import random
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -19,15 +20,19 @@ import torch
 
 from refine_agent.judge import cases
 from refine_agent.judge.examiner import NOMINALS
+from refine_agent.judge.reference import ProblemFault
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from refine_agent.judge.cases import Case
     from refine_agent.judge.examiner import Key, Question
     from refine_agent.judge.trial import House
 
 # What is prepared lies in memory until it is asked: so much of it, and so much of what is free.
-MOST_QUESTIONS, MOST_BYTES, FREE_PART = 64, 2 << 30, 1 / 8
-# The check needs the keys to its nominal questions; one in float64 makes about this many times as
-# much of a question.
+MOST_QUESTIONS, MOST_BYTES, FREE_PART = 64, 3 << 30, 1 / 6
+# The check needs the keys to its questions; one in float64 makes about this many times as much of
+# a question.
 WITH_KEY = 3
 # The compiler goes first wherever both want a core.
 POLITE = 10
@@ -52,6 +57,7 @@ class Ahead:
         self._house = house
         self._source: str | None = None
         self._model: torch.nn.Module | None = None
+        self._stresses: list[Case] = []  # as they are prepared, and a check asks them first
         self._ready: list[_Prepared] = []
         self._asked: list[_Prepared] = []
         self._on_trial = False
@@ -65,6 +71,7 @@ class Ahead:
         self._join()
         if source != self._source:
             self._ready, self._source = [], source
+            self._stresses = self._shuffled()
         self._model = self._house.reference.model
         self._enough.clear()
         cores, started = torch.get_num_threads(), threading.Event()
@@ -90,14 +97,21 @@ class Ahead:
         if self._on_trial:
             self._ready, self._asked, self._source, self._on_trial = [], [], None, False
 
-    def take(self) -> Question | None:
+    def stresses(self) -> list[Case]:
+        """Return the stresses in an order drawn for this trial: what is prepared comes first."""
+        return list(self._stresses) if self._on_trial else self._shuffled()
+
+    def take(self, case: Case) -> Question | None:
         """Return a question that nobody was asked, if there is one for this trial and model."""
-        if not self._on_trial or not self._ready or self._model is not self._house.reference.model:
+        if not self._on_trial or self._model is not self._house.reference.model:
             return None
-        prepared = self._ready.pop(0)
-        if prepared.key is not None:
-            self._asked.append(prepared)
-        return prepared.question
+        for number, prepared in enumerate(self._ready):
+            if prepared.question.case is case:
+                del self._ready[number]
+                if prepared.key is not None:
+                    self._asked.append(prepared)
+                return prepared.question
+        return None
 
     def key(self, question: Question) -> Key | None:
         """Return the key to a question that was taken, if it was prepared as well."""
@@ -118,17 +132,43 @@ class Ahead:
             torch.set_num_threads(cores)
         finally:
             started.set()
-        keyed = max(NOMINALS, self._house.cadence.calls)
         room = min(MOST_BYTES, int(_free_bytes() * FREE_PART))
-        while len(self._ready) < MOST_QUESTIONS and not self._enough.is_set():
-            wanted = len(self._ready) < keyed
+        for case, keyed in self._wanted():
             taken = sum(each.total_bytes for each in self._ready)
-            if taken + self._house.layout.slot_bytes * (WITH_KEY if wanted else 1) > room:
+            needed = self._house.layout.slot_bytes * (WITH_KEY if keyed else 1)
+            if self._enough.is_set() or taken + needed > room:
                 return
-            question = self._house.draw(cases.NOMINAL)
-            wanted = wanted and not self._enough.is_set()
-            key = self._house.find_key(question) if wanted else None
-            self._ready.append(_Prepared(question=question, key=key))
+            self._prepare_one(case, keyed=keyed)
+
+    def _wanted(self) -> Iterator[tuple[Case, bool]]:
+        """Yield what a trial will ask, in the order in which it is missed most, and if with a key.
+
+        What is timed needs none: an honest answer is as near to the reference's as can be.
+        """
+        nominal = max(NOMINALS, self._house.cadence.calls)
+        checked = [cases.NOMINAL] * nominal + self._stresses[: self._house.most_stresses]
+        left = checked[len(self._ready) :]
+        yield from ((case, True) for case in left)
+        while len(self._ready) < MOST_QUESTIONS:
+            yield cases.NOMINAL, False
+
+    def _prepare_one(self, case: Case, *, keyed: bool) -> None:
+        try:
+            question = self._house.draw(case)
+        except ProblemFault:
+            if case is cases.NOMINAL:
+                raise
+            return  # these happen to lie outside of the reference's domain
+        keyed = keyed and not self._enough.is_set()
+        key = self._house.find_key(question) if keyed else None
+        if case is not cases.NOMINAL and keyed and key is None:
+            return  # on such inputs the reference itself is lost
+        self._ready.append(_Prepared(question=question, key=key))
+
+    def _shuffled(self) -> list[Case]:
+        stresses = self._house.stresses
+        random.SystemRandom().shuffle(stresses)
+        return stresses
 
 
 def _free_bytes() -> int:

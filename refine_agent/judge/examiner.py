@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from refine_agent.judge.tolerance import Finding, Limits
     from refine_agent.judge.trial import House
 
-# On a CPU a call on many megabytes takes long, and so does its answer in float64: three of the
-# stresses, drawn anew in every trial, and all of them when a result is sealed.
-MANY_BYTES, FEW_STRESSES = 32 << 20, 3
 # At least so many nominal questions are asked together, and so is whether results last.
 NOMINALS = 2
 # In a timed block one call in four is on inputs of another kind, and one in six on the inputs that
@@ -135,7 +132,6 @@ class Examiner:
         self._worst = NO_FINDING
         self._cadence = house.cadence
         self._held = 0  # nominal questions that were asked together
-        self._many_bytes = house.kind == "cpu" and house.layout.slot_bytes > MANY_BYTES
 
     def warm_up(self) -> None:
         """Find how many calls of the candidate fit into a block on a GPU.
@@ -177,10 +173,9 @@ class Examiner:
         )
 
     def _plan(self, *, every: bool) -> list[Case]:
-        stresses = self._house.stresses if self._layers.cases else []
-        random.SystemRandom().shuffle(stresses)
-        if not every and self._many_bytes:
-            stresses = stresses[:FEW_STRESSES]
+        stresses = self._house.ahead.stresses() if self._layers.cases else []
+        if not every:
+            stresses = stresses[: self._house.most_stresses]
         nominal = [] if self._held else [cases.NOMINAL] * NOMINALS
         plan = [*nominal, *stresses]
         if self._layers.cases and self._house.tells_no_half:
@@ -338,7 +333,7 @@ class Examiner:
         copies: list[_Copy] = []
         # Of witnesses too: what the judge reads meanwhile leaves results in caches, or does not;
         # of so many bytes none stay there.
-        if seat is self._seat or not self._many_bytes:
+        if seat is self._seat or not self._house.many_bytes:
             broken = [self._broken(seat, *asked) for asked in zip(slots, questions, strict=True)]
             if seat is self._seat:
                 self._must_be_whole(broken)
@@ -389,7 +384,7 @@ class Examiner:
         for slot, question in zip(slots, questions, strict=True):
             # Many bytes take longer to write than to compute with: a witness is trusted to write
             # its results, and what computes nothing reads nothing. Inputs come last, for everybody.
-            if seat is self._seat or not self._many_bytes:
+            if seat is self._seat or not self._house.many_bytes:
                 self._poison(seat, slot, POISON if self._layers.poison else 0)
             elif seat.role == "null":
                 continue

@@ -10,7 +10,7 @@ from refine_agent.records import Fitness, Phase
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):
-    """What need not be found out twice: the device's ceilings, the problem's fitness on it.
+    """What need not be found out twice: the device's ceilings, a problem's fitness and work.
 
     ``sensitivity`` is, per case and output, how far the exact answer moves when the inputs do by
     two units in the last place of float32.
@@ -19,6 +19,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     ceilings: Ceilings | None = None
     fitness: Fitness | None = None
     sensitivity: dict[str, tuple[float, ...]] = {}
+    work: Work | None = None
 
 
 class Settled(msgspec.Struct, frozen=True, kw_only=True):

@@ -73,6 +73,9 @@ PROFILE_DEADLINES = Deadlines(load_s=600.0, calls_s=180.0)
 CPU_SLOTS, CPU_SLOT_BYTES, CPU_MANY_BYTES = 64, 64 << 20, 8 << 20
 # A block in which the reference takes this long is long enough: more calls are only waited for.
 CPU_BLOCK_S = 0.1
+# There a call on many megabytes takes long, and so does its answer in float64: three of the
+# stresses, drawn anew in every trial, and all of them when a result is sealed.
+MANY_BYTES, FEW_STRESSES = 32 << 20, 3
 # Each worker keeps the results of a block besides; there are five of them.
 GPU_MEMORY_PART, GPU_SLOTS, GPU_CALLS = 0.1, 64, 24
 COOLING_RUNS = 9
@@ -95,7 +98,7 @@ class House:
         self.reference = Reference(source, device=device, seed=seed())
         self.layout = self.reference.layout
         example = self.reference.draw(seed=seed())
-        self.work = work.count(self.reference, example)
+        self.work = known.work or work.count(self.reference, example)
         tensors = self.reference.tensors(example)
         self._structures = cases.structure(
             tensors, lambda: self.reference.tensors(self.reference.draw(seed=seed()))
@@ -103,6 +106,7 @@ class House:
         self._free_inputs = len(cases.free(tensors, self._structures))
         self.ahead = Ahead(self)
         self.ceilings = known.ceilings or ceilings.measure(device)
+        self.many_bytes = self.kind == "cpu" and self.layout.slot_bytes > MANY_BYTES
         self.slots, calls = self._plan()
         self._arena = arenas.allocate(device, self.layout.slot_bytes * self.slots)
         self._guests = arenas.allocate(device, self.layout.slot_bytes * self.slots)
@@ -237,6 +241,11 @@ class House:
         return list(self._usable)
 
     @property
+    def most_stresses(self) -> int:
+        """How many of them a turn's check asks, if no rule asks for all."""
+        return FEW_STRESSES if self.many_bytes else len(self._usable)
+
+    @property
     def tells_no_half(self) -> bool:
         """Whether half of nominal inputs has the answer of all, and other inputs may tell."""
         blind = not cases.HALVES.keys().isdisjoint(self.fitness.blind_to)
@@ -248,8 +257,10 @@ class House:
 
     def question(self, case: Case) -> Question:
         """Return fresh inputs of a kind, prepared for this trial or drawn now, and the answer."""
+        if (prepared := self.ahead.take(case)) is not None:
+            return prepared
         if case is cases.NOMINAL:
-            return self.ahead.take() or self.draw(case)
+            return self.draw(case)
         try:
             return self.draw(case)
         except ProblemFault:  # these happen to lie outside of the reference's domain
@@ -338,11 +349,18 @@ class House:
         self, question: Question, exact: list[torch.Tensor], limits: list[Limits]
     ) -> bool:
         """Whether the reference is near enough to the exact answer to be asked such questions."""
-        return all(
-            limit.norm < cases.UNSOUND * 8 and (tolerance.is_finite(e) or not self.reference.finite)
-            for e, limit in zip(exact, limits, strict=True)
-            if e.is_floating_point() or e.is_complex()
-        ) and not any(map(tolerance.overflows, question.expected, exact))
+        for native, e, limit in zip(question.expected, exact, limits, strict=True):
+            if not (e.is_floating_point() or e.is_complex()):
+                continue
+            if not limit.norm < cases.UNSOUND * 8:
+                return False
+            if limit.all_finite:
+                continue
+            if self.reference.finite and not tolerance.is_finite(e):
+                return False
+            if tolerance.overflows(native, e):
+                return False
+        return True
 
     def may_stand(self, question: Question, number: int, got: torch.Tensor, key: Key) -> bool:
         """Whether an output that is off is so in a few elements that rounding decides."""

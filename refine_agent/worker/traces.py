@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import torch
 from torch._C._autograd import DeviceType
-from torch.profiler import ProfilerActivity, profile
+
+# The one inside ``torch.profiler.profile``, which itself imports Inductor, with sympy and 800 other
+# modules, to ask for one setting: more than a second of a core for every candidate.
+from torch.autograd.profiler import profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -43,8 +46,9 @@ def record(
     """
     cuda = device != "cpu"
     _synchronise(cuda=cuda)
-    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
-    with profile(activities=activities, record_shapes=not cuda, acc_events=True) as seen:
+    with profile(
+        use_device="cuda" if cuda else None, record_shapes=not cuda, acc_events=True
+    ) as seen:
         began = time.perf_counter()
         for _ in range(calls):
             call()
@@ -76,7 +80,7 @@ def _synchronise(*, cuda: bool) -> None:
 
 def _device_rows(seen: profile, calls: int) -> Rows:
     """Every kernel, copy and fill on the device, in time order, with the call it belongs to."""
-    events = [event for event in seen.events() or [] if _ran_on_device(event)]
+    events = [event for event in seen.function_events or [] if _ran_on_device(event)]
     events.sort(key=lambda event: event.time_range.start)
     per_call = max(1, len(events) // calls)
     # Whole calls only, or launches would be counted short.
@@ -151,6 +155,11 @@ def _bytes_moved(call: Callable[[], Any]) -> dict[str, int]:
 
 class _Counting(TorchDispatchMode):
     """Adds up the tensors that go into and come out of each operator."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Do without torch.compile's machinery, which the mode would import to stay out of it."""
+        return False
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

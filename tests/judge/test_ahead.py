@@ -52,9 +52,10 @@ def asked(house: House, source: str) -> list[bool]:
     """Ask a trial's questions until none of those that were prepared is left; were they there?"""
     left = []
     house.ahead.open(source)
-    while (question := house.ahead.take()) is not None:
-        again = house.reference.answer(house.reference.replant(question.tensors))
-        left.append(torch.equal(question.expected[0], again[0]))
+    for case in (cases.NOMINAL, *house.stresses):
+        while (question := house.ahead.take(case)) is not None:
+            again = house.reference.answer(house.reference.replant(question.tensors))
+            left.append(question.case is case and torch.equal(question.expected[0], again[0]))
     house.ahead.close()
     return left
 
@@ -107,12 +108,37 @@ def test_questions_are_not_asked_of_other_parameters_than_they_were_answered_wit
     house.ahead.open("one")
     with house.reference.untouched():
         house.reference.reseed_as_constructed()
-        others = house.ahead.take()
-    own = house.ahead.take()
+        others = house.ahead.take(cases.NOMINAL)
+    own = house.ahead.take(cases.NOMINAL)
     house.ahead.close()
 
     assert others is None
     assert own is not None
+
+
+def test_a_check_asks_first_the_stresses_that_are_prepared_with_their_keys(house: House) -> None:
+    nominal = max(2, house.cadence.calls)
+    prepare(house, "one", some=nominal + len(house.stresses) + 1)
+    house.ahead.open("one")
+    stresses = house.ahead.stresses()
+    questions = [house.ahead.take(case) for case in stresses]
+    keys = [house.ahead.key(question) for question in questions if question is not None]
+    house.ahead.close()
+
+    assert {case.name for case in stresses} == {case.name for case in house.stresses}
+    assert len(keys) == len(stresses)
+    assert None not in keys
+
+
+def test_which_stresses_a_check_asks_first_is_drawn_anew_for_every_source(house: House) -> None:
+    orders = set()
+    for number in range(8):
+        prepare(house, f"one of many {number}", some=1)
+        house.ahead.open(f"one of many {number}")
+        orders.add(tuple(case.name for case in house.ahead.stresses()))
+        house.ahead.close()
+
+    assert len(orders) > 4
 
 
 def test_no_more_is_prepared_than_there_is_room_for(

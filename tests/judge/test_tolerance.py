@@ -135,12 +135,37 @@ def test_a_quick_look_passes_only_what_is_within_the_limits() -> None:
     assert not near(spoiled, EXACT.float())
 
 
+def test_a_quick_look_weighs_a_few_elements_that_are_off_with_all_the_others() -> None:
+    typical = 1e-5  # of float32, where all elements are 1
+    wanted = torch.ones(CHUNK["cpu"] + 1000)
+    a_few, all_of_them, far = wanted.clone(), wanted + 2 * typical, wanted.clone()
+    a_few[-1] += 4 * typical
+    far[-1] += 9 * typical
+
+    assert near(wanted + 0.5 * typical, wanted)
+    assert near(a_few, wanted)
+    assert not near(all_of_them, wanted)
+    assert not near(far, wanted)
+
+
 @pytest.mark.parametrize("large", [-torch.inf, 1e25])
 def test_a_quick_look_passes_nothing_where_a_norm_is_infinite(large: float) -> None:
     wanted = torch.randn(64, 64)
     wanted[3, 5] = large
 
     assert not near(torch.zeros(64, 64), wanted)
+
+
+@pytest.mark.parametrize("value", [torch.inf, -torch.inf, torch.nan])
+def test_limits_tell_whether_every_answer_they_are_derived_from_is_finite(value: float) -> None:
+    exact = torch.ones(3, 400, dtype=torch.float64)
+    native, spoiled = exact.float(), exact.clone()
+    spoiled[2, 7] = value
+
+    assert limits(native, exact).all_finite
+    assert not limits(native, spoiled).all_finite
+    assert not limits(spoiled.float(), exact).all_finite
+    assert not limits(spoiled.float(), spoiled).all_finite
 
 
 def test_large_values_are_finite_and_their_squares_need_not_be() -> None:
