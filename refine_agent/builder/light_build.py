@@ -52,7 +52,7 @@ def compile_lightly(job: Job, folder: Path, home: Path) -> Compiled:
 
     # Threads only wait, and every compiler has one.
     with ThreadPoolExecutor(max_workers=len(units) + 1) as pool:
-        making = pool.submit(precompiled.make, job, _host_flags(job))
+        making = pool.submit(precompiled.make, job, precompiled.standard(job, _host_flags(job)))
         ended = list(pool.map(compiled, units))
     making.result()  # a full disk is no matter there, a mistake of ours is
     if all(each.exit_code == 0 for each in ended):
@@ -83,7 +83,7 @@ def _compile_command(unit: Unit, job: Job) -> list[str]:
     if request.uses_cuda and toolchain.toolkit is not None:
         common += ["-isystem", f"{toolchain.toolkit}/include"]
     host = _host_flags(job)
-    common = [*precompiled.including(job, host), *common]
+    common = [*precompiled.including(job, precompiled.standard(job, host)), *common]
     told = ["-fdiagnostics-color=never", "-fmax-errors=20", *vectorisation_flags(job.flags.host)]
     return [toolchain.cxx, *common, *host, *told, *output]
 

@@ -6,6 +6,9 @@ is not the one known here (several architectures, another toolkit), nvcc runs it
 Host and device code are parsed by two front ends, a second each, that share nothing but a name for
 the source, the module id: cudafe++ makes one up, and cicc waits for it. A name of our own lets both
 begin at once. The object is, to the byte, what nvcc makes where it keeps its temporary files.
+
+The host's compiler then parses for a third time what candidates include, as the front end wrote it
+down: up to our own headers two megabytes that are the same for most candidates, and precompiled.
 """
 
 import hashlib
@@ -13,11 +16,13 @@ import re
 import shlex
 import signal
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
 
+from refine_agent.builder import precompiled
 from refine_agent.builder.job import Job
 from refine_agent.builder.records import Finished
 from refine_agent.builder.toolchain import scrubbed_environment
@@ -55,9 +60,11 @@ host=$?
 cat {logs}/host.log
 [ $host = 0 ] || exit $host
 cat {logs}/device.log
-[ $device = 0 ] || exit $device
-exec {object}
+exit $device
 """
+_EMITTED = ".cudafe1.cpp"
+# Less than this is compiled as fast as it is split.
+_MUCH_TEXT = 1 << 18
 
 
 class _Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,11 +92,48 @@ def compile_device_code(argv: Sequence[str], job: Job, folder: Path) -> Finished
     plan = _planned(listed.output) if listed.exit_code == 0 else None
     if plan is None:
         return run(argv)
-    script = own / "passes.sh"
-    script.write_text(_script(plan, own, module_id=_module_id(argv, job)), encoding="utf-8")
-    done = run(["/bin/sh", str(script)])
-    said = plan.remarks + done.output.replace(f"{own}/", "")
-    return msgspec.structs.replace(done, exit_code=_without_shell(done.exit_code), output=said)
+
+    def run_script(text: str) -> Finished:
+        script = own / "passes.sh"
+        script.write_text(text, encoding="utf-8")
+        done = run(["/bin/sh", str(script)])
+        return msgspec.structs.replace(done, exit_code=_without_shell(done.exit_code))
+
+    done = run_script(_script(plan, own, module_id=_module_id(argv, job)))
+    said = done.output
+    if done.exit_code == 0:
+        done = _compiled_object(plan, job, run_script)
+        said += done.output
+    return msgspec.structs.replace(done, output=plan.remarks + said.replace(f"{own}/", ""))
+
+
+def _compiled_object(plan: _Plan, job: Job, run_script: Callable[[str], Finished]) -> Finished:
+    """Compile what the front end wrote for the host, all but what lies there precompiled."""
+    *command, emitted, _, output = shlex.split(plan.passes["object"])
+    if command.count("-c") != 1 or command.count("-x") != 1 or not emitted.endswith(_EMITTED):
+        return run_script(_settings(plan) + plan.passes["object"])
+    flags = [word for word in command if word not in ("-c", "-x", "c++")]
+    text = Path(emitted).read_bytes()
+    ours = _where_ours_begin(text, job)
+    if ours < _MUCH_TEXT:
+        return run_script(_settings(plan) + plan.passes["object"])
+    header = precompiled.Header(text=text[:ours], command=tuple(flags))
+    included = precompiled.including(job, header)
+    if included:
+        Path(emitted).write_bytes(text[ours:])
+    compiling = [*flags, *included, "-c", "-x", "c++", emitted, "-o", output]
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        making = pool.submit(precompiled.make, job, header)
+        done = run_script(_settings(plan) + shlex.join(compiling))
+    making.result()  # a full disk is no matter there, a mistake of ours is
+    return done
+
+
+def _where_ours_begin(text: bytes, job: Job) -> int:
+    """Where the first line of the light headers lies in what the front end wrote."""
+    named = text.find(b' "%s/' % bytes(job.toolchain.include))
+    begins = text.rfind(b"\n", 0, named) + 1 if named > 0 else 0
+    return begins if text[begins : begins + 2] == b"# " else 0
 
 
 def _planned(listing: str) -> _Plan | None:
@@ -121,16 +165,18 @@ def _name_of(command: str) -> str | None:
 
 
 def _script(plan: _Plan, own: Path, *, module_id: str) -> str:
-    set_all = (f"export {name}={shlex.quote(value)}" for name, value in plan.settings.items())
     return _SCRIPT.format(
-        settings="\n".join(set_all),
+        settings=_settings(plan),
         module_id=module_id,
         id_file=shlex.quote(plan.id_file),
         host=" && ".join(plan.passes[name] for name in _HOST),
         device=" && ".join(plan.passes[name] for name in _DEVICE),
-        object=plan.passes["object"],
         logs=shlex.quote(str(own)),
     )
+
+
+def _settings(plan: _Plan) -> str:
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in plan.settings.items())
 
 
 def _module_id(argv: Sequence[str], job: Job) -> str:

@@ -68,7 +68,7 @@ class Ahead:
         """Prepare for a source until told to rest; on a GPU a draw takes no time worth saving."""
         if self._house.kind != "cpu":
             return
-        self._join()
+        self.finish()
         if source != self._source:
             self._ready, self._source = [], source
             self._stresses = self._shuffled()
@@ -87,13 +87,21 @@ class Ahead:
         """Prepare no more; what is under way is finished, for it will be asked."""
         self._enough.set()
 
+    def finish(self) -> None:
+        """Prepare no more, and wait until nobody draws numbers, or reads the parameters, but us."""
+        self.rest()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
     def open(self, source: str) -> None:
-        """Let a trial ask what was prepared for its source."""
-        self._join()
+        """Let a trial ask what was prepared for its source; what is under way ends meanwhile."""
+        self.rest()
         self._on_trial = source == self._source
 
     def close(self) -> None:
         """Forget what a trial did not ask."""
+        self.finish()
         if self._on_trial:
             self._ready, self._asked, self._source, self._on_trial = [], [], None, False
 
@@ -103,8 +111,11 @@ class Ahead:
 
     def take(self, case: Case) -> Question | None:
         """Return a question that nobody was asked, if there is one for this trial and model."""
+        if threading.current_thread() is self._thread:
+            return None  # what is prepared may need others of its kind, and those are drawn
         if not self._on_trial or self._model is not self._house.reference.model:
             return None
+        self.finish()
         for number, prepared in enumerate(self._ready):
             if prepared.question.case is case:
                 del self._ready[number]
@@ -119,12 +130,6 @@ class Ahead:
             if prepared.question is question:
                 return self._asked.pop(number).key
         return None
-
-    def _join(self) -> None:
-        self.rest()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
 
     def _prepare(self, cores: int, started: threading.Event) -> None:
         try:

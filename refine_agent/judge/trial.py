@@ -582,6 +582,7 @@ class House:
             witness.restore_bearings()
         with self.reference.untouched():
             if not layers.parameters:
+                self.ahead.finish()
                 self.reference.reseed_as_constructed()
             with _phase(ledger, "load"):
                 seat.greet()
@@ -620,6 +621,7 @@ class House:
     def _oddities(self, loaded: Any) -> list[Suspicion]:  # noqa: ANN401 - a wire.Loaded
         if loaded.state != "seeded" or not any(True for _ in self.reference.model.parameters()):
             return []
+        self.ahead.finish()
         self.reference.reseed_as_constructed()
         detail = (loaded.detail or "its parameters could not be set")[:MAX_DETAIL_CHARS]
         return [

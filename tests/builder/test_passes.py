@@ -1,6 +1,7 @@
 """nvcc's passes run side by side, and make what nvcc makes when it runs them in a row."""
 
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def test_the_object_is_to_the_byte_what_nvcc_makes(
 ) -> None:
     folder = tmp_path / "build"
     done, argv = _compiled(_KERNELS, cuda_toolchain, folder, watched, HOPPER)
-    assert (done.exit_code, watched.programs) == (0, ["nvcc --dryrun", "sh"]), done.output
+    assert (done.exit_code, watched.programs) == (0, ["nvcc --dryrun", "sh", "sh"]), done.output
     ours = (folder / "cuda.cu.o").read_bytes()
 
     # The object says what the text between the passes was called, a random name otherwise.
@@ -120,6 +121,82 @@ def test_an_error_is_told_once(
     assert done.exit_code > 0
     assert done.output.count(says) == 1, done.output
     assert "sh" in watched.programs
+
+
+_SCALE = """
+#include <torch/extension.h>
+__global__ void scale(float* to, const float* from, int n) {
+  const int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i < n) to[i] = from[i] * FACTOR;
+}
+torch::Tensor scaled(torch::Tensor x) {
+  TORCH_CHECK(x.is_cuda(), "x must be on the GPU");
+  auto y = torch::empty_like(x);
+  scale<<<(x.numel() + 255) / 256, 256>>>(y.data_ptr<float>(), x.data_ptr<float>(), x.numel());
+  return y;
+}
+"""
+
+
+@pytest.mark.usefixtures("cuda_toolchain")
+def test_what_candidates_include_alike_is_compiled_once_and_changes_no_object(cache: Path) -> None:
+    commands: list[str] = []
+    objects: list[bytes] = []
+
+    def run(
+        argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], deadline_s: float
+    ) -> Finished:
+        scripts = [path.read_text(encoding="utf-8") for path in cwd.glob("tmp/passes/*.sh")]
+        commands.extend([*scripts, " ".join(argv)])
+        done = run_plainly(argv, cwd=cwd, env=env, deadline_s=deadline_s)
+        if (made := cwd / "cuda.cu.o").exists() and not argv[0].endswith("sh"):
+            objects.append(made.read_bytes())
+        return done
+
+    def built(factor: str) -> Artifact | Rejected:
+        # Nobody else's flags, so that nothing is compiled yet.
+        request = BuildRequest(
+            name="scaled",
+            cpp_sources=("torch::Tensor scaled(torch::Tensor x);",),
+            cuda_sources=(_SCALE.replace("FACTOR", factor),),
+            functions={"scaled": "scaled"},
+            extra_cuda_cflags=("-O1", "--ftz=true", "-Xcompiler", "-fno-math-errno"),
+        )
+        return build(request, run=run, cache=cache, device="cuda")
+
+    assert isinstance(built("2.0f"), Artifact)
+    made = [command for command in commands if "c++-header" in command and "-O1" in command]
+    assert len(made) == 1
+    commands.clear()
+    assert isinstance(built("3.0f"), Artifact)
+    assert not [command for command in commands if "c++-header" in command]
+    assert [command for command in commands if "-include" in command and "cudafe1" in command]
+
+    # The same source again, with what was precompiled and without: nothing else may differ.
+    (with_it,) = {objects[-1]}
+    for entry in cache.glob("entries/*/*"):
+        if (entry / "precompiled.h").exists() or (entry / "cuda_source").exists():
+            shutil.rmtree(entry)
+    objects.clear()
+    assert isinstance(built("3.0f"), Artifact)
+    assert objects[-1] == with_it
+
+
+@pytest.mark.usefixtures("cuda_toolchain")
+def test_an_error_that_only_the_hosts_compiler_sees_names_the_candidates_line(cache: Path) -> None:
+    for _ in range(2):  # the second time with what the first has had precompiled
+        wrong = _SCALE.replace("FACTOR", "2.0f") + 'void no() { asm("" :: "i"(no)); asm("%"); }'
+        request = BuildRequest(
+            name="wrong",
+            cpp_sources=("torch::Tensor scaled(torch::Tensor x);",),
+            cuda_sources=(wrong,),
+            functions={"scaled": "scaled"},
+            extra_cuda_cflags=("-O2", "--ftz=true"),
+        )
+        found = build(request, run=run_plainly, cache=cache, device="cuda")
+        assert isinstance(found, Rejected)
+        assert f"cuda_source:{wrong.count(chr(10)) + 1}" in found.log, found.log
+        assert "precompiled.h" not in found.log
 
 
 @pytest.mark.usefixtures("cuda_toolchain")

@@ -363,7 +363,7 @@ struct Python<std::unordered_map<K, V>> : PythonMap<std::unordered_map<K, V>, K,
 #endif
 
 // The exception in flight, told to the shim. One copy, whatever the number of bound functions.
-inline int raise_current() {
+__attribute__((cold)) inline int raise_current() {
   try {
     throw;
   } catch (const Error& e) {

@@ -167,7 +167,7 @@ class Text {
   }
 };
 
-[[noreturn]] void fail(ra_error_kind kind, const std::string& message);
+[[noreturn]] __attribute__((cold)) void fail(ra_error_kind kind, const std::string& message);
 
 }  // namespace ra
 
@@ -183,7 +183,7 @@ std::string str(const A&... args) {
 
 namespace ra {
 
-[[noreturn]] inline void fail(ra_error_kind kind, const std::string& message) {
+[[noreturn]] __attribute__((cold)) inline void fail(ra_error_kind kind, const std::string& message) {
   switch (kind) {
     case RA_INDEX_ERROR:
       throw IndexError(message);
@@ -205,14 +205,14 @@ namespace ra {
 }
 
 template <class E>
-[[noreturn]] void throw_kept(const std::string& message) {
+[[noreturn]] __attribute__((cold)) void throw_kept(const std::string& message) {
   E error(message);
   error.ra_keep();
   throw error;
 }
 
 // The shim kept an exception of torch's: throw what a catch clause would have seen.
-[[noreturn]] inline void rethrow() {
+[[noreturn]] __attribute__((cold)) inline void rethrow() {
   ra_error_kind kind;
   int32_t type;
   const char* message;
