@@ -426,8 +426,10 @@ class LocalBench:
         seen = self._profiler.traced(candidate)
         if seen is None:
             return ()
-        # The one with less of a busy machine's noise, which would count as the candidate's work.
-        call_us = min(verdict.timing.median_us, seen.wall_seconds * 1e6)
+        call_us = None
+        if self.kind == "cpu":
+            # The one with less of a busy machine's noise: that would count as the candidate's work.
+            call_us = min(verdict.timing.median_us, seen.wall_seconds * 1e6)
         return origins.shares(seen.rows, candidate.source, call_us=call_us)
 
     def profile(self, candidate: Candidate, verdict: Passed, watch: Watch) -> Page | None:

@@ -54,10 +54,12 @@ class _Rows(msgspec.Struct):
     operators: list[_Row] = []
 
 
-def shares(rows: bytes, source: str, *, call_us: float) -> tuple[Share, ...]:
+def shares(rows: bytes, source: str, *, call_us: float | None) -> tuple[Share, ...]:
     """Attribute the time of a call to kernels of the candidate's source, libraries, compilers.
 
-    On a CPU an extension's own loops are no operator: what the operators leave is the candidate's.
+    On a CPU an extension's own loops are no operator: what the operators leave of ``call_us`` is
+    the candidate's. On a GPU, where that is ``None``, a call of which no kernel was seen is
+    nobody's.
     """
     try:
         read = msgspec.json.decode(rows, type=_Rows)
@@ -73,7 +75,7 @@ def shares(rows: bytes, source: str, *, call_us: float) -> tuple[Share, ...]:
             return ()  # rows are what the candidate's own process says, and these are of no call
         spent[origin] = spent.get(origin, 0.0) + microseconds
         example.setdefault(origin, row.name[:80])
-    if not read.kernels:
+    if not read.kernels and call_us is not None:
         spent["authored"] = spent.get("authored", 0.0) + max(0.0, call_us - sum(spent.values()))
     total = sum(spent.values())
     if total <= 0:

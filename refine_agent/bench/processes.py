@@ -82,12 +82,12 @@ THREADS = {
 MEMORY = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 # What every worker starts with, be it a witness or a candidate.
 ALIKE = {**THREADS, **MEMORY}
-# The judge keeps the memory of its float64 copies for the next ones, up to 6 GiB. Every block of
+# The judge keeps the memory of its float64 copies for the next ones, up to 4 GiB. Every block of
 # over 32 MB would otherwise come from mmap and be zeroed page by page each time (mallopt(3)), which
 # was a third of a check of 134 MB tensors. Threads share one arena: those of their own hold 64 MB.
 HOARD = {
     "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": str(6 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str(4 << 30),
     "MALLOC_ARENA_MAX": "1",
 }
 START_DEADLINE_S = 120.0

@@ -14,10 +14,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import torch
 from torch._C._autograd import DeviceType
-
-# The one inside ``torch.profiler.profile``, which itself imports Inductor, with sympy and 800 other
-# modules, to ask for one setting: more than a second of a core for every candidate.
-from torch.autograd.profiler import profile
+from torch.autograd.profiler import profile as profile_of_cpu
+from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -46,15 +44,13 @@ def record(
     """
     cuda = device != "cpu"
     _synchronise(cuda=cuda)
-    with profile(
-        use_device="cuda" if cuda else None, record_shapes=not cuda, acc_events=True
-    ) as seen:
+    with _profiler(cuda=cuda) as seen:
         began = time.perf_counter()
         for _ in range(calls):
             call()
         _synchronise(cuda=cuda)
         wall = time.perf_counter() - began
-    if cuda:
+    if isinstance(seen, profile):
         return msgspec.json.encode(_device_rows(seen, calls))
     rows = Rows(
         calls=calls,
@@ -63,6 +59,19 @@ def record(
         wall_us=1e6 * wall,
     )
     return msgspec.json.encode(rows)
+
+
+def _profiler(*, cuda: bool) -> profile | profile_of_cpu:
+    """Return torch.profiler's profiler; of a CPU the one inside it.
+
+    That around it imports Inductor, with sympy and 800 other modules, to ask for one setting: more
+    than a second of a core for every candidate. On a GPU that has to be: Triton, where it was
+    loaded after the device had been watched once, kept its kernels out of sight.
+    """
+    if not cuda:
+        return profile_of_cpu(record_shapes=True, acc_events=True)
+    activities = [ProfilerActivity.CPU, ProfilerActivity.CUDA]
+    return profile(activities=activities, acc_events=True)
 
 
 def warm(device: str) -> None:
@@ -80,7 +89,7 @@ def _synchronise(*, cuda: bool) -> None:
 
 def _device_rows(seen: profile, calls: int) -> Rows:
     """Every kernel, copy and fill on the device, in time order, with the call it belongs to."""
-    events = [event for event in seen.function_events or [] if _ran_on_device(event)]
+    events = [event for event in seen.events() or [] if _ran_on_device(event)]
     events.sort(key=lambda event: event.time_range.start)
     per_call = max(1, len(events) // calls)
     # Whole calls only, or launches would be counted short.
@@ -124,7 +133,7 @@ def _shapes(seen: profile) -> dict[str, Shape]:
 # --- operators ------------------------------------------------------------------------------------
 
 
-def _operators(seen: profile, call: Callable[[], Any], calls: int) -> list[OperatorRow]:
+def _operators(seen: profile_of_cpu, call: Callable[[], Any], calls: int) -> list[OperatorRow]:
     averages = seen.key_averages(group_by_input_shape=True)
     rows = sorted(averages, key=lambda row: -row.self_cpu_time_total)[:MAX_OPERATORS]
     # Counted by name: where one operator ran on several shapes nobody knows whose bytes they are.

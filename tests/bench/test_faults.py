@@ -287,3 +287,11 @@ def test_times_that_no_call_takes_are_nobodys_share(microseconds: str) -> None:
 
     assert origins.shares(rows, "", call_us=10.0) == ()
     assert origins.shares(rows.replace(microseconds.encode(), b"5"), "", call_us=10.0)
+
+
+def test_a_call_of_which_no_kernel_was_seen_on_a_gpu_is_nobodys() -> None:
+    nothing = b'{"calls":3,"kernels":[],"operators":[]}'
+
+    assert origins.shares(nothing, "__global__ void k() {}", call_us=None) == ()
+    assert origins.unless_authored(()) is not None
+    assert origins.shares(nothing, "", call_us=10.0)[0].origin == "authored"  # a CPU's own loops

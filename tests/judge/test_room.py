@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 OPTIONS = Options(device="cpu", compile_baseline=False, profile="off")
 TOO_MUCH = "torch.empty(1 << 50)[:1]"
-# What it asks for in float64, 3 GiB, is had where there is room and never touched. The judge keeps
-# no more than 2 GiB for later, so that it has to ask anew.
+# What it asks for in float64, 5 GiB, is had where there is room and never touched. The judge keeps
+# no more than 4 GiB for later, so that it has to ask anew.
 ROOMY = """
         if x.dtype == torch.float64:
-            torch.empty(3 << 28)
+            torch.empty(5 << 28)
         return 1 + 2 * x
 """
 LEFT_BYTES = 256 << 20

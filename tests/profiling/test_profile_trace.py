@@ -117,3 +117,18 @@ def test_a_timelines_launches_say_grid_and_block_and_what_they_take_of_an_sm() -
     taken = trace.Shape(grid=[132, 2, 1], block=[256, 1, 1], registers=40, shared_bytes=49408)
     assert only == ("k", taken)
     assert trace.shapes_in(b"no timeline") == {}
+
+
+def test_watching_a_call_on_a_cpu_loads_no_compiler() -> None:
+    script = (
+        "import sys, torch\n"
+        "from refine_agent.worker import traces\n"
+        "rows = traces.record(lambda: torch.ones(8) + 1, calls=1, device='cpu')\n"
+        "assert b'aten::add' in rows, rows\n"
+        "print([name for name in ('torch._dynamo', 'sympy') if name in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.splitlines()[-1] == "[]", done.stdout
