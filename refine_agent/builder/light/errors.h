@@ -183,7 +183,8 @@ std::string str(const A&... args) {
 
 namespace ra {
 
-[[noreturn]] __attribute__((cold)) inline void fail(ra_error_kind kind, const std::string& message) {
+[[noreturn]] __attribute__((cold)) inline void fail(ra_error_kind kind,
+                                                    const std::string& message) {
   switch (kind) {
     case RA_INDEX_ERROR:
       throw IndexError(message);
