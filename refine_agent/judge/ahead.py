@@ -148,12 +148,15 @@ class Ahead:
     def _wanted(self) -> Iterator[tuple[Case, bool]]:
         """Yield what a trial will ask, in the order in which it is missed most, and if with a key.
 
-        What is timed needs none: an honest answer is as near to the reference's as can be.
+        What is looked at quickly needs none: an honest answer is as near to the reference's as can
+        be.
         """
         nominal = max(NOMINALS, self._house.cadence.calls)
-        checked = [cases.NOMINAL] * nominal + self._stresses[: self._house.most_stresses]
-        left = checked[len(self._ready) :]
-        yield from ((case, True) for case in left)
+        stresses = self._stresses[: self._house.most_stresses]
+        exactly = not self._house.looks_quickly
+        checked = [(cases.NOMINAL, True)] + [(cases.NOMINAL, exactly)] * (nominal - 1)
+        checked += [(case, exactly) for case in stresses]
+        yield from checked[len(self._ready) :]
         while len(self._ready) < MOST_QUESTIONS:
             yield cases.NOMINAL, False
 

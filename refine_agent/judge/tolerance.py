@@ -41,9 +41,10 @@ EXACT_NORM = 2e-6
 MIN_ROW = 8
 # Keeps a division by the norm of zeros defined without being felt anywhere else.
 TINY = 1e-300
-# Elements compared at a time: a few of these in float64 stay in a CPU's cache, and on a GPU a
-# launch each costs nothing beside the rest.
-CHUNK = {"cpu": 1 << 19, "cuda": 1 << 25}
+# Bytes of differences at a time: with what they are between they stay in a CPU's last cache (of two
+# MB and of less, waking the other cores for each operation took longer than the memory does), and
+# on a GPU a launch each costs nothing beside the rest.
+CHUNK = {"cpu": 8 << 20, "cuda": 256 << 20}
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -309,17 +310,27 @@ class _Chunk(NamedTuple):
 
 
 def _chunks(got: torch.Tensor, exact: torch.Tensor) -> Iterator[_Chunk]:
-    """Yield whole rows, as many as fit a cache; where no row is looked at, a cacheful as one."""
-    size = CHUNK[got.device.type]
+    """Yield what is off in float64, and of what."""
+    for a, b, memory in _pieces(got, exact, torch.float64):
+        yield _Chunk(memory.copy_(a).sub_(b), a, b)
+
+
+def _pieces(
+    got: torch.Tensor, wanted: torch.Tensor, kind: torch.dtype
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Yield whole rows, as many as fit a cache; where no row is looked at, a cacheful as one.
+
+    With them comes memory for as many elements, which the next ones overwrite.
+    """
+    size = CHUNK[got.device.type] // kind.itemsize
     width = got.shape[-1] if has_rows(got) else min(size, got.numel())
     step = max(1, size // width) * width
-    flat_got, flat_exact = got.reshape(-1), exact.reshape(-1)
-    memory = torch.empty(min(step, got.numel()), dtype=torch.float64, device=got.device)
+    flat_got, flat_wanted = got.reshape(-1), wanted.reshape(-1)
+    memory = torch.empty(min(step, got.numel()), dtype=kind, device=got.device)
     for first in range(0, got.numel(), step):
-        a, b = flat_got[first : first + step], flat_exact[first : first + step]
-        error = memory[: a.numel()].copy_(a).sub_(b)
+        a, b = flat_got[first : first + step], flat_wanted[first : first + step]
         shape = (-1, min(width, a.numel()))
-        yield _Chunk(error.view(shape), a.view(shape), b.view(shape))
+        yield a.view(shape), b.view(shape), memory[: a.numel()].view(shape)
 
 
 def _element(got: torch.Tensor, exact: torch.Tensor, flat: int) -> str:
@@ -374,12 +385,16 @@ def _shade(error: float) -> str:
 
 # Elements are held against the root mean square here, which few of an honest answer's exceed much.
 _QUICK_ELEMENT_SLACK = 8.0
+# The reference is as near to the exact answer as a part of the limits (one over SLACK); what is as
+# near to the reference as the rest of them is within them itself.
+_QUICK_PART = 1 - 1 / SLACK
 
 
 def near(got: torch.Tensor, native: torch.Tensor) -> bool:
-    """Look at every element quickly: near enough to the reference at its own precision?
+    """Look at every element quickly: is this within ``limits``, whatever they are?
 
-    Tighter than the limits, so that what it passes is right and what it does not is looked at. An
+    It is held against the reference at its own precision, as a whole, by row and by element, so
+    nobody needs to know the exact answer to pass it; what it does not pass is to be compared. An
     infinity in the answer, or a square that is one, would allow everything, so it passes nothing.
     """
     if got.numel() == 0:
@@ -387,33 +402,31 @@ def near(got: torch.Tensor, native: torch.Tensor) -> bool:
     got, native = as_real(got), as_real(native)
     if not got.is_floating_point():
         return torch.equal(got, native)
-    floor = floor_of(native)
-    wide = torch.float64 if got.dtype == torch.float64 else torch.float32
-    size = CHUNK[got.device.type]
-    memory = torch.empty(min(size, got.numel()), dtype=wide, device=got.device)
+    floor = _QUICK_PART * floor_of(native)
     peaks: list[torch.Tensor] = []
-    norms: list[torch.Tensor] = []
-    for off, b in _quick_chunks(got, native, memory, size):
+    row_errors: list[torch.Tensor] = []
+    row_norms: list[torch.Tensor] = []
+    for off, wanted in _quick_chunks(got, native):
         peaks.extend(torch.aminmax(off))
-        norms.append(torch.linalg.vector_norm(b, dtype=wide))
-    allowed = floor * float(torch.linalg.vector_norm(torch.stack(norms)))
-    if not math.isfinite(allowed):
-        return False
+        row_errors.append(torch.linalg.vector_norm(off, dim=1))
+        row_norms.append(torch.linalg.vector_norm(wanted, dim=1, dtype=off.dtype))
+    errors, norms = torch.cat(row_errors).double(), torch.cat(row_norms).double()
+    allowed = floor * float(torch.linalg.vector_norm(norms))
     typical, peak = allowed / native.numel() ** 0.5, float(torch.stack(peaks).abs().max())
-    if not typical < peak <= _QUICK_ELEMENT_SLACK * typical:
-        # Where no element is off by more than is typical, nor are all of them together.
-        return bool(peak <= typical)
-    errors = [torch.linalg.vector_norm(off) for off, _ in _quick_chunks(got, native, memory, size)]
-    return float(torch.linalg.vector_norm(torch.stack(errors))) <= allowed
+    if not math.isfinite(allowed) or not peak <= _QUICK_ELEMENT_SLACK * typical:
+        return False
+    if not float(torch.linalg.vector_norm(errors)) <= allowed:
+        return False
+    return not has_rows(got) or float(_for_their_size(errors, norms).max()) <= ROW_SLACK * floor
 
 
 def _quick_chunks(
-    got: torch.Tensor, native: torch.Tensor, memory: torch.Tensor, size: int
+    got: torch.Tensor, native: torch.Tensor
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield what is off, in the memory given, and what it is held against, a cacheful at a time."""
-    for a, b in zip(got.reshape(-1).split(size), native.reshape(-1).split(size), strict=True):
-        off = memory[: a.numel()]
-        if a.dtype == b.dtype == off.dtype:
-            yield torch.sub(a, b, out=off), b
+    """Yield what is off, no wider than has to be, and what it is held against, as ``_chunks``."""
+    wide = torch.float64 if got.dtype == torch.float64 else torch.float32
+    for a, b, memory in _pieces(got, native, wide):
+        if a.dtype == b.dtype == wide:
+            yield torch.sub(a, b, out=memory), b
         else:
-            yield off.copy_(a).sub_(b), b
+            yield memory.copy_(a).sub_(b), b

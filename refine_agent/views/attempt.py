@@ -209,7 +209,7 @@ def _facts(verdict: AnyVerdict | None) -> Iterator[Fact]:
         checks = verdict.checks
         yield Fact(
             name="checked",
-            value=f"{checks.cases} cases, {checks.calls:,} calls; worst error "
+            value=f"{checks.cases} cases, {checks.calls:,} calls{_quickly(checks)}; worst error "
             f"{checks.worst_error:.2g} of {checks.allowed_error:.2g} allowed "
             f"({phrase(checks.worst_case)})",
         )

@@ -6,6 +6,7 @@ import torch
 from refine_agent.judge.tolerance import CHUNK, Limits, compare, error_map, is_finite, limits, near
 
 torch.manual_seed(0)
+AT_ONCE = CHUNK["cpu"] // 8  # elements in float64
 A = torch.randn(96, 512, dtype=torch.float64)
 B = torch.randn(512, 128, dtype=torch.float64)
 EXACT = A.float().double() @ B.float().double()
@@ -104,9 +105,9 @@ def test_the_error_map_is_dark_where_the_error_is() -> None:
     assert not set(rows[-1]) & set("*#%@")
 
 
-@pytest.mark.parametrize("at", [0, CHUNK["cpu"] - 1, CHUNK["cpu"], 2 * CHUNK["cpu"] + 4])
+@pytest.mark.parametrize("at", [0, AT_ONCE - 1, AT_ONCE, 2 * AT_ONCE + 4])
 def test_one_element_off_is_named_wherever_a_large_tensor_is_cut(at: int) -> None:
-    exact = torch.ones(2 * CHUNK["cpu"] + 5, dtype=torch.float64)
+    exact = torch.ones(2 * AT_ONCE + 5, dtype=torch.float64)
     got = exact.float()
     allowed = limits(got, exact)
     got[at] = 1.01
@@ -137,7 +138,7 @@ def test_a_quick_look_passes_only_what_is_within_the_limits() -> None:
 
 def test_a_quick_look_weighs_a_few_elements_that_are_off_with_all_the_others() -> None:
     typical = 1e-5  # of float32, where all elements are 1
-    wanted = torch.ones(CHUNK["cpu"] + 1000)
+    wanted = torch.ones(2 * AT_ONCE + 1000)
     a_few, all_of_them, far = wanted.clone(), wanted + 2 * typical, wanted.clone()
     a_few[-1] += 4 * typical
     far[-1] += 9 * typical
@@ -146,6 +147,34 @@ def test_a_quick_look_weighs_a_few_elements_that_are_off_with_all_the_others() -
     assert near(a_few, wanted)
     assert not near(all_of_them, wanted)
     assert not near(far, wanted)
+
+
+def test_a_quick_look_weighs_every_row_by_itself() -> None:
+    wanted = torch.ones(3000, 400)
+    wanted[7] = 1e-2
+    off = wanted.clone()
+    off[7] += 2e-5  # two typical errors of all elements, and a five hundredth of its own
+
+    assert near(wanted * (1 + 0.5e-5), wanted)
+    assert not near(off, wanted)
+
+
+@pytest.mark.parametrize("own", [1e-7, 3e-6, 1e-4])
+@pytest.mark.parametrize("shape", [(64, 512), (512, 4), (4096,)])
+def test_what_passes_a_quick_look_is_within_limits_that_nobody_knew(
+    own: float, shape: tuple[int, ...]
+) -> None:
+    exact = torch.randn(shape, dtype=torch.float64) * torch.rand(shape[0], *[1] * (len(shape) - 1))
+    native = (exact + own * exact.std() * torch.randn(shape)).float()
+    allowed = limits(native, exact)
+    passed = 0
+    for size in torch.logspace(-7, -4, 60):
+        for kind in (torch.randn(shape), torch.ones(shape), native - exact.float()):
+            off = native + kind * (size * float(native.std()) / float(kind.std().nan_to_num() + 1))
+            if near(off, native):
+                passed += 1
+                assert compare(off, exact, allowed).reason is None
+    assert passed > 60
 
 
 @pytest.mark.parametrize("large", [-torch.inf, 1e25])
