@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from refine_agent.profiling.records import Change as MetricChange
     from refine_agent.profiling.records import Grade
-    from refine_agent.records import AnyVerdict, Attempt, Timing
+    from refine_agent.records import AnyVerdict, Attempt, Checks, Timing
 
 LOG_CHARS, SOURCE_CHARS, REPLY_CHARS = 8_000, 40_000, 24_000
 
@@ -202,6 +202,10 @@ def _timing(name: str, timing: Timing, ratio: str = "") -> TimingRow:
         samples=f"{timing.samples:,}",
         ratio=ratio,
     )
+
+
+def _quickly(checks: Checks) -> str:
+    return f", {checks.quickly:,} of them at a quick look" if checks.quickly else ""
 
 
 def _facts(verdict: AnyVerdict | None) -> Iterator[Fact]:

@@ -226,6 +226,46 @@ def test_a_sealing_is_timed_for_longer_than_a_turn(tmp_path: Path) -> None:
     assert sealed.timing.samples >= 2 * turn.timing.samples
 
 
+LARGE = Problem(name="large", source=PROBLEM.replace("64, 256", "8192, 768").replace("256", "768"))
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBench]:
+    folder = tmp_path_factory.mktemp("large")
+    with LocalBench(LARGE, OPTIONS, folder, deadlines=IN_TURNS) as bench:
+        bench.measure(LARGE, Quiet())
+        yield bench
+
+
+def test_many_bytes_are_compared_exactly_once_in_a_turn_and_always_in_a_seal(
+    large: LocalBench,
+) -> None:
+    turn = judged(large, HONEST)
+    sealed = large.seal(Candidate(source=HONEST), Quiet())
+
+    assert isinstance(turn, Passed)
+    assert isinstance(sealed, Passed)
+    assert turn.checks.quickly == turn.checks.calls - 1
+    assert 0 < turn.checks.worst_error < turn.checks.allowed_error
+    assert sealed.checks.quickly == 0
+    assert sealed.checks.cases > turn.checks.cases
+
+
+def test_a_quick_look_sees_what_is_wrong_on_other_inputs_than_the_usual_ones(
+    large: LocalBench,
+) -> None:
+    body = (
+        "y = self.norm(x); usual = abs(x.mean()) < 0.01 and abs(x.std() - 1) < 0.01; "
+        "return y if usual else y * (1 + 4e-5)"
+    )
+
+    verdict = judged(large, with_forward(body))
+
+    assert isinstance(verdict, Mismatch)
+    assert "norm-wise error" in verdict.reason
+    assert "timing" not in {phase.name for phase in verdict.phases}
+
+
 def test_a_problem_whose_file_raises_is_refused_with_what_it_raised(tmp_path: Path) -> None:
     problem = Problem(name="broken", source=PROBLEM.replace("torch.randn", "torch.no_such"))
 
