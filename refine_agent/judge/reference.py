@@ -65,7 +65,7 @@ class Reference:
         self.model = self._construct()
         example = self.draw(seed=seed)
         _must_be_comparable(self.tensors(example), "get_inputs() returns")
-        self._changes = bool(self.mutable) or self._changes_any(example)
+        self.changes_inputs = bool(self.mutable) or self._changes_any(example)
         results = self.answer(example)
         _must_be_comparable(results, "Model.forward returns")
         self._must_repeat(example, results)
@@ -158,7 +158,7 @@ class Reference:
     @torch.no_grad()
     def answer(self, arguments: Sequence[Any]) -> list[torch.Tensor]:
         """Return the reference's results at its own precision."""
-        copied = _copied(arguments) if self._changes else arguments
+        copied = _copied(arguments) if self.changes_inputs else arguments
         result = _call(lambda: self.model(*copied), "Model.forward(*get_inputs())")
         self._results = tree_of(result)
         self.numbers = are_numbers(result)

@@ -150,8 +150,10 @@ class House:
         size = self.layout.slot_bytes
         if self.kind == "cpu":
             wanted = max(2, min(CPU_SLOTS, CPU_SLOT_BYTES // size))
+            if size > CPU_MANY_BYTES:
+                return wanted, 1
             enough = int(CPU_BLOCK_S / self._reference_takes()) + 1
-            return wanted, 1 if size > CPU_MANY_BYTES else max(1, min(enough, wanted // 2))
+            return wanted, max(1, min(enough, wanted // 2))
         free, _ = torch.cuda.mem_get_info(self.device)
         most = max(2, int(free * GPU_MEMORY_PART) // size)
         slots = max(2, min(most, max(8, min(GPU_SLOTS, -(-self._flush_bytes() // size)))))
@@ -446,9 +448,11 @@ class House:
         seat.greet(within_s=WITNESS_DEADLINES.load_s)  # torch.compile may get ready before
         seat.map(self._arena, self.layout, self.slots)
         self._load(seat, source)
-        self._fill(seat, range(self.slots))
+        if not self.witnesses or self.reference.changes_inputs:
+            self._fill(seat, range(self.slots))
+        slots = tuple(range(1 if self.many_bytes else min(2, self.slots)))
         for _ in range(self._warm_ups(role)):
-            seat.call(tuple(range(min(2, self.slots))), during="warm-up")
+            seat.call(slots, during="warm-up")
         self._keep_cadence(seat)
         seat.remember_bearings()
         self.witnesses[role] = seat

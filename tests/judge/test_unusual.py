@@ -321,6 +321,24 @@ def test_half_of_many_numbers_is_not_all_of_them() -> None:
     assert "half of the batch not read" in rows.fitness.rejected
 
 
+def test_what_holds_of_a_first_row_alone_is_promised_of_none() -> None:
+    whole, rising, falling = torch.randn(3, 50, 20).unbind()
+    whole[0] = torch.arange(20.0)
+    rising[0] = rising[0].sort().values
+    falling[0] = falling[0].sort(descending=True).values
+    rows = [each[:1] for each in (whole, rising, falling)]
+    long = torch.arange(3000.0)
+    long[-1] = 0.5
+
+    assert cases.structure([whole, rising, falling, long]) == (cases.Structure(),) * 4
+    assert cases.structure(rows) == (
+        cases.Structure(labels=True),
+        cases.Structure(ordered=True),
+        cases.Structure(ordered=True, falling=True),
+    )
+    assert cases.structure([long.sort().values]) == (cases.Structure(ordered=True),)
+
+
 @pytest.mark.parametrize("shape", [(64,), (8, 16), (2, 3, 4, 5), (1, 7)])
 def test_a_part_of_one_input_is_larger_and_nothing_else(shape: tuple[int, ...]) -> None:
     tensors = [torch.randn(shape), torch.randn(shape), torch.arange(9.0)]
