@@ -34,7 +34,7 @@ _ON_A_CPU = "the compiler and the processor's own counts of time and page faults
 _EMPTY_REPORT = (
     "Nsight Compute's report holds no duration; it collected nothing that this device has"
 )
-_ONLY_THE_FIRST = "first {} of {} launches; name an NVTX range"
+_ONLY_THE_FIRST = "first {} of {} launches; --nvtx names which to take"
 _WHY = {
     "torch.profiler": "no Nsight Compute report was given",
     "static": "neither Nsight Compute nor torch.profiler ran",

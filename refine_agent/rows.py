@@ -192,7 +192,9 @@ def floor_us(transcript: Transcript, attempt: int) -> float | None:
 
 
 def cost_usd(transcript: Transcript) -> float | None:
-    """Return the dollars paid, or ``None`` where no reply has a known price."""
+    """Return the dollars paid, or ``None`` where the price of some reply, or of all, is unknown."""
+    if transcript.unpriced:
+        return None
     replies = [attempt.reply for attempt in transcript.attempts if attempt.reply is not None]
     prices = [reply.cost_usd for reply in replies if reply.cost_usd is not None]
     return sum(prices) if prices else None

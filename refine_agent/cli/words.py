@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from refine_agent import rows
 from refine_agent.legible import phrase
 from refine_agent.problem import policy_of
 from refine_agent.records import Passed, Ratio, Record, Timing, headline
@@ -202,7 +203,7 @@ def _result(transcript: Transcript) -> list[Text | Table]:
         table.add_row("doubtful", Text("the problem is weak: impostors pass", style="yellow"))
     for name, value in _best_rows(best, best.passed, target=transcript.options.budget.target):
         table.add_row(name, Text(value))
-    table.add_row("cost", dollars(_cost(transcript)))
+    table.add_row("cost", _cost(transcript))
     return [table]
 
 
@@ -250,10 +251,12 @@ def _sealing(best: Attempt) -> str:
     return "not yet: the numbers above are those of its turn"
 
 
-def _cost(transcript: Transcript) -> float | None:
-    prices = [a.reply.cost_usd for a in transcript.attempts if a.reply is not None]
-    known = [price for price in prices if price is not None]
-    return sum(known) if known else None
+def _cost(transcript: Transcript) -> str:
+    """Return what the replies cost; of a part that nobody knows it is said that it is unknown."""
+    if not transcript.unpriced:
+        return dollars(rows.cost_usd(transcript))
+    known = f"{dollars(transcript.cost_usd)} and " if transcript.cost_usd else ""
+    return f"{known}unknown"
 
 
 def ledger_table(transcript: Transcript) -> Table:

@@ -14,12 +14,14 @@ from pathlib import Path
 import pytest
 from rich.text import Text
 
+from refine_agent import rows
 from refine_agent.cli.faults import exit_code_of, sentence_of
 from refine_agent.cli.screen import Output, Screen
 from refine_agent.records import Budget, Options, Problem, Reply
 from refine_agent.session import Session
 from refine_agent.standins import ScriptedAuthor, ScriptedBench, kernel, source
 from refine_agent.transcript import EVENTS, RECORDED, Transcript
+from refine_agent.views.run import run_view
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "litellm", "pandas", "jinja2", "numpy", "mcp", "refine_agent.loop")
@@ -289,7 +291,10 @@ def test_eighty_columns_hold_a_line_per_attempt_and_every_name_and_number(run: P
 def test_the_line_that_moves_never_takes_an_unknown_price_for_nothing(
     tmp_path: Path, costs: tuple[float | None, ...], says: str
 ) -> None:
-    replies = [Reply(text="…", model="served", answers="-", cost_usd=cost) for cost in costs]
+    replies = [
+        Reply(text=kernel(speedup=1.2), model="served", answers="-", cost_usd=cost)
+        for cost in costs
+    ]
     session = Session.start(
         Problem(name="scale", source="class Model: ...\n"),
         options=Options(budget=Budget(turns=9, usd=5.0)),
@@ -304,6 +309,14 @@ def test_the_line_that_moves_never_takes_an_unknown_price_for_nothing(
         screen.follow(session.transcript)
         screen.phase("build")
         assert f" taken · {says}" in screen.__rich__().plain
+    paid = sum(cost for cost in costs if cost is not None)
+    unknown = None in costs
+    assert rows.cost_usd(session.transcript) == (paid if costs and not unknown else None)
+    shown = rf"^ *cost +{f'.{paid:.2f} and ' if paid else ''}unknown *$"
+    page = refine_agent("show", session.transcript.folder).stdout
+    assert bool(re.search(shown, page, re.MULTILINE)) == unknown
+    facts = {fact.name: fact.value for fact in run_view(session.transcript, key="a").environment}
+    assert facts.get("cost", "").endswith("unknown") == unknown
 
 
 @pytest.mark.parametrize("content", [None, b"", b"junk", b"NVR\0" + b"\xff" * 500])

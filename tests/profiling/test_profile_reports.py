@@ -206,12 +206,12 @@ def test_a_report_of_more_launches_than_are_read_says_so(
     path = report_file(tmp_path, "rereads")
     header, blocks = path.read_bytes()[:10], path.read_bytes()[10:]
     path.write_bytes(header + 3 * blocks)
-    assert "name an NVTX range" not in summary.read_report_page(path).lines[0]
+    assert "--nvtx" not in summary.read_report_page(path).lines[0]
     # In this process and with a smaller limit: to read 64 of 65 takes ten seconds.
     monkeypatch.setattr(ncu_rep, "MOST_LAUNCHES", 2)
     monkeypatch.setattr(ncu_rep, "read_apart", ncu_rep.read)
     page = summary.read_report_page(path)
-    assert page.lines[0].endswith("; first 2 of 3 launches; name an NVTX range")
+    assert page.lines[0].endswith("; first 2 of 3 launches; --nvtx names which to take")
     assert page.value("launches") == 2
 
 

@@ -281,6 +281,18 @@ def test_what_failed_its_sealing_counts_as_failed(tmp_path: Path) -> None:
     assert f"1 | model | wrong: {sessions.WRONG.reason}" in text
 
 
+def test_where_all_that_passed_was_vetoed_nobody_is_told_that_none_passed(tmp_path: Path) -> None:
+    book = sessions.Book(tmp_path / "run", setup=sessions.setup())
+    turn = book.prompted(prompts.render(book.run))
+    number = book.replied(turn)
+    book.judged(number, sessions.passed(10.0), of=sessions.source("vetoed"))
+    book.vetoed(number, "it calls cuBLAS")
+    book.closed(turn)
+    text = user(prompts.render(book.run))
+    assert "Every kernel that passed was vetoed." in text
+    assert "No kernel has passed yet." not in text
+
+
 def test_hints_are_said_once(tmp_path: Path) -> None:
     run = sessions.long(tmp_path / "run")
     asked = prompts.render(run)
