@@ -112,7 +112,7 @@ def _evidence(transcript: Transcript, best: Attempt, passed: Passed) -> Iterator
         yield f"torch.compile  {_timing(passed.compiled)}; {_ratio(passed.vs_compiled)}"
     checks = passed.checks
     yield (
-        f"right on {checks.cases} input distributions in {checks.calls} calls; worst error "
+        f"right on {checks.cases} input distributions in {checks.extent}; worst error "
         f"{checks.worst_error:.2e} of {checks.allowed_error:.2e} allowed, "
         f"in {phrase(checks.worst_case)}"
     )

@@ -174,6 +174,12 @@ class Checks(Record, frozen=True, kw_only=True):
     worst_error: float  # norm-wise, against the fp64 reference, at the worst case of the others
     allowed_error: float
 
+    @property
+    def extent(self) -> str:
+        """Return how much was asked, and how much of it was looked at only quickly."""
+        quickly = f" ({self.quickly:,} at a quick look)" if self.quickly else ""
+        return f"{self.calls:,} calls{quickly}"
+
 
 # --- verdicts: exactly one per candidate ---------------------------------------------------------
 

@@ -126,7 +126,7 @@ def _passed(verdict: Passed) -> Iterator[str]:
         yield f"max-autotune  {_timing(verdict.autotuned)}; {_times(verdict.vs_autotuned)}"
     checks = verdict.checks
     yield (
-        f"checked       {checks.cases} cases, {checks.calls} calls; worst error "
+        f"checked       {checks.cases} cases, {checks.extent}; worst error "
         f"{checks.worst_error:.2e} of {checks.allowed_error:.2e} allowed, in {checks.worst_case}"
     )
     for share in verdict.shares:

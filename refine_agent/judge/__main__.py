@@ -92,7 +92,7 @@ class _Bench:
         if self._house is None:
             return
         if isinstance(order, Prepare):
-            self._house.ahead.begin(order.source)
+            self._house.ahead.begin(order.source, sealed=order.sealed)
         else:
             self._house.ahead.rest()
 

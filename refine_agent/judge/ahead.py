@@ -61,10 +61,11 @@ class Ahead:
         self._ready: list[_Prepared] = []
         self._asked: list[_Prepared] = []
         self._on_trial = False
+        self._sealed = False
         self._enough = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def begin(self, source: str) -> None:
+    def begin(self, source: str, *, sealed: bool = False) -> None:
         """Prepare for a source until told to rest; on a GPU a draw takes no time worth saving."""
         if self._house.kind != "cpu":
             return
@@ -72,6 +73,7 @@ class Ahead:
         if source != self._source:
             self._ready, self._source = [], source
             self._stresses = self._shuffled()
+        self._sealed = sealed
         self._model = self._house.reference.model
         self._enough.clear()
         cores, started = torch.get_num_threads(), threading.Event()
@@ -152,8 +154,8 @@ class Ahead:
         be.
         """
         nominal = max(NOMINALS, self._house.cadence.calls)
-        stresses = self._stresses[: self._house.most_stresses]
-        exactly = not self._house.looks_quickly
+        stresses = self._stresses[: None if self._sealed else self._house.most_stresses]
+        exactly = self._sealed or not self._house.looks_quickly
         checked = [(cases.NOMINAL, True)] + [(cases.NOMINAL, exactly)] * (nominal - 1)
         checked += [(case, exactly) for case in stresses]
         yield from checked[len(self._ready) :]

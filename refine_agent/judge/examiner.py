@@ -458,13 +458,12 @@ class Examiner:
         """Return what is wrong with an answer; a quick look first, where that will do."""
         got = seat.outputs(slot)
         quickly = self._compared and not exactly and question.case is not cases.INTEGERS
-        if quickly and all(map(tolerance.near, got, question.expected)):
+        if quickly and self._are_near(got, question):
             self._quickly += 1
             return None
         key = self._house.key(question)
         if key is None:
             return None  # the reference itself is lost on these inputs
-        self._compared = True
         findings = self._findings(got, key)
         if any(finding.reason is not None for finding in findings):
             key = self._house.nearer_key(question, key)
@@ -473,7 +472,13 @@ class Examiner:
             if finding.reason is not None and not self._house.may_stand(question, number, g, key):
                 return _Wrong(output=number, finding=finding)
             self._worst = self._worst.worse(question.case, finding)
+        self._compared = True
         return None
+
+    def _are_near(self, got: Sequence[torch.Tensor], question: Question) -> bool:
+        given = self._reference.tolerance
+        pairs = zip(got, question.expected, strict=True)
+        return all(tolerance.near(each, native, given=given) for each, native in pairs)
 
     def _findings(self, got: Sequence[torch.Tensor], key: Key) -> list[Finding]:
         return [

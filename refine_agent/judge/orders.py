@@ -62,6 +62,7 @@ class Prepare(Wire, frozen=True, kw_only=True, tag="prepare"):
     """Prepare a candidate's trial from now on: it is being built. Nothing is answered."""
 
     source: str
+    sealed: bool = False  # the trial will be a sealing, which asks and compares more
 
 
 class Rest(Wire, frozen=True, kw_only=True, tag="rest"):

@@ -388,21 +388,27 @@ _QUICK_ELEMENT_SLACK = 8.0
 # The reference is as near to the exact answer as a part of the limits (one over SLACK); what is as
 # near to the reference as the rest of them is within them itself.
 _QUICK_PART = 1 - 1 / SLACK
+# Of what is much smaller there is no square in its type.
+_LEAST_SQUARED = {
+    kind: 64 * torch.finfo(kind).tiny ** 0.5 for kind in (torch.float32, torch.float64)
+}
 
 
-def near(got: torch.Tensor, native: torch.Tensor) -> bool:
+def near(got: torch.Tensor, native: torch.Tensor, *, given: float | None = None) -> bool:
     """Look at every element quickly: is this within ``limits``, whatever they are?
 
     It is held against the reference at its own precision, as a whole, by row and by element, so
     nobody needs to know the exact answer to pass it; what it does not pass is to be compared. An
-    infinity in the answer, or a square that is one, would allow everything, so it passes nothing.
+    infinity in the answer, or a square that is one, would allow everything, and so would squares
+    that are zeros: they pass nothing. ``given`` is a problem's own bound, of which nobody knows
+    whether the reference itself keeps to it.
     """
     if got.numel() == 0:
         return True
     got, native = as_real(got), as_real(native)
     if not got.is_floating_point():
         return torch.equal(got, native)
-    floor = _QUICK_PART * floor_of(native)
+    floor = _QUICK_PART * min(floor_of(native), math.inf if given is None else given)
     peaks: list[torch.Tensor] = []
     row_errors: list[torch.Tensor] = []
     row_norms: list[torch.Tensor] = []
@@ -414,6 +420,8 @@ def near(got: torch.Tensor, native: torch.Tensor) -> bool:
     allowed = floor * float(torch.linalg.vector_norm(norms))
     typical, peak = allowed / native.numel() ** 0.5, float(torch.stack(peaks).abs().max())
     if not math.isfinite(allowed) or not peak <= _QUICK_ELEMENT_SLACK * typical:
+        return False
+    if peak and typical < _LEAST_SQUARED[row_errors[0].dtype]:
         return False
     if not float(torch.linalg.vector_norm(errors)) <= allowed:
         return False

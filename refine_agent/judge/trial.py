@@ -52,6 +52,7 @@ from refine_agent.records import (
     Crashed,
     Fitness,
     Mismatch,
+    Passed,
     Phase,
     Suspicion,
 )
@@ -468,6 +469,7 @@ class House:
         """Time the witnesses side by side, as a candidate will be."""
         pace = replace(PACES[self.kind], seconds=BASELINE_S)
         found = Examiner(self, None, ALL_LAYERS).sample(pace)
+        self._usual = None
         compiled = found.get("compiled")
         return Baseline(
             eager=statistics.timing(found["eager"].flat_us),
@@ -590,6 +592,8 @@ class House:
         finally:
             self.ahead.close()
             seat.close()
+        if not isinstance(verdict, Passed):
+            self._usual = None  # no profile is made of it
         return replace(verdict, phases=tuple(ledger), fence=seat.fence)
 
     def _looks_inside(self, layers: Layers) -> bool:

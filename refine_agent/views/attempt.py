@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from refine_agent.profiling.records import Change as MetricChange
     from refine_agent.profiling.records import Grade
-    from refine_agent.records import AnyVerdict, Attempt, Checks, Timing
+    from refine_agent.records import AnyVerdict, Attempt, Timing
 
 LOG_CHARS, SOURCE_CHARS, REPLY_CHARS = 8_000, 40_000, 24_000
 
@@ -204,16 +204,12 @@ def _timing(name: str, timing: Timing, ratio: str = "") -> TimingRow:
     )
 
 
-def _quickly(checks: Checks) -> str:
-    return f", {checks.quickly:,} of them at a quick look" if checks.quickly else ""
-
-
 def _facts(verdict: AnyVerdict | None) -> Iterator[Fact]:
     if isinstance(verdict, Passed):
         checks = verdict.checks
         yield Fact(
             name="checked",
-            value=f"{checks.cases} cases, {checks.calls:,} calls{_quickly(checks)}; worst error "
+            value=f"{checks.cases} cases, {checks.extent}; worst error "
             f"{checks.worst_error:.2g} of {checks.allowed_error:.2g} allowed "
             f"({phrase(checks.worst_case)})",
         )

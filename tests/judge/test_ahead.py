@@ -8,7 +8,7 @@ import torch
 
 from refine_agent.judge import cases
 from refine_agent.judge.settled import Known
-from refine_agent.judge.trial import House
+from refine_agent.judge.trial import FEW_STRESSES, House
 from refine_agent.profiling.records import Ceilings
 
 PROBLEM = """
@@ -129,6 +129,24 @@ def test_a_check_asks_first_the_stresses_that_are_prepared_with_their_keys(house
     assert {case.name for case in stresses} == {case.name for case in house.stresses}
     assert len(keys) == len(stresses)
     assert None not in keys
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_where_a_turn_looks_quickly_only_a_sealing_is_prepared_with_all_keys(
+    house: House, monkeypatch: pytest.MonkeyPatch, *, sealed: bool
+) -> None:
+    monkeypatch.setattr(house, "many_bytes", True)
+    wanted = max(2, house.cadence.calls) + (len(house.stresses) if sealed else FEW_STRESSES)
+    house.ahead.begin(f"sealed: {sealed}", sealed=sealed)
+    began = time.monotonic()
+    while len(house.ahead._ready) < wanted and time.monotonic() - began < LONG_ENOUGH_S:
+        time.sleep(0.01)
+    house.ahead.finish()
+    keyed = [prepared.key is not None for prepared in house.ahead._ready[:wanted]]
+    house.ahead.open(f"sealed: {sealed}")
+    house.ahead.close()
+
+    assert keyed == [True] + [sealed] * (wanted - 1)
 
 
 def test_which_stresses_a_check_asks_first_is_drawn_anew_for_every_source(house: House) -> None:

@@ -251,12 +251,25 @@ def test_many_bytes_are_compared_exactly_once_in_a_turn_and_always_in_a_seal(
     assert sealed.checks.cases > turn.checks.cases
 
 
+def test_who_reuses_an_output_is_compared_exactly_once_too(large: LocalBench) -> None:
+    body = (
+        "y = self.norm(x); self.kept = y if not hasattr(self, 'kept') else self.kept.copy_(y); "
+        "return self.kept"
+    )
+
+    verdict = judged(large, with_forward(body))
+
+    assert isinstance(verdict, Passed)
+    assert "reused output" in {doubt.kind for doubt in verdict.suspicions}
+    assert 0 < verdict.checks.worst_error < verdict.checks.allowed_error
+
+
 def test_a_quick_look_sees_what_is_wrong_on_other_inputs_than_the_usual_ones(
     large: LocalBench,
 ) -> None:
     body = (
         "y = self.norm(x); usual = abs(x.mean()) < 0.01 and abs(x.std() - 1) < 0.01; "
-        "return y if usual else y * (1 + 4e-5)"
+        "return y if usual else y * (1 + 1e-4)"
     )
 
     verdict = judged(large, with_forward(body))

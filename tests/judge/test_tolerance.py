@@ -149,6 +149,23 @@ def test_a_quick_look_weighs_a_few_elements_that_are_off_with_all_the_others() -
     assert not near(far, wanted)
 
 
+def test_a_quick_look_is_as_strict_as_the_problem_itself() -> None:
+    wanted = torch.randn(64, 512)
+
+    assert near(wanted * (1 + 7e-6), wanted)
+    assert not near(wanted * (1 + 7e-6), wanted, given=1e-6)
+    assert near(wanted, wanted, given=1e-6)
+    assert not near(wanted * (1 + 7e-5), wanted, given=1e-2)
+
+
+@pytest.mark.parametrize("size", [1e-17, 3e-19, 1e-22])
+def test_a_quick_look_passes_nothing_whose_squares_are_zeros(size: float) -> None:
+    wanted = size * torch.ones(64, 512)
+
+    assert near(wanted, wanted)
+    assert not near(wanted * (1 + 5e-5), wanted)
+
+
 def test_a_quick_look_weighs_every_row_by_itself() -> None:
     wanted = torch.ones(3000, 400)
     wanted[7] = 1e-2
