@@ -12,7 +12,7 @@ from refine_agent.legible import phrase
 from refine_agent.records import Passed, Record, TurnClosed, digest_of, headline
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from refine_agent.records import Attempt
     from refine_agent.transcript import Transcript
@@ -198,6 +198,15 @@ def cost_usd(transcript: Transcript) -> float | None:
     replies = [attempt.reply for attempt in transcript.attempts if attempt.reply is not None]
     prices = [reply.cost_usd for reply in replies if reply.cost_usd is not None]
     return sum(prices) if prices else None
+
+
+def cost(transcript: Transcript, dollars: Callable[[float], str | None]) -> str | None:
+    """Return the cost in words, of which a part may be unknown; ``None`` where nothing has one."""
+    if transcript.unpriced:
+        known = f"{dollars(transcript.cost_usd)} and " if transcript.cost_usd else ""
+        return f"{known}unknown"
+    paid = cost_usd(transcript)
+    return dollars(paid) if paid is not None else None
 
 
 def outcome(attempt: Attempt) -> Passed | None:

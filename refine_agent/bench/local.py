@@ -615,14 +615,14 @@ class LocalBench:
         A compiler that nobody waits for any more is ended: others are being timed.
         """
         run = partial(run_fenced if self.layers.walls else run_trusted, abandoned=abandoned)
-        sealed = flavour == "stock"
-        with contextlib.nullcontext() if self._has_device else self._preparing(trial_of, sealed):
+        preparing = self._preparing(trial_of, sealed=flavour == "stock")
+        with contextlib.nullcontext() if self._has_device else preparing:
             return builder.build(
                 request, run=run, cache=self._cache, device=self.kind, flavour=flavour
             )
 
     @contextmanager
-    def _preparing(self, trial_of: str | None, sealed: bool) -> Iterator[None]:  # noqa: FBT001
+    def _preparing(self, trial_of: str | None, *, sealed: bool) -> Iterator[None]:
         """Keep timings off few cores, and have a source's questions prepared on what is idle."""
         assert self._line is not None  # noqa: S101 - measure() comes first
         with machine.build_lock():

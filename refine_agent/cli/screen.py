@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from refine_agent import rows
 from refine_agent.cli import words
 from refine_agent.legible import legible, phrase
 from refine_agent.records import (
@@ -245,8 +246,7 @@ def _money(run: Transcript, *, limit: float) -> str:
     """Return what the replies cost and may cost; what nobody knows is said to be unknown."""
     if not run.unpriced:
         return f"${run.cost_usd:.2f} of ${limit:.2f}"
-    known = f"${run.cost_usd:.2f} and " if run.cost_usd else ""
-    return f"cost {known}unknown, limit ${limit:.2f}"
+    return f"cost {rows.cost(run, '${:.2f}'.format)}, limit ${limit:.2f}"
 
 
 class EventLines:

@@ -203,7 +203,7 @@ def _result(transcript: Transcript) -> list[Text | Table]:
         table.add_row("doubtful", Text("the problem is weak: impostors pass", style="yellow"))
     for name, value in _best_rows(best, best.passed, target=transcript.options.budget.target):
         table.add_row(name, Text(value))
-    table.add_row("cost", _cost(transcript))
+    table.add_row("cost", rows.cost(transcript, dollars) or NOTHING)
     return [table]
 
 
@@ -249,14 +249,6 @@ def _sealing(best: Attempt) -> str:
     if best.sealed is not None:
         return "yes: rebuilt with torch's own headers, judged afresh under a fresh seed"
     return "not yet: the numbers above are those of its turn"
-
-
-def _cost(transcript: Transcript) -> str:
-    """Return what the replies cost; of a part that nobody knows it is said that it is unknown."""
-    if not transcript.unpriced:
-        return dollars(rows.cost_usd(transcript))
-    known = f"{dollars(transcript.cost_usd)} and " if transcript.cost_usd else ""
-    return f"{known}unknown"
 
 
 def ledger_table(transcript: Transcript) -> Table:

@@ -155,7 +155,7 @@ class Ahead:
         """
         nominal = max(NOMINALS, self._house.cadence.calls)
         stresses = self._stresses[: None if self._sealed else self._house.most_stresses]
-        exactly = self._sealed or not self._house.looks_quickly
+        exactly = self._house.compares_exactly(sealed=self._sealed)
         checked = [(cases.NOMINAL, True)] + [(cases.NOMINAL, exactly)] * (nominal - 1)
         checked += [(case, exactly) for case in stresses]
         yield from checked[len(self._ready) :]

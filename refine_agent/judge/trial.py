@@ -249,13 +249,12 @@ class House:
         """How many of them a turn's check asks, if no rule asks for all."""
         return FEW_STRESSES if self.many_bytes else len(self._usable)
 
-    @property
-    def looks_quickly(self) -> bool:
-        """Whether a turn's answers are looked at quickly first: an exact one takes long.
+    def compares_exactly(self, *, sealed: bool) -> bool:
+        """Whether every answer of a check is, or looked at quickly first: an exact one takes long.
 
-        They are not where the problem itself gives a bound, which may be a tighter one.
+        It is where the problem itself gives a bound, which may be a tighter one.
         """
-        return self.many_bytes and self.reference.tolerance is None
+        return sealed or not self.many_bytes or self.reference.tolerance is not None
 
     @property
     def tells_no_half(self) -> bool:
@@ -620,7 +619,7 @@ class House:
                 seat.stop()
             with _phase(ledger, "check"):
                 examiner.warm_up()
-                exactly = order.sealed or not self.looks_quickly
+                exactly = self.compares_exactly(sealed=order.sealed)
                 oddities += examiner.held(exactly=exactly)
                 every = order.sealed or self.kind == "cuda"
                 checks = examiner.check(every=every, exactly=exactly)

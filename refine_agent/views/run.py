@@ -100,17 +100,10 @@ def _environment(transcript: Transcript) -> Iterator[Fact]:
         ("commit", started.git_commit[:12] if started.git_commit else None),
         ("turns", str(len({attempt.turn for attempt in transcript.attempts}))),
         ("minutes in turns", f"{transcript.seconds / 60:.1f}"),
-        ("cost", _cost(transcript)),
+        ("cost", rows.cost(transcript, dollars)),
         ("ended", transcript.stopped.reason if transcript.stopped is not None else None),
     ]
     yield from (Fact(name=name, value=phrase(value)) for name, value in known if value)
-
-
-def _cost(transcript: Transcript) -> str | None:
-    if not transcript.unpriced:
-        return dollars(rows.cost_usd(transcript))
-    known = f"{dollars(transcript.cost_usd)} and " if transcript.cost_usd else ""
-    return f"{known}unknown"
 
 
 def _machine(transcript: Transcript) -> str:

@@ -46,12 +46,15 @@ NORM = Problem(name="norm", source=PROBLEM)
 OPTIONS = Options(device="cpu", compile_baseline=False)
 
 
+def measured(problem: Problem, folder: Path) -> Iterator[LocalBench]:
+    with LocalBench(problem, OPTIONS, folder, deadlines=IN_TURNS) as bench:
+        bench.measure(problem, Quiet())
+        yield bench
+
+
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBench]:
-    folder = tmp_path_factory.mktemp("run")
-    with LocalBench(NORM, OPTIONS, folder, deadlines=IN_TURNS) as bench:
-        bench.measure(NORM, Quiet())
-        yield bench
+    yield from measured(NORM, tmp_path_factory.mktemp("run"))
 
 
 @pytest.fixture(scope="module")
@@ -231,10 +234,7 @@ LARGE = Problem(name="large", source=PROBLEM.replace("64, 256", "8192, 768").rep
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBench]:
-    folder = tmp_path_factory.mktemp("large")
-    with LocalBench(LARGE, OPTIONS, folder, deadlines=IN_TURNS) as bench:
-        bench.measure(LARGE, Quiet())
-        yield bench
+    yield from measured(LARGE, tmp_path_factory.mktemp("large"))
 
 
 def test_many_bytes_are_compared_exactly_once_in_a_turn_and_always_in_a_seal(
